@@ -1,0 +1,119 @@
+//! One error type, grouped by what the caller does about it.
+
+use std::path::PathBuf;
+
+use crate::log::TopicPartition;
+
+/// Any error of a closure, a serde or a processor that the user wrote.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, with where it went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The broker does not answer or asks to come again; nothing is lost by trying again.
+    #[error("{what}: {reason}")]
+    Unavailable {
+        /// What was being done.
+        what: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// A record that cannot be read or processed; the source's or operator's policy decides.
+    #[error("bad record at {at} in {node}: {reason}")]
+    BadRecord {
+        /// Topic, partition and offset of the source record, as text.
+        at: String,
+        /// The operator that refused it.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// The transaction or the commit did not happen, or nobody knows whether it did: everything
+    /// since the last commit must be dropped and done again.
+    #[error("{what} did not happen: {reason}")]
+    Aborted {
+        /// What was being done.
+        what: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// This producer or member was replaced by a newer one.
+    #[error("{what} was fenced: {reason}")]
+    Fenced {
+        /// What was being done.
+        what: String,
+        /// What the client said.
+        reason: String,
+    },
+    /// A position that the log no longer has, or does not have yet.
+    #[error("offset {offset} of {partition} is out of range")]
+    OffsetOutOfRange {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position asked for.
+        offset: i64,
+    },
+    /// A topic that does not exist or does not fit the topology.
+    #[error("topic {topic}: {reason}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A setting that cannot be used.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// The state directory belongs to another process.
+    #[error("state directory {dir} is in use by another process")]
+    StateLocked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The local state failed.
+    #[error("state: {0}")]
+    State(#[from] millstream_state::Error),
+    /// Anything that makes going on pointless.
+    #[error("{what}: {reason}")]
+    Fatal {
+        /// What was being done.
+        what: String,
+        /// Why it cannot go on.
+        reason: String,
+    },
+}
+
+/// What the caller of a failed operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Try again, with back-off.
+    Retry,
+    /// Treat the record by the policy of its source or operator.
+    Skip,
+    /// Drop everything since the last commit, build the tasks anew and go on.
+    Rebuild,
+    /// Stop this instance.
+    Stop,
+}
+
+impl Error {
+    /// What the caller does about it.
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            Self::Unavailable { .. } => Reaction::Retry,
+            Self::BadRecord { .. } => Reaction::Skip,
+            Self::Aborted { .. } | Self::Fenced { .. } | Self::OffsetOutOfRange { .. } => {
+                Reaction::Rebuild
+            }
+            Self::Topic { .. }
+            | Self::Config(_)
+            | Self::StateLocked { .. }
+            | Self::State(_)
+            | Self::Fatal { .. } => Reaction::Stop,
+        }
+    }
+}
