@@ -4,6 +4,15 @@
 
 mod error;
 pub mod record;
+pub mod serde;
 pub mod log;
+mod source;
+mod task;
+mod sink;
+mod metrics;
 
 pub use error::{BoxError, Error, Reaction, Result};
+pub use metrics::DropReason;
+pub use sink::murmur2_partition;
+pub use source::{OnError, Reset};
+pub use task::{Clock, Schedule, Source, TaskId};

@@ -291,6 +291,10 @@ pub trait Producer {
     /// The first failure since the last flush.
     fn flush(&mut self) -> Result<()>;
 
+    /// The highest offset that a record of this producer was acknowledged at in a partition;
+    /// `None` if none was. Complete after `flush`: a store notes it as the end of its changelog.
+    fn acknowledged(&self, topic: TopicHandle, partition: i32) -> Option<i64>;
+
     /// Starts a transaction.
     ///
     /// # Errors

@@ -1,0 +1,65 @@
+//! Dropped records, by reason: nothing disappears uncounted.
+
+/// Why a record was not processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// All windows of the record were closed already.
+    Late,
+    /// The operator needs a key and it was null.
+    NullKey,
+    /// The operator needs a value and it was null.
+    NullValue,
+    /// The bytes of the key or value could not be read.
+    BadBytes,
+    /// The timestamp was missing or negative.
+    BadTimestamp,
+    /// An operator's closure returned an error.
+    Failed,
+    /// A store put fell into a segment that is expired.
+    Expired,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their labels.
+    pub const ALL: [Self; 7] = [
+        Self::Late,
+        Self::NullKey,
+        Self::NullValue,
+        Self::BadBytes,
+        Self::BadTimestamp,
+        Self::Failed,
+        Self::Expired,
+    ];
+
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::NullKey => "null_key",
+            Self::NullValue => "null_value",
+            Self::BadBytes => "bad_bytes",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Counts of one task since the host last took them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(crate) fn add(&mut self, reason: DropReason) {
+        if let Some(count) = self.0.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    /// The counts so far; they start at zero again.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (DropReason, u64)> {
+        let counts = std::mem::take(&mut self.0);
+        DropReason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0)
+    }
+}

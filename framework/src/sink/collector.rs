@@ -1,0 +1,192 @@
+//! Sends records through the producer of the worker, and knows the partitions of topics.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::error::{Error, Result};
+use crate::log::{Log, OutgoingRecord, Producer, TopicHandle};
+use crate::record::Headers;
+use crate::sink::murmur2_partition;
+
+/// A topic as the collectors of one worker know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SinkTopic(u32);
+
+/// Which partition a record goes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    /// This one.
+    Partition(i32),
+    /// The one these bytes choose by Java's partitioner.
+    ByKey(&'a [u8]),
+    /// Any: records without a key go round.
+    Any,
+}
+
+struct KnownTopic {
+    handle: TopicHandle,
+    partitions: i32,
+    /// Where the next record without a key goes.
+    next: i32,
+}
+
+/// The producer of a worker with the topics it knows; shared by the tasks of the worker.
+pub(crate) struct WorkerProducer {
+    log: Arc<dyn Log>,
+    producer: Box<dyn Producer>,
+    transactional: bool,
+    in_transaction: bool,
+    known: Vec<KnownTopic>,
+    by_name: HashMap<String, SinkTopic>,
+    sent_records: u64,
+    sent_bytes: u64,
+}
+
+impl fmt::Debug for WorkerProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerProducer").field("topics", &self.by_name).finish_non_exhaustive()
+    }
+}
+
+impl WorkerProducer {
+    pub(crate) fn new(log: Arc<dyn Log>, producer: Box<dyn Producer>, transactional: bool) -> Self {
+        Self {
+            log,
+            producer,
+            transactional,
+            in_transaction: false,
+            known: Vec::new(),
+            by_name: HashMap::new(),
+            sent_records: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// The producer itself, for the commit.
+    pub(crate) fn producer(&mut self) -> &mut dyn Producer {
+        &mut *self.producer
+    }
+
+    /// True between the first record and the end of a transaction.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    /// Starts a transaction unless one is open; does nothing for a producer without.
+    pub(crate) fn ensure_transaction(&mut self) -> Result<()> {
+        if self.transactional && !self.in_transaction {
+            self.producer.begin()?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// To be called when the transaction was committed or aborted.
+    pub(crate) fn transaction_ended(&mut self) {
+        self.in_transaction = false;
+    }
+
+    /// Records and bytes sent since the last call.
+    pub(crate) fn take_counts(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.sent_records), std::mem::take(&mut self.sent_bytes))
+    }
+
+    fn topic(&mut self, name: &str) -> Result<SinkTopic> {
+        if let Some(topic) = self.by_name.get(name) {
+            return Ok(*topic);
+        }
+        let described = self.log.describe(&[name])?.into_iter().next().flatten();
+        let partitions = described
+            .ok_or_else(|| Error::Topic {
+                topic: name.to_owned(),
+                reason: "does not exist, and topics of sinks are not created".to_owned(),
+            })?
+            .partitions;
+        let handle = self.producer.topic(name)?;
+        let topic = SinkTopic(self.known.len() as u32);
+        self.known.push(KnownTopic { handle, partitions, next: 0 });
+        self.by_name.insert(name.to_owned(), topic);
+        Ok(topic)
+    }
+
+    fn known(&mut self, topic: SinkTopic) -> Result<&mut KnownTopic> {
+        self.known.get_mut(topic.0 as usize).ok_or_else(|| Error::Fatal {
+            what: "sending".to_owned(),
+            reason: "the topic is of another worker".to_owned(),
+        })
+    }
+
+    #[inline]
+    fn send(
+        &mut self,
+        topic: SinkTopic,
+        target: Target<'_>,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        timestamp: Option<i64>,
+        headers: &Headers,
+    ) -> Result<()> {
+        self.ensure_transaction()?;
+        let known = self.known(topic)?;
+        let partition = match target {
+            Target::Partition(partition) => partition,
+            Target::ByKey(key) => murmur2_partition(key, known.partitions),
+            Target::Any => {
+                let partition = known.next;
+                known.next = (partition + 1) % known.partitions.max(1);
+                partition
+            }
+        };
+        let record =
+            OutgoingRecord { topic: known.handle, partition, key, value, timestamp, headers };
+        self.sent_records += 1;
+        self.sent_bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
+        self.producer.send(&record)
+    }
+}
+
+/// The way out of one task: the producer it shares with the other tasks of its worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Collector(Rc<RefCell<WorkerProducer>>);
+
+impl Collector {
+    pub(crate) fn new(producer: Rc<RefCell<WorkerProducer>>) -> Self {
+        Self(producer)
+    }
+
+    /// Makes a topic known; it must exist.
+    ///
+    /// # Errors
+    /// `Topic` if it does not exist, `Unavailable` if nobody answers.
+    pub(crate) fn topic(&mut self, name: &str) -> Result<SinkTopic> {
+        self.0.borrow_mut().topic(name)
+    }
+
+    /// How many partitions a topic has.
+    pub(crate) fn partitions(&self, topic: SinkTopic) -> Result<i32> {
+        Ok(self.0.borrow_mut().known(topic)?.partitions)
+    }
+
+    /// Sends a record; see [`Producer::send`].
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        topic: SinkTopic,
+        target: Target<'_>,
+        key_value: (Option<&[u8]>, Option<&[u8]>),
+        timestamp: Option<i64>,
+        headers: &Headers,
+    ) -> Result<()> {
+        self.0.borrow_mut().send(topic, target, key_value, timestamp, headers)
+    }
+
+    /// The highest acknowledged offset of a partition; see [`Producer::acknowledged`].
+    pub(crate) fn acknowledged(&self, topic: SinkTopic, partition: i32) -> Result<Option<i64>> {
+        let mut shared = self.0.borrow_mut();
+        let handle = shared.known(topic)?.handle;
+        Ok(shared.producer.acknowledged(handle, partition))
+    }
+}

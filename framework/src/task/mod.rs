@@ -1,0 +1,11 @@
+//! A task: one sub-topology on one partition. It picks the oldest record among its inputs, sends
+//! it down the fused chain of operators, and owns their state.
+
+mod context;
+mod operator;
+mod punctuation;
+
+pub(crate) use context::TaskContext;
+pub use context::{Source, TaskId};
+pub(crate) use operator::{Children, Link, Node, Operator};
+pub use punctuation::{Clock, Schedule};

@@ -1,0 +1,87 @@
+//! The one contract of every operator, built in or the user's.
+//!
+//! An operator is a plain value in a chain: no I/O, no clock, no actor. The host calls, always on
+//! the worker's thread and never two at a time:
+//!
+//! ```text
+//! init ──► { process | punctuate | flush }* ──► close
+//! ```
+//!
+//! `flush` empties the record caches of the operator downstream; it is called before each commit
+//! in the order in which records flow, so what one flush emits is seen by the flushes after it.
+//! After an error nothing but `close` is called, and the task is built anew from its factories.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use crate::error::Result;
+use crate::record::{Data, Record, Timestamp};
+use crate::task::{Schedule, TaskContext};
+
+/// What all operators have in common, whatever flows through them.
+pub(crate) trait Node {
+    /// Called once, before the first record and after the state was restored.
+    fn init(&mut self, _ctx: &mut TaskContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// A scheduled time has come: `schedule` is what [`TaskContext::schedule`] returned.
+    fn punctuate(
+        &mut self,
+        _schedule: Schedule,
+        _now: Timestamp,
+        _ctx: &mut TaskContext,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Emits what is held back in record caches.
+    fn flush(&mut self, _ctx: &mut TaskContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// The task ends; nothing may be emitted.
+    fn close(&mut self) {}
+}
+
+/// An operator that takes records of `(K, V)`. Tables hand on `Operator<K, Change<V>>`.
+pub(crate) trait Operator<K, V>: Node {
+    /// Takes one record and forwards what comes of it to its children before returning.
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()>;
+}
+
+/// An edge of the topology in one task. Cells, not boxes: a merge has several parents. The graph
+/// has no cycles, so a cell is never borrowed twice.
+pub(crate) type Link<K, V> = Rc<RefCell<dyn Operator<K, V>>>;
+
+/// The children of an operator.
+pub(crate) struct Children<K, V>(SmallVec<[Link<K, V>; 2]>);
+
+impl<K, V> Default for Children<K, V> {
+    fn default() -> Self {
+        Self(SmallVec::new())
+    }
+}
+
+impl<K: Data, V: Data> Children<K, V> {
+    pub(crate) fn push(&mut self, child: Link<K, V>) {
+        self.0.push(child);
+    }
+
+    /// The child at a position, in the order of the topology.
+    pub(crate) fn get(&self, index: usize) -> Option<&Link<K, V>> {
+        self.0.get(index)
+    }
+
+    /// Hands a record to all children in order: all but the last get a clone.
+    #[inline]
+    pub(crate) fn forward(&self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Some((last, others)) = self.0.split_last() else { return Ok(()) };
+        for child in others {
+            child.borrow_mut().process(record.clone(), ctx)?;
+        }
+        last.borrow_mut().process(record, ctx)
+    }
+}
