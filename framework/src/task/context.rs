@@ -1,5 +1,6 @@
 //! What an operator sees of its task: times, the record's origin, the way out, schedules.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,6 +69,9 @@ pub(crate) struct TaskContext {
     pub(crate) collector: Collector,
     /// Set by an operator that wants a commit soon.
     pub(crate) commit_requested: bool,
+    /// What processors want noted with the committed offsets, by the name they chose; holds what
+    /// was committed before when the operators are initialised.
+    pub(crate) progress: BTreeMap<String, i64>,
     /// Records dropped, by reason.
     pub(crate) drops: Drops,
     punctuations: Punctuations,
@@ -94,6 +98,7 @@ impl TaskContext {
             wall_clock: Timestamp(0),
             collector,
             commit_requested: false,
+            progress: BTreeMap::new(),
             drops: Drops::default(),
             punctuations: Punctuations::default(),
             origin: None,
