@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The database refused an operation.
+    /// The database refused an operation: rebuild the task.
     #[error("store {store}: {reason}")]
     Store {
         /// The store or task.
@@ -25,12 +25,40 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
-    /// Bytes that no version of this crate wrote.
+    /// Bytes that no version of this crate wrote: delete the directory and restore.
     #[error("store {store} holds bytes that cannot be read: {reason}")]
     Corrupt {
         /// The store.
         store: String,
         /// What is wrong with them.
         reason: String,
+    },
+    /// A directory that another version wrote in a format this one does not know.
+    #[error(
+        "directory {dir} has state of format {found}, this version reads format {known}: \
+         use the version that wrote it, or delete the directory to restore from the changelogs"
+    )]
+    Format {
+        /// The directory.
+        dir: PathBuf,
+        /// The format in it.
+        found: u32,
+        /// The only format this version reads.
+        known: u32,
+    },
+    /// The task's stores were closed, or are in use by an operation in progress: a fault in the
+    /// calling program.
+    #[error("stores of {task} are {state}")]
+    Unavailable {
+        /// The task's directory.
+        task: String,
+        /// Why they cannot be used.
+        state: &'static str,
+    },
+    /// A store that the task was not opened with: a fault in the calling program.
+    #[error("the task has no store number {id}")]
+    UnknownStore {
+        /// The number asked for.
+        id: u16,
     },
 }

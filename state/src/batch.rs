@@ -1,0 +1,138 @@
+//! Writes that count together: data of several stores, their changelog offsets, observed times and
+//! the task's own notes.
+
+use crate::error::{Error, Result};
+use crate::memory::MemoryWrite;
+use crate::rocks::RocksBatch;
+use crate::spec::StoreId;
+use crate::stores::TaskStores;
+
+/// A batch for [`TaskStores::write`]. A fault while it is filled (a store the task does not have)
+/// is kept and returned by the write, which then writes nothing.
+#[derive(Debug)]
+#[must_use = "a batch does nothing until it is written"]
+pub struct Batch {
+    stores: TaskStores,
+    pub(crate) rocks: RocksBatch,
+    pub(crate) memory: Vec<(StoreId, MemoryWrite)>,
+    pub(crate) notes: Vec<Note>,
+    memory_bytes: usize,
+    fault: Option<Error>,
+}
+
+/// Something the task remembers beside its data.
+#[derive(Clone, Debug)]
+pub(crate) enum Note {
+    Offset(StoreId, i64),
+    Observed(StoreId, i64),
+    Meta(Vec<u8>, Vec<u8>),
+}
+
+impl Batch {
+    pub(crate) fn new(stores: TaskStores) -> Self {
+        Self {
+            stores,
+            rocks: RocksBatch::default(),
+            memory: Vec::new(),
+            notes: Vec::new(),
+            memory_bytes: 0,
+            fault: None,
+        }
+    }
+
+    /// Puts a value under a key.
+    pub fn put(&mut self, store: StoreId, key: &[u8], value: &[u8]) {
+        let done = match self.stores.rocks_of(store) {
+            Ok(Some(rocks)) => rocks.put(&mut self.rocks, store, key, value),
+            Ok(None) => {
+                self.in_memory(store, MemoryWrite::Put(key.to_vec(), value.to_vec()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.note_fault(done);
+    }
+
+    /// Deletes a key.
+    pub fn delete(&mut self, store: StoreId, key: &[u8]) {
+        let done = match self.stores.rocks_of(store) {
+            Ok(Some(rocks)) => rocks.delete(&mut self.rocks, store, key),
+            Ok(None) => {
+                self.in_memory(store, MemoryWrite::Delete(key.to_vec()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.note_fault(done);
+    }
+
+    /// Deletes the keys from `from` up to `to`, `to` excluded, those put earlier in this batch too.
+    pub fn delete_range(&mut self, store: StoreId, from: &[u8], to: &[u8]) {
+        if to <= from {
+            return;
+        }
+        let done = match self.stores.rocks_of(store) {
+            Ok(Some(rocks)) => rocks.delete_range(&mut self.rocks, store, from, to),
+            Ok(None) => {
+                self.in_memory(store, MemoryWrite::DeleteRange(from.to_vec(), to.to_vec()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.note_fault(done);
+    }
+
+    /// Sets up to where the store has taken in its changelog. What the number counts (the last
+    /// offset or the next) is the caller's choice. Of a store in memory it is not kept on disk.
+    pub fn set_offset(&mut self, store: StoreId, offset: i64) {
+        self.note(store, Note::Offset(store, offset));
+    }
+
+    /// Sets the largest time put into the store, by which its entries expire. Kept like the offset:
+    /// so what is late after a restart is what was late before it.
+    pub fn set_observed(&mut self, store: StoreId, observed_ms: i64) {
+        self.note(store, Note::Observed(store, observed_ms));
+    }
+
+    /// Sets a note of the task's own.
+    pub fn set_meta(&mut self, key: &[u8], value: &[u8]) {
+        self.notes.push(Note::Meta(key.to_vec(), value.to_vec()));
+    }
+
+    /// About how many bytes the batch holds.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.rocks.len_bytes() + self.memory_bytes
+    }
+
+    /// Whether nothing was put into the batch.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rocks.is_empty() && self.memory.is_empty() && self.notes.is_empty()
+    }
+
+    pub(crate) fn take_fault(&mut self) -> Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    fn note(&mut self, store: StoreId, note: Note) {
+        let known = self.stores.rocks_of(store).map(|_| ());
+        self.note_fault(known);
+        self.notes.push(note);
+    }
+
+    fn in_memory(&mut self, store: StoreId, write: MemoryWrite) {
+        self.memory_bytes += match &write {
+            MemoryWrite::Put(key, value) => key.len() + value.len(),
+            MemoryWrite::Delete(key) => key.len(),
+            MemoryWrite::DeleteRange(from, to) => from.len() + to.len(),
+        };
+        self.memory.push((store, write));
+    }
+
+    fn note_fault(&mut self, done: Result<()>) {
+        if let (Err(error), None) = (done, &self.fault) {
+            self.fault = Some(error);
+        }
+    }
+}

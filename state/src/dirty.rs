@@ -1,0 +1,133 @@
+//! The uncommitted writes of one store, typed and ordered by key bytes.
+//!
+//! A put leaves both forms of its value here: the typed one, so that reading it again costs no
+//! decoding, and the bytes, which were needed for the changelog anyway and go to the store at the
+//! commit. Forgetting the layer is the whole of a rollback.
+
+use crate::batch::Batch;
+use crate::range::{Direction, KeyRange, map_bounds};
+use crate::spec::StoreId;
+use std::collections::BTreeMap;
+
+/// What one entry costs beside its key and value: the map's node, two vectors and the allocator.
+const ENTRY_OVERHEAD: usize = 96;
+
+/// One uncommitted write. Both forms are there (a put) or neither (a deletion).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirtyEntry<V> {
+    /// The value put; none: deleted.
+    pub value: Option<V>,
+    /// The value's bytes; none: deleted.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// The uncommitted writes of one store.
+#[derive(Clone, Debug)]
+pub struct Dirty<V> {
+    entries: BTreeMap<Vec<u8>, DirtyEntry<V>>,
+    bytes: usize,
+}
+
+impl<V> Default for Dirty<V> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), bytes: 0 }
+    }
+}
+
+impl<V> Dirty<V> {
+    /// A layer without writes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a value and its bytes under a key.
+    pub fn put(&mut self, key: &[u8], value: V, bytes: Vec<u8>) {
+        self.set(key, DirtyEntry { value: Some(value), bytes: Some(bytes) });
+    }
+
+    /// Deletes a key: it hides what the store holds under it.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.set(key, DirtyEntry { value: None, bytes: None });
+    }
+
+    /// The uncommitted write of a key; none: ask the store.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&DirtyEntry<V>> {
+        self.entries.get(key)
+    }
+
+    /// The writes of a range as they are now, in reading order; none for a deletion. Later writes
+    /// do not change it, so the caller may write while it reads.
+    #[must_use]
+    pub fn snapshot(&self, range: &KeyRange, direction: Direction) -> Vec<(Vec<u8>, Option<V>)>
+    where
+        V: Clone,
+    {
+        if self.entries.is_empty() {
+            return Vec::new();
+        }
+        let (start, end) = range.clone().into_half_open();
+        let Some(bounds) = map_bounds(&start, end.as_deref()) else {
+            return Vec::new();
+        };
+        let entries = self.entries.range::<[u8], _>(bounds);
+        let copy = |(key, entry): (&Vec<u8>, &DirtyEntry<V>)| (key.clone(), entry.value.clone());
+        match direction {
+            Direction::Forward => entries.map(copy).collect(),
+            Direction::Backward => entries.rev().map(copy).collect(),
+        }
+    }
+
+    /// About how much memory the layer takes, for the bound on uncommitted bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many keys were written.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Moves the writes into a batch and leaves the layer empty: the commit.
+    pub fn drain_into(&mut self, batch: &mut Batch, store: StoreId) {
+        for (key, entry) in std::mem::take(&mut self.entries) {
+            match entry.bytes {
+                Some(bytes) => batch.put(store, &key, &bytes),
+                None => batch.delete(store, &key),
+            }
+        }
+        self.bytes = 0;
+    }
+
+    /// Forgets all writes: the rollback.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    fn set(&mut self, key: &[u8], entry: DirtyEntry<V>) {
+        let added = cost(key, &entry);
+        if let Some(old) = self.entries.get_mut(key) {
+            self.bytes = self.bytes.saturating_sub(cost(key, old));
+            *old = entry;
+        } else {
+            self.entries.insert(key.to_vec(), entry);
+        }
+        self.bytes = self.bytes.saturating_add(added);
+    }
+}
+
+/// The typed value is counted as large as its bytes; its real size is not ours to know.
+fn cost<V>(key: &[u8], entry: &DirtyEntry<V>) -> usize {
+    let value = entry.bytes.as_ref().map_or(0, Vec::len);
+    key.len() + 2 * value + ENTRY_OVERHEAD
+}

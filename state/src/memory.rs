@@ -1,0 +1,86 @@
+//! A store in memory: an ordered map and its size.
+
+use crate::range::{Direction, map_bounds};
+use crate::scan::Chunk;
+use std::collections::BTreeMap;
+
+/// What one entry costs beside its key and value.
+const ENTRY_OVERHEAD: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoryStore {
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+}
+
+/// One write to a store in memory, waiting in a batch.
+#[derive(Debug)]
+pub(crate) enum MemoryWrite {
+    Put(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    DeleteRange(Vec<u8>, Vec<u8>),
+}
+
+impl MemoryStore {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.entries.get(key).map(Vec::as_slice)
+    }
+
+    pub(crate) fn chunk(&self, chunk: Chunk<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Some(bounds) = map_bounds(chunk.start, chunk.end) else {
+            return Vec::new();
+        };
+        let entries = self.entries.range::<[u8], _>(bounds);
+        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        match chunk.direction {
+            Direction::Forward => entries.take(chunk.len).map(copy).collect(),
+            Direction::Backward => entries.rev().take(chunk.len).map(copy).collect(),
+        }
+    }
+
+    pub(crate) fn apply(&mut self, write: MemoryWrite) {
+        match write {
+            MemoryWrite::Put(key, value) => {
+                self.bytes += key.len() + value.len() + ENTRY_OVERHEAD;
+                let key_len = key.len();
+                let old = self.entries.insert(key, value);
+                self.forget(key_len, old);
+            }
+            MemoryWrite::Delete(key) => {
+                let old = self.entries.remove(&key);
+                self.forget(key.len(), old);
+            }
+            MemoryWrite::DeleteRange(from, to) => self.delete_range(&from, &to),
+        }
+    }
+
+    pub(crate) fn delete_range(&mut self, from: &[u8], to: &[u8]) {
+        if to <= from {
+            return;
+        }
+        let mut expired = self.entries.split_off(from);
+        let mut after = expired.split_off(to);
+        self.entries.append(&mut after);
+        for (key, value) in expired {
+            self.forget(key.len(), Some(value));
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn forget(&mut self, key_len: usize, value: Option<Vec<u8>>) {
+        if let Some(value) = value {
+            self.bytes = self.bytes.saturating_sub(key_len + value.len() + ENTRY_OVERHEAD);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Reads over uncommitted and committed state as one: the dirty layer wins, its deletions hide.
+//!
+//! What comes from the dirty layer is typed already, what comes from the store is bytes: so only
+//! the latter is decoded.
+
+use crate::dirty::Dirty;
+use crate::error::Result;
+use crate::range::{Direction, KeyRange};
+use crate::scan::Scan;
+use crate::spec::StoreId;
+use crate::stores::TaskStores;
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::vec;
+
+/// A value from one of the two layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<V> {
+    /// From the dirty layer, not committed yet.
+    Typed(V),
+    /// From the store, to be decoded.
+    Stored(Vec<u8>),
+}
+
+/// An iterator over ranges of a store with its dirty layer on top. It shows the dirty layer as it
+/// was when the iterator was made; after an error it ends.
+#[derive(Debug)]
+pub struct Merged<V> {
+    direction: Direction,
+    current: Option<Part<V>>,
+    rest: vec::IntoIter<Part<V>>,
+}
+
+/// One range: its dirty entries, its committed ones, and the committed one read ahead.
+#[derive(Debug)]
+struct Part<V> {
+    dirty: Peekable<vec::IntoIter<(Vec<u8>, Option<V>)>>,
+    stored: Peekable<Scan>,
+}
+
+impl<V: Clone> Merged<V> {
+    /// Reads `range` of a store.
+    #[must_use]
+    pub fn new(
+        dirty: &Dirty<V>,
+        stores: &TaskStores,
+        store: StoreId,
+        range: KeyRange,
+        direction: Direction,
+    ) -> Self {
+        Self::over(dirty, stores, store, vec![range], direction)
+    }
+
+    /// Reads ranges of a store one after another. They are in reading order already, as
+    /// [`crate::WindowLayout::fetch`] returns them.
+    #[must_use]
+    pub fn over(
+        dirty: &Dirty<V>,
+        stores: &TaskStores,
+        store: StoreId,
+        ranges: Vec<KeyRange>,
+        direction: Direction,
+    ) -> Self {
+        let parts: Vec<Part<V>> = ranges
+            .into_iter()
+            .map(|range| Part {
+                dirty: dirty.snapshot(&range, direction).into_iter().peekable(),
+                stored: stores.scan(store, range, direction).peekable(),
+            })
+            .collect();
+        Self { direction, current: None, rest: parts.into_iter() }
+    }
+}
+
+impl<V> Iterator for Merged<V> {
+    type Item = Result<(Vec<u8>, Found<V>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.current.is_none() {
+                self.current = Some(self.rest.next()?);
+            }
+            match self.current.as_mut().and_then(|part| part.next(self.direction)) {
+                Some(Ok(entry)) => return Some(Ok(entry)),
+                Some(Err(error)) => {
+                    self.current = None;
+                    self.rest = Vec::new().into_iter();
+                    return Some(Err(error));
+                }
+                None => self.current = None,
+            }
+        }
+    }
+}
+
+impl<V> Part<V> {
+    fn next(&mut self, direction: Direction) -> Option<Result<(Vec<u8>, Found<V>)>> {
+        loop {
+            let order = match (self.dirty.peek(), self.stored.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) | (Some(_), Some(Err(_))) => Ordering::Greater,
+                (Some((dirty, _)), Some(Ok((stored, _)))) => direction.compare(dirty, stored),
+            };
+            if order == Ordering::Greater {
+                let stored = self.stored.next()?;
+                return Some(stored.map(|(key, bytes)| (key, Found::Stored(bytes))));
+            }
+            if order == Ordering::Equal {
+                // The dirty entry hides the committed one.
+                self.stored.next();
+            }
+            if let (key, Some(value)) = self.dirty.next()? {
+                return Some(Ok((key, Found::Typed(value))));
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Time cut into segments: the arithmetic by which windows expire, the same for every store.
+//!
+//! A store's *observed* time is the largest time that was ever put into it. Whole segments expire,
+//! reads cut finer:
+//!
+//! ```text
+//!  time ─┬────────────┬────────────┬────────────┬────────────┬──►
+//!        │  segment 0 │  segment 1 │  segment 2 │  segment 3 │
+//!                           │◄───────  retention  ────────►│observed
+//!                           └ reads begin one past here
+//!        └─dropped────┘└─ puts are kept from here on
+//! ```
+
+/// The segments of one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// How long entries can be read, in milliseconds of the store's observed time.
+    pub retention_ms: i64,
+    /// The length of one segment.
+    pub interval_ms: i64,
+}
+
+/// No segment is shorter: a segment costs a range to drop and a seek to read.
+const INTERVAL_MIN_MS: i64 = 60_000;
+
+impl Segments {
+    /// Kafka Streams' choice for windows and sessions: half the retention, a minute at least.
+    #[must_use]
+    pub fn for_retention(retention_ms: i64) -> Self {
+        Self { retention_ms, interval_ms: (retention_ms / 2).max(INTERVAL_MIN_MS) }
+    }
+
+    /// The segment that holds `time`; times before 0 count as 0.
+    #[must_use]
+    pub fn segment(&self, time: i64) -> i64 {
+        time.max(0) / self.interval_ms.max(1)
+    }
+
+    /// The oldest segment that is kept at an observed time.
+    #[must_use]
+    pub fn oldest_live(&self, observed: i64) -> i64 {
+        self.segment(observed.saturating_sub(self.retention_ms))
+    }
+
+    /// Whether a put at `time` is kept. `observed` already includes it.
+    #[must_use]
+    pub fn accepts(&self, time: i64, observed: i64) -> bool {
+        self.segment(time) >= self.oldest_live(observed)
+    }
+
+    /// The part of the inclusive range `[from, to]` that can be read at an observed time; none when
+    /// nothing is left. The end is cut at the observed time, past which nothing was ever put: so a
+    /// range never covers more segments than live ones.
+    #[must_use]
+    pub fn clamp(&self, from: i64, to: i64, observed: i64) -> Option<(i64, i64)> {
+        let first = observed.saturating_sub(self.retention_ms).saturating_add(1).max(0);
+        let (from, to) = (from.max(first), to.min(observed));
+        (from <= to).then_some((from, to))
+    }
+
+    /// The first and the last time of a segment.
+    pub(crate) fn bounds(&self, segment: i64) -> (i64, i64) {
+        let interval = self.interval_ms.max(1);
+        let first = segment.saturating_mul(interval);
+        (first, first.saturating_add(interval - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_follow_the_retention() {
+        assert_eq!(Segments::for_retention(10_000).interval_ms, 60_000);
+        assert_eq!(Segments::for_retention(3_600_000).interval_ms, 1_800_000);
+    }
+
+    #[test]
+    fn a_put_is_kept_as_long_as_its_segment_lives() {
+        let segments = Segments { retention_ms: 100_000, interval_ms: 60_000 };
+        // observed - retention = 80_000: segment 1 is the oldest.
+        assert_eq!(segments.oldest_live(180_000), 1);
+        assert!(segments.accepts(60_000, 180_000));
+        assert!(!segments.accepts(59_999, 180_000));
+        // Before a whole retention has passed nothing expires.
+        assert!(segments.accepts(0, 99_999));
+        assert!(segments.accepts(-5, 99_999));
+    }
+
+    #[test]
+    fn reads_cut_to_the_millisecond() {
+        let segments = Segments { retention_ms: 100_000, interval_ms: 60_000 };
+        assert_eq!(segments.clamp(0, i64::MAX, 180_000), Some((80_001, 180_000)));
+        assert_eq!(segments.clamp(-10, 50, 1_000), Some((0, 50)));
+        assert_eq!(segments.clamp(0, 80_000, 180_000), None);
+        assert_eq!(segments.clamp(0, i64::MAX, -1), None, "nothing was ever put");
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let segments = Segments::for_retention(i64::MAX);
+        assert_eq!(segments.oldest_live(i64::MAX), 0);
+        assert_eq!(segments.clamp(i64::MIN, i64::MAX, i64::MAX), Some((1, i64::MAX)));
+        let (_, last) = segments.bounds(segments.segment(i64::MAX));
+        assert_eq!(last, i64::MAX);
+        let none = Segments { retention_ms: 0, interval_ms: 0 };
+        assert_eq!(none.segment(7), 7);
+    }
+}

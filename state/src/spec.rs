@@ -1,0 +1,39 @@
+//! What a task declares about its stores.
+
+use crate::window::WindowLayout;
+
+/// A store of a task: its place in the list of specs the task was opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u16);
+
+/// One store of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Its name, unique within the task; on disk it names the store's column family.
+    pub name: String,
+    /// How its keys are laid out.
+    pub kind: StoreKind,
+    /// Kept in memory only: empty after each open, to be restored from the changelog's start.
+    pub in_memory: bool,
+}
+
+/// How a store's keys are laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Keys as they are.
+    KeyValue,
+    /// Keys of windows; old ones expire.
+    Window(WindowLayout),
+}
+
+impl StoreKind {
+    /// What of the layout decides about the bytes of local keys. It is kept beside the data: a
+    /// store that was written under another signature is emptied when it is opened, since its keys
+    /// would not be found. The retention alone is no part of it.
+    pub(crate) fn signature(&self) -> Vec<u8> {
+        match self {
+            Self::KeyValue => vec![0],
+            Self::Window(layout) => layout.signature(),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The stores of one task behind one handle, whatever holds them.
+
+use crate::batch::{Batch, Note};
+use crate::error::{Error, Result};
+use crate::memory::MemoryStore;
+use crate::range::{Direction, KeyRange};
+use crate::rocks::{Notes, Rocks, SharedResources};
+use crate::scan::{Chunk, Scan};
+use crate::spec::{StoreId, StoreKind, StoreSpec};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The stores of one task. A clone is another handle on the same stores; all of them live on the
+/// task's thread.
+#[derive(Clone, Debug)]
+pub struct TaskStores {
+    inner: Rc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// None when every store is in memory and nothing outlives the handle.
+    rocks: Option<Rocks>,
+    stores: Vec<Store>,
+    meta: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+#[derive(Debug)]
+struct Store {
+    spec: StoreSpec,
+    /// None: in RocksDB.
+    memory: Option<RefCell<MemoryStore>>,
+    offset: Cell<Option<i64>>,
+    observed: Cell<Option<i64>>,
+    /// The bound up to which expired entries were dropped since the store was opened.
+    dropped_before: RefCell<Vec<u8>>,
+}
+
+impl TaskStores {
+    /// Opens the stores of a task in its directory, or makes them. A store that was written with
+    /// another layout of keys is emptied, its offset with it. Stores that are no longer declared
+    /// keep their data.
+    ///
+    /// # Errors
+    /// The directory cannot be opened, is in use by another handle, or was written in a format this
+    /// version does not know.
+    pub fn open(dir: &Path, specs: &[StoreSpec], shared: &SharedResources) -> Result<Self> {
+        let (rocks, notes) = Rocks::open(dir, specs, shared)?;
+        Ok(Self::assemble(Some(rocks), specs, notes))
+    }
+
+    /// Stores of which nothing is kept on disk, whatever their specs say.
+    #[must_use]
+    pub fn in_memory(specs: &[StoreSpec]) -> Self {
+        Self::assemble(None, specs, Notes::default())
+    }
+
+    fn assemble(rocks: Option<Rocks>, specs: &[StoreSpec], notes: Notes) -> Self {
+        let stores = specs
+            .iter()
+            .map(|spec| Store {
+                spec: spec.clone(),
+                memory: (spec.in_memory || rocks.is_none()).then(RefCell::default),
+                offset: Cell::new(notes.offsets.get(&spec.name).copied()),
+                observed: Cell::new(notes.observed.get(&spec.name).copied()),
+                dropped_before: RefCell::default(),
+            })
+            .collect();
+        let meta = RefCell::new(notes.meta);
+        Self { inner: Rc::new(Inner { rocks, stores, meta }) }
+    }
+
+    /// The store's number, by its name.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<StoreId> {
+        let index = self.inner.stores.iter().position(|store| store.spec.name == name)?;
+        u16::try_from(index).ok().map(StoreId)
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// The database refuses, or the store is not there.
+    pub fn get(&self, store: StoreId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get_with(store, key, <[u8]>::to_vec)
+    }
+
+    /// What `read` makes of the value of a key, which it sees in place.
+    ///
+    /// # Errors
+    /// The database refuses, or the store is not there.
+    pub fn get_with<R>(
+        &self,
+        store: StoreId,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        match self.place(store)? {
+            Place::Memory(memory) => Ok(memory.borrow().get(key).map(read)),
+            Place::Rocks(rocks) => rocks.get_with(store, key, read),
+        }
+    }
+
+    /// The entries of a range in order. It reads as it goes, and owns what it needs.
+    #[must_use]
+    pub fn scan(&self, store: StoreId, range: KeyRange, direction: Direction) -> Scan {
+        Scan::new(self.clone(), store, range, direction)
+    }
+
+    /// An empty batch for these stores.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.clone())
+    }
+
+    /// Writes a batch as a whole: data, offsets and notes in one step, through the write-ahead log,
+    /// which is not synced. A killed process keeps it; after a power cut it is there whole or not
+    /// at all. Stores in memory follow once the disk has taken it.
+    ///
+    /// # Errors
+    /// The database refuses, or the batch names a store that is not there: nothing is written.
+    pub fn write(&self, mut batch: Batch) -> Result<()> {
+        batch.take_fault()?;
+        let Batch { mut rocks, memory, notes, .. } = batch;
+        if let Some(database) = &self.inner.rocks {
+            for note in &notes {
+                match note {
+                    Note::Offset(id, offset) if self.is_on_disk(*id) => {
+                        database.put_offset(&mut rocks, *id, *offset)?;
+                    }
+                    Note::Observed(id, observed) if self.is_on_disk(*id) => {
+                        database.put_observed(&mut rocks, *id, *observed)?;
+                    }
+                    Note::Meta(key, value) => Rocks::put_meta(&mut rocks, key, value),
+                    Note::Offset(..) | Note::Observed(..) => {}
+                }
+            }
+            database.write(rocks)?;
+        }
+        for (id, write) in memory {
+            if let Place::Memory(memory) = self.place(id)? {
+                memory.borrow_mut().apply(write);
+            }
+        }
+        for note in notes {
+            self.remember(note)?;
+        }
+        Ok(())
+    }
+
+    /// Up to where the store has taken in its changelog; none: nothing is known, restore from its
+    /// start.
+    #[must_use]
+    pub fn offset(&self, store: StoreId) -> Option<i64> {
+        self.store(store).ok()?.offset.get()
+    }
+
+    /// The largest time put into the store, as last set by a batch.
+    #[must_use]
+    pub fn observed(&self, store: StoreId) -> Option<i64> {
+        self.store(store).ok()?.observed.get()
+    }
+
+    /// A note of the task's own.
+    #[must_use]
+    pub fn meta(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.inner.meta.borrow().get(key).cloned()
+    }
+
+    /// Throws away a store's content, its offset and its observed time, so that it can be rebuilt
+    /// from the changelog's start. Batches for the store that were begun before cannot be written.
+    ///
+    /// # Errors
+    /// The database refuses, or the store is in use by an operation in progress.
+    pub fn clear(&self, id: StoreId) -> Result<()> {
+        let store = self.store(id)?;
+        match self.place(id)? {
+            Place::Memory(memory) => memory.borrow_mut().clear(),
+            Place::Rocks(rocks) => rocks.clear(id)?,
+        }
+        store.offset.set(None);
+        store.observed.set(None);
+        store.dropped_before.borrow_mut().clear();
+        Ok(())
+    }
+
+    /// Drops what has expired at an observed time: whole segments, as one range, unseen. A store
+    /// whose entries do not expire is left alone. Cheap when nothing new has expired, so it can be
+    /// called at every commit.
+    ///
+    /// # Errors
+    /// The database refuses, or the store is not there.
+    pub fn drop_expired(&self, id: StoreId, observed_ms: i64) -> Result<()> {
+        let store = self.store(id)?;
+        let StoreKind::Window(layout) = &store.spec.kind else {
+            return Ok(());
+        };
+        let Some(bound) = layout.expired_before(observed_ms) else {
+            return Ok(());
+        };
+        if bound <= *store.dropped_before.borrow() {
+            return Ok(());
+        }
+        match self.place(id)? {
+            Place::Memory(memory) => memory.borrow_mut().delete_range(&[], &bound),
+            Place::Rocks(rocks) => rocks.drop_before(id, &bound)?,
+        }
+        *store.dropped_before.borrow_mut() = bound;
+        Ok(())
+    }
+
+    /// About how many bytes the store takes, on disk and in memory.
+    #[must_use]
+    pub fn size_bytes(&self, store: StoreId) -> u64 {
+        match self.place(store) {
+            Ok(Place::Memory(memory)) => memory.borrow().bytes() as u64,
+            Ok(Place::Rocks(rocks)) => rocks.size_bytes(store),
+            Err(_) => 0,
+        }
+    }
+
+    /// About how many entries the store has.
+    #[must_use]
+    pub fn entries_estimate(&self, store: StoreId) -> u64 {
+        match self.place(store) {
+            Ok(Place::Memory(memory)) => memory.borrow().len() as u64,
+            Ok(Place::Rocks(rocks)) => rocks.entries_estimate(store),
+            Err(_) => 0,
+        }
+    }
+
+    /// Closes the database, so that the directory can be opened by another handle, on another
+    /// thread, or be removed. Every handle on these stores refuses its work from here on.
+    ///
+    /// # Errors
+    /// An operation is in progress.
+    pub fn close(&self) -> Result<()> {
+        self.inner.rocks.as_ref().map_or(Ok(()), Rocks::close)
+    }
+
+    /// The database, if the store is in it.
+    pub(crate) fn rocks_of(&self, id: StoreId) -> Result<Option<&Rocks>> {
+        match self.place(id)? {
+            Place::Memory(_) => Ok(None),
+            Place::Rocks(rocks) => Ok(Some(rocks)),
+        }
+    }
+
+    pub(crate) fn read_chunk(
+        &self,
+        id: StoreId,
+        chunk: Chunk<'_>,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        match self.place(id)? {
+            Place::Memory(memory) => Ok(memory.borrow().chunk(chunk)),
+            Place::Rocks(rocks) => rocks.chunk(id, chunk),
+        }
+    }
+
+    fn remember(&self, note: Note) -> Result<()> {
+        match note {
+            Note::Offset(id, offset) => self.store(id)?.offset.set(Some(offset)),
+            Note::Observed(id, observed) => self.store(id)?.observed.set(Some(observed)),
+            Note::Meta(key, value) => {
+                self.inner.meta.borrow_mut().insert(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_on_disk(&self, id: StoreId) -> bool {
+        self.store(id).is_ok_and(|store| store.memory.is_none())
+    }
+
+    fn store(&self, id: StoreId) -> Result<&Store> {
+        self.inner.stores.get(usize::from(id.0)).ok_or(Error::UnknownStore { id: id.0 })
+    }
+
+    fn place(&self, id: StoreId) -> Result<Place<'_>> {
+        match (&self.store(id)?.memory, &self.inner.rocks) {
+            (Some(memory), _) => Ok(Place::Memory(memory)),
+            (None, Some(rocks)) => Ok(Place::Rocks(rocks)),
+            (None, None) => Err(Error::UnknownStore { id: id.0 }),
+        }
+    }
+}
+
+/// Where a store's entries are.
+enum Place<'a> {
+    Memory(&'a RefCell<MemoryStore>),
+    Rocks(&'a Rocks),
+}

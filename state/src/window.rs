@@ -1,0 +1,241 @@
+//! Keys of windows, on the changelog and in the store.
+//!
+//! All integers are big-endian, so byte order is number order (times are never negative; a negative
+//! start is written as 0). A key of the user's has any length, also none.
+//!
+//! ```text
+//!  changelog       key ‖ start i64 ‖ seq i32                   Java's WindowKeySchema
+//!
+//!  KeyFirst        segment i64 ‖ key ‖ start i64 ‖ seq i32     segment = start / segment interval
+//!  TimeFirst       start i64 ‖ key ‖ seq i32
+//! ```
+//!
+//! The changelog's form is Kafka Streams' own, so that its topics can be taken over. The local forms
+//! are ours: both begin with time, so that what expires is one range and is dropped without being
+//! looked at. `KeyFirst` finds the windows of one key with a seek per live segment; `TimeFirst`
+//! reads windows in the order of their starts, which emit-on-close needs, and finds one window by
+//! its key.
+//!
+//! Keys of different lengths interleave in a range (`a` with a start whose bytes look like the rest
+//! of a longer key), so what a range yields has to pass [`WindowLayout::holds`].
+
+use crate::range::{Direction, KeyRange};
+use crate::segments::Segments;
+use std::ops::Bound;
+
+/// By what the local keys of a window store are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowOrder {
+    /// By segment, then key, then start: for reads of one key over time.
+    KeyFirst,
+    /// By start, then key: for reads of all keys in the order of time.
+    TimeFirst,
+}
+
+/// How a window store lays out its keys and when they expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WindowLayout {
+    /// By what the local keys are sorted.
+    pub order: WindowOrder,
+    /// How long windows can be read, in milliseconds of observed time.
+    pub retention_ms: i64,
+    /// The length of one segment; whole segments expire.
+    pub segment_interval_ms: i64,
+}
+
+/// A window's key, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowKey<'k> {
+    /// The user's key.
+    pub key: &'k [u8],
+    /// The window's start.
+    pub start: i64,
+    /// 0, or the number of the put in a store that keeps duplicates.
+    pub seq: i32,
+}
+
+const TIME: usize = size_of::<i64>();
+const SEQ: usize = size_of::<i32>();
+
+impl<'k> WindowKey<'k> {
+    /// Reads a changelog key; none when it is too short to be one.
+    #[must_use]
+    pub fn from_changelog(bytes: &'k [u8]) -> Option<Self> {
+        let (rest, seq) = bytes.split_last_chunk::<SEQ>()?;
+        let (key, start) = rest.split_last_chunk::<TIME>()?;
+        Some(Self { key, start: i64::from_be_bytes(*start), seq: i32::from_be_bytes(*seq) })
+    }
+
+    /// Writes the changelog key into `into`, in place of what was there.
+    pub fn to_changelog(&self, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(self.key);
+        into.extend_from_slice(&self.start.to_be_bytes());
+        into.extend_from_slice(&self.seq.to_be_bytes());
+    }
+}
+
+impl WindowLayout {
+    /// A layout with Kafka Streams' segments for this retention.
+    #[must_use]
+    pub fn new(order: WindowOrder, retention_ms: i64) -> Self {
+        let segments = Segments::for_retention(retention_ms);
+        Self { order, retention_ms, segment_interval_ms: segments.interval_ms }
+    }
+
+    /// The same layout with segments of another length.
+    #[must_use]
+    pub fn with_segment_interval(mut self, segment_interval_ms: i64) -> Self {
+        self.segment_interval_ms = segment_interval_ms;
+        self
+    }
+
+    /// The arithmetic of expiry: which puts are kept, how reads are cut.
+    #[must_use]
+    pub fn segments(&self) -> Segments {
+        Segments { retention_ms: self.retention_ms, interval_ms: self.segment_interval_ms }
+    }
+
+    /// Writes the local key of a window into `into`, in place of what was there.
+    pub fn encode(&self, key: &[u8], start: i64, seq: i32, into: &mut Vec<u8>) {
+        let start = start.max(0);
+        into.clear();
+        into.reserve(TIME + key.len() + TIME + SEQ);
+        match self.order {
+            WindowOrder::KeyFirst => {
+                into.extend_from_slice(&self.segments().segment(start).to_be_bytes());
+                into.extend_from_slice(key);
+                into.extend_from_slice(&start.to_be_bytes());
+            }
+            WindowOrder::TimeFirst => {
+                into.extend_from_slice(&start.to_be_bytes());
+                into.extend_from_slice(key);
+            }
+        }
+        into.extend_from_slice(&seq.to_be_bytes());
+    }
+
+    /// Takes a local key apart; none when it is too short to be one.
+    #[must_use]
+    pub fn decode<'k>(&self, local: &'k [u8]) -> Option<WindowKey<'k>> {
+        match self.order {
+            WindowOrder::KeyFirst => {
+                let (_segment, rest) = local.split_first_chunk::<TIME>()?;
+                WindowKey::from_changelog(rest)
+            }
+            WindowOrder::TimeFirst => {
+                let (start, rest) = local.split_first_chunk::<TIME>()?;
+                let (key, seq) = rest.split_last_chunk::<SEQ>()?;
+                Some(WindowKey {
+                    key,
+                    start: i64::from_be_bytes(*start),
+                    seq: i32::from_be_bytes(*seq),
+                })
+            }
+        }
+    }
+
+    /// Writes the local key for a changelog key into `into`; none when the changelog's key is too
+    /// short to be one.
+    #[must_use]
+    pub fn local_from_changelog(&self, changelog: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        let window = WindowKey::from_changelog(changelog)?;
+        self.encode(window.key, window.start, window.seq, into);
+        Some(())
+    }
+
+    /// Writes the changelog key for a local key into `into`; none when the local key is too short
+    /// to be one.
+    #[must_use]
+    pub fn changelog_from_local(&self, local: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        self.decode(local)?.to_changelog(into);
+        Some(())
+    }
+
+    /// Whether a local key is a window of `key` (none: of any key) that starts in `[from, to]`.
+    #[must_use]
+    pub fn holds(&self, local: &[u8], key: Option<&[u8]>, from: i64, to: i64) -> bool {
+        self.decode(local).is_some_and(|window| {
+            from <= window.start && window.start <= to && key.is_none_or(|key| window.key == key)
+        })
+    }
+
+    /// The ranges, in reading order, that hold the windows of `key` that start in `[from, to]`; what
+    /// they yield must pass [`Self::holds`]. Cut the bounds with [`Segments::clamp`] first: there is
+    /// a range for every segment between them.
+    #[must_use]
+    pub fn fetch(&self, key: &[u8], from: i64, to: i64, direction: Direction) -> Vec<KeyRange> {
+        let (from, to) = (from.max(0), to);
+        if to < from {
+            return Vec::new();
+        }
+        match self.order {
+            WindowOrder::TimeFirst => vec![self.between(key, from, to)],
+            WindowOrder::KeyFirst => {
+                let segments = self.segments();
+                let mut ranges: Vec<KeyRange> = (segments.segment(from)..=segments.segment(to))
+                    .map(|segment| {
+                        let (first, last) = segments.bounds(segment);
+                        self.between(key, from.max(first), to.min(last))
+                    })
+                    .collect();
+                if direction == Direction::Backward {
+                    ranges.reverse();
+                }
+                ranges
+            }
+        }
+    }
+
+    /// The range that holds the windows of all keys that start in `[from, to]`; what it yields must
+    /// pass [`Self::holds`]. Its order is the order of the local keys: by segment, key and start, or
+    /// by start and key.
+    #[must_use]
+    pub fn fetch_all(&self, from: i64, to: i64) -> KeyRange {
+        let from = from.max(0);
+        let (lower, upper) = match self.order {
+            WindowOrder::KeyFirst => {
+                (self.segments().segment(from), self.segments().segment(to).checked_add(1))
+            }
+            WindowOrder::TimeFirst => (from, to.checked_add(1)),
+        };
+        let lower = Bound::Included(lower.to_be_bytes().to_vec());
+        let upper = match upper {
+            // Negative bytes sort last; nothing starts before 0.
+            Some(upper) => Bound::Excluded(upper.max(0).to_be_bytes().to_vec()),
+            None => Bound::Unbounded,
+        };
+        KeyRange { lower, upper }
+    }
+
+    /// The local key before which everything has expired at an observed time; none when nothing has.
+    #[must_use]
+    pub fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
+        let oldest = self.segments().oldest_live(observed);
+        let bound = match self.order {
+            WindowOrder::KeyFirst => oldest,
+            WindowOrder::TimeFirst => self.segments().bounds(oldest).0,
+        };
+        (oldest > 0).then(|| bound.to_be_bytes().to_vec())
+    }
+
+    pub(crate) fn signature(&self) -> Vec<u8> {
+        match self.order {
+            WindowOrder::KeyFirst => {
+                let mut signature = vec![1];
+                signature.extend_from_slice(&self.segment_interval_ms.to_be_bytes());
+                signature
+            }
+            WindowOrder::TimeFirst => vec![2],
+        }
+    }
+
+    /// From the window of `key` at `from` to that at `to`, in one segment when keys come first.
+    fn between(&self, key: &[u8], from: i64, to: i64) -> KeyRange {
+        let (mut lower, mut upper) = (Vec::new(), Vec::new());
+        self.encode(key, from, 0, &mut lower);
+        self.encode(key, to, i32::MAX, &mut upper);
+        KeyRange::inclusive(lower, upper)
+    }
+}
