@@ -20,6 +20,14 @@ pub struct Batch {
     fault: Option<Error>,
 }
 
+/// One write to a store, on its way into a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write<'a> {
+    Put(&'a [u8], &'a [u8]),
+    Delete(&'a [u8]),
+    DeleteRange(&'a [u8], &'a [u8]),
+}
+
 /// Something the task remembers beside its data.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
@@ -42,44 +50,19 @@ impl Batch {
 
     /// Puts a value under a key.
     pub fn put(&mut self, store: StoreId, key: &[u8], value: &[u8]) {
-        let done = match self.stores.rocks_of(store) {
-            Ok(Some(rocks)) => rocks.put(&mut self.rocks, store, key, value),
-            Ok(None) => {
-                self.in_memory(store, MemoryWrite::Put(key.to_vec(), value.to_vec()));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        self.note_fault(done);
+        self.add(store, Write::Put(key, value));
     }
 
     /// Deletes a key.
     pub fn delete(&mut self, store: StoreId, key: &[u8]) {
-        let done = match self.stores.rocks_of(store) {
-            Ok(Some(rocks)) => rocks.delete(&mut self.rocks, store, key),
-            Ok(None) => {
-                self.in_memory(store, MemoryWrite::Delete(key.to_vec()));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        self.note_fault(done);
+        self.add(store, Write::Delete(key));
     }
 
     /// Deletes the keys from `from` up to `to`, `to` excluded, those put earlier in this batch too.
     pub fn delete_range(&mut self, store: StoreId, from: &[u8], to: &[u8]) {
-        if to <= from {
-            return;
+        if from < to {
+            self.add(store, Write::DeleteRange(from, to));
         }
-        let done = match self.stores.rocks_of(store) {
-            Ok(Some(rocks)) => rocks.delete_range(&mut self.rocks, store, from, to),
-            Ok(None) => {
-                self.in_memory(store, MemoryWrite::DeleteRange(from.to_vec(), to.to_vec()));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        self.note_fault(done);
     }
 
     /// Sets up to where the store has taken in its changelog. What the number counts (the last
@@ -121,18 +104,33 @@ impl Batch {
         self.notes.push(note);
     }
 
-    fn in_memory(&mut self, store: StoreId, write: MemoryWrite) {
-        self.memory_bytes += match &write {
-            MemoryWrite::Put(key, value) => key.len() + value.len(),
-            MemoryWrite::Delete(key) => key.len(),
-            MemoryWrite::DeleteRange(from, to) => from.len() + to.len(),
+    fn add(&mut self, store: StoreId, write: Write<'_>) {
+        let done = match self.stores.rocks_of(store) {
+            Ok(Some(rocks)) => rocks.add(&mut self.rocks, store, write),
+            Ok(None) => {
+                self.memory_bytes += write.len();
+                self.memory.push((store, MemoryWrite::from(write)));
+                Ok(())
+            }
+            Err(error) => Err(error),
         };
-        self.memory.push((store, write));
+        self.note_fault(done);
     }
 
     fn note_fault(&mut self, done: Result<()>) {
         if let (Err(error), None) = (done, &self.fault) {
             self.fault = Some(error);
+        }
+    }
+}
+
+impl Write<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Put(first, second) | Self::DeleteRange(first, second) => {
+                first.len() + second.len()
+            }
+            Self::Delete(key) => key.len(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Time cut into segments: the arithmetic by which windows expire, the same for every store.
+//! Time cut into segments: the arithmetic by which windows and sessions expire, the same for every
+//! store.
 //!
 //! A store's *observed* time is the largest time that was ever put into it. Whole segments expire,
 //! reads cut finer:
@@ -10,6 +11,18 @@
 //!                           └ reads begin one past here
 //!        └─dropped────┘└─ puts are kept from here on
 //! ```
+
+use crate::range::{Direction, KeyRange};
+use std::ops::Bound;
+
+/// By what the local keys of a window or session store are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowOrder {
+    /// By segment, then key, then time: for reads of one key over time.
+    KeyFirst,
+    /// By time, then key: for reads of all keys in the order of time.
+    TimeFirst,
+}
 
 /// The segments of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +72,87 @@ impl Segments {
     }
 
     /// The first and the last time of a segment.
-    pub(crate) fn bounds(&self, segment: i64) -> (i64, i64) {
+    fn bounds(&self, segment: i64) -> (i64, i64) {
         let interval = self.interval_ms.max(1);
         let first = segment.saturating_mul(interval);
         (first, first.saturating_add(interval - 1))
+    }
+}
+
+/// Time as it begins the local keys of a store, as a segment or in full: what reads of ranges and
+/// expiry need to know about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeline {
+    pub(crate) order: WindowOrder,
+    pub(crate) segments: Segments,
+}
+
+impl Timeline {
+    /// The ranges, in reading order, that cover `[from, to]` for one key, where `between` makes the
+    /// range of that key within one segment.
+    pub(crate) fn fetch(
+        &self,
+        from: i64,
+        to: i64,
+        direction: Direction,
+        between: impl Fn(i64, i64) -> KeyRange,
+    ) -> Vec<KeyRange> {
+        let from = from.max(0);
+        if to < from {
+            return Vec::new();
+        }
+        if self.order == WindowOrder::TimeFirst {
+            return vec![between(from, to)];
+        }
+        let mut ranges: Vec<KeyRange> = (self.segments.segment(from)..=self.segments.segment(to))
+            .map(|segment| {
+                let (first, last) = self.segments.bounds(segment);
+                between(from.max(first), to.min(last))
+            })
+            .collect();
+        if direction == Direction::Backward {
+            ranges.reverse();
+        }
+        ranges
+    }
+
+    /// The range that covers `[from, to]` for all keys.
+    pub(crate) fn fetch_all(&self, from: i64, to: i64) -> KeyRange {
+        let from = from.max(0);
+        let (lower, upper) = match self.order {
+            WindowOrder::KeyFirst => {
+                (self.segments.segment(from), self.segments.segment(to).checked_add(1))
+            }
+            // A time below 0 would sort last by its bytes; nothing is there.
+            WindowOrder::TimeFirst => (from, to.max(-1).checked_add(1)),
+        };
+        KeyRange {
+            lower: Bound::Included(lower.to_be_bytes().to_vec()),
+            upper: upper
+                .map_or(Bound::Unbounded, |upper| Bound::Excluded(upper.to_be_bytes().to_vec())),
+        }
+    }
+
+    /// The local key before which everything has expired; none when nothing has.
+    pub(crate) fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
+        let oldest = self.segments.oldest_live(observed);
+        let bound = match self.order {
+            WindowOrder::KeyFirst => oldest,
+            WindowOrder::TimeFirst => self.segments.bounds(oldest).0,
+        };
+        (oldest > 0).then(|| bound.to_be_bytes().to_vec())
+    }
+
+    /// What of it decides about local keys: the order, and the interval where it is in the key.
+    pub(crate) fn signature(&self, kind: u8) -> Vec<u8> {
+        match self.order {
+            WindowOrder::KeyFirst => {
+                let mut signature = vec![kind, 0];
+                signature.extend_from_slice(&self.segments.interval_ms.to_be_bytes());
+                signature
+            }
+            WindowOrder::TimeFirst => vec![kind, 1],
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a task declares about its stores.
 
+use crate::session::SessionLayout;
 use crate::window::WindowLayout;
 
 /// A store of a task: its place in the list of specs the task was opened with.
@@ -24,6 +25,8 @@ pub enum StoreKind {
     KeyValue,
     /// Keys of windows; old ones expire.
     Window(WindowLayout),
+    /// Keys of sessions; old ones expire.
+    Session(SessionLayout),
 }
 
 impl StoreKind {
@@ -34,6 +37,16 @@ impl StoreKind {
         match self {
             Self::KeyValue => vec![0],
             Self::Window(layout) => layout.signature(),
+            Self::Session(layout) => layout.signature(),
+        }
+    }
+
+    /// The local key before which everything has expired; none when nothing has, or nothing does.
+    pub(crate) fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
+        match self {
+            Self::KeyValue => None,
+            Self::Window(layout) => layout.expired_before(observed),
+            Self::Session(layout) => layout.expired_before(observed),
         }
     }
 }

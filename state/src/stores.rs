@@ -6,7 +6,7 @@ use crate::memory::MemoryStore;
 use crate::range::{Direction, KeyRange};
 use crate::rocks::{Notes, Rocks, SharedResources};
 use crate::scan::{Chunk, Scan};
-use crate::spec::{StoreId, StoreKind, StoreSpec};
+use crate::spec::{StoreId, StoreSpec};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -193,10 +193,7 @@ impl TaskStores {
     /// The database refuses, or the store is not there.
     pub fn drop_expired(&self, id: StoreId, observed_ms: i64) -> Result<()> {
         let store = self.store(id)?;
-        let StoreKind::Window(layout) = &store.spec.kind else {
-            return Ok(());
-        };
-        let Some(bound) = layout.expired_before(observed_ms) else {
+        let Some(bound) = store.spec.kind.expired_before(observed_ms) else {
             return Ok(());
         };
         if bound <= *store.dropped_before.borrow() {

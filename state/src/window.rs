@@ -20,17 +20,7 @@
 //! of a longer key), so what a range yields has to pass [`WindowLayout::holds`].
 
 use crate::range::{Direction, KeyRange};
-use crate::segments::Segments;
-use std::ops::Bound;
-
-/// By what the local keys of a window store are sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowOrder {
-    /// By segment, then key, then start: for reads of one key over time.
-    KeyFirst,
-    /// By start, then key: for reads of all keys in the order of time.
-    TimeFirst,
-}
+use crate::segments::{Segments, Timeline, WindowOrder};
 
 /// How a window store lays out its keys and when they expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,26 +156,12 @@ impl WindowLayout {
     /// a range for every segment between them.
     #[must_use]
     pub fn fetch(&self, key: &[u8], from: i64, to: i64, direction: Direction) -> Vec<KeyRange> {
-        let (from, to) = (from.max(0), to);
-        if to < from {
-            return Vec::new();
-        }
-        match self.order {
-            WindowOrder::TimeFirst => vec![self.between(key, from, to)],
-            WindowOrder::KeyFirst => {
-                let segments = self.segments();
-                let mut ranges: Vec<KeyRange> = (segments.segment(from)..=segments.segment(to))
-                    .map(|segment| {
-                        let (first, last) = segments.bounds(segment);
-                        self.between(key, from.max(first), to.min(last))
-                    })
-                    .collect();
-                if direction == Direction::Backward {
-                    ranges.reverse();
-                }
-                ranges
-            }
-        }
+        self.timeline().fetch(from, to, direction, |from, to| {
+            let (mut lower, mut upper) = (Vec::new(), Vec::new());
+            self.encode(key, from, 0, &mut lower);
+            self.encode(key, to, i32::MAX, &mut upper);
+            KeyRange::inclusive(lower, upper)
+        })
     }
 
     /// The range that holds the windows of all keys that start in `[from, to]`; what it yields must
@@ -193,49 +169,20 @@ impl WindowLayout {
     /// by start and key.
     #[must_use]
     pub fn fetch_all(&self, from: i64, to: i64) -> KeyRange {
-        let from = from.max(0);
-        let (lower, upper) = match self.order {
-            WindowOrder::KeyFirst => {
-                (self.segments().segment(from), self.segments().segment(to).checked_add(1))
-            }
-            WindowOrder::TimeFirst => (from, to.checked_add(1)),
-        };
-        let lower = Bound::Included(lower.to_be_bytes().to_vec());
-        let upper = match upper {
-            // Negative bytes sort last; nothing starts before 0.
-            Some(upper) => Bound::Excluded(upper.max(0).to_be_bytes().to_vec()),
-            None => Bound::Unbounded,
-        };
-        KeyRange { lower, upper }
+        self.timeline().fetch_all(from, to)
     }
 
     /// The local key before which everything has expired at an observed time; none when nothing has.
     #[must_use]
     pub fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
-        let oldest = self.segments().oldest_live(observed);
-        let bound = match self.order {
-            WindowOrder::KeyFirst => oldest,
-            WindowOrder::TimeFirst => self.segments().bounds(oldest).0,
-        };
-        (oldest > 0).then(|| bound.to_be_bytes().to_vec())
+        self.timeline().expired_before(observed)
     }
 
     pub(crate) fn signature(&self) -> Vec<u8> {
-        match self.order {
-            WindowOrder::KeyFirst => {
-                let mut signature = vec![1];
-                signature.extend_from_slice(&self.segment_interval_ms.to_be_bytes());
-                signature
-            }
-            WindowOrder::TimeFirst => vec![2],
-        }
+        self.timeline().signature(1)
     }
 
-    /// From the window of `key` at `from` to that at `to`, in one segment when keys come first.
-    fn between(&self, key: &[u8], from: i64, to: i64) -> KeyRange {
-        let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        self.encode(key, from, 0, &mut lower);
-        self.encode(key, to, i32::MAX, &mut upper);
-        KeyRange::inclusive(lower, upper)
+    fn timeline(&self) -> Timeline {
+        Timeline { order: self.order, segments: self.segments() }
     }
 }

@@ -7,6 +7,7 @@ mod notes;
 pub(crate) use notes::Notes;
 pub use resources::SharedResources;
 
+use crate::batch::Write;
 use crate::error::{Error, Result};
 use crate::range::Direction;
 use crate::scan::Chunk;
@@ -128,35 +129,14 @@ impl Rocks {
         self.with_db(|db| self.read_family(db, name, chunk))
     }
 
-    pub(crate) fn put(
-        &self,
-        batch: &mut RocksBatch,
-        id: StoreId,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<()> {
+    pub(crate) fn add(&self, batch: &mut RocksBatch, id: StoreId, write: Write<'_>) -> Result<()> {
         self.with_db(|db| {
-            batch.0.put_cf(self.family(db, id)?, key, value);
-            Ok(())
-        })
-    }
-
-    pub(crate) fn delete(&self, batch: &mut RocksBatch, id: StoreId, key: &[u8]) -> Result<()> {
-        self.with_db(|db| {
-            batch.0.delete_cf(self.family(db, id)?, key);
-            Ok(())
-        })
-    }
-
-    pub(crate) fn delete_range(
-        &self,
-        batch: &mut RocksBatch,
-        id: StoreId,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<()> {
-        self.with_db(|db| {
-            batch.0.delete_range_cf(self.family(db, id)?, from, to);
+            let family = self.family(db, id)?;
+            match write {
+                Write::Put(key, value) => batch.0.put_cf(family, key, value),
+                Write::Delete(key) => batch.0.delete_cf(family, key),
+                Write::DeleteRange(from, to) => batch.0.delete_range_cf(family, from, to),
+            }
             Ok(())
         })
     }
