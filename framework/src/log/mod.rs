@@ -20,6 +20,7 @@
 
 pub mod embedded;
 pub mod kafka;
+mod local;
 pub mod memory;
 
 use std::any::Any;

@@ -1,0 +1,293 @@
+//! The producer of the broker in this process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Broker;
+use super::fault::{Course, Faults, Operation};
+use super::member::LocalGeneration;
+use super::state::State;
+use super::storage::{Storage, TxnId};
+use super::transaction::{Identity, Incoming};
+use crate::error::{Error, Result};
+use crate::log::{
+    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, TopicHandle, TopicPartition,
+};
+
+/// Kafka's default for a transaction that its owner left open.
+const TRANSACTION_TIMEOUT_MS: i64 = 60_000;
+
+/// Where a transactional producer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No transaction.
+    Idle,
+    /// In a transaction.
+    Open,
+    /// Something failed in it: only `abort` is left.
+    Failed,
+    /// Replaced by another producer: nothing is left.
+    Fenced,
+}
+
+pub(crate) struct LocalProducer<S: Storage> {
+    broker: Arc<Broker<S>>,
+    topics: Vec<Arc<str>>,
+    session: Option<Session>,
+    /// Highest offset of this producer's records, per handle and partition.
+    acknowledged: HashMap<(u32, i32), i64>,
+}
+
+/// The transactional side of a producer.
+struct Session {
+    identity: Identity,
+    phase: Phase,
+    /// The transaction as the broker knows it, once something was sent in it.
+    txn: Option<TxnId>,
+}
+
+impl Session {
+    /// Takes one step of the open transaction: checks who and where, and notes failures.
+    fn step<S: Storage, T>(
+        &mut self,
+        broker: &Broker<S>,
+        operation: Operation,
+        act: impl FnOnce(&mut State, TxnId) -> Result<T>,
+    ) -> Result<T> {
+        let what = || format!("{operation:?}");
+        match self.phase {
+            Phase::Idle => return Err(misuse(operation, "no transaction is open")),
+            Phase::Failed if operation != Operation::Abort => {
+                let reason = "an earlier step of the transaction failed".to_owned();
+                return Err(Error::Aborted { what: what(), reason });
+            }
+            Phase::Fenced => {
+                let reason = "another producer took over".to_owned();
+                return Err(Error::Fenced { what: what(), reason });
+            }
+            Phase::Open | Phase::Failed => {}
+        }
+        broker.with(|state| {
+            self.check_owner(broker, state, &what())?;
+            let done = self.act(broker, state, operation, act);
+            match &done {
+                Ok(_) => {}
+                // Positions are refused for the member's sake: the producer is still sound.
+                Err(Error::Fenced { .. }) if operation != Operation::SendOffsets => {
+                    self.phase = Phase::Fenced;
+                }
+                Err(_) => self.phase = Phase::Failed,
+            }
+            done
+        })
+    }
+
+    fn act<S: Storage, T>(
+        &mut self,
+        broker: &Broker<S>,
+        state: &mut State,
+        operation: Operation,
+        act: impl FnOnce(&mut State, TxnId) -> Result<T>,
+    ) -> Result<T> {
+        let course = state.faults.before(operation)?;
+        if let Some(ours) = self.txn {
+            let owner = state.owners.get(&self.identity.transactional_id);
+            if owner.and_then(|owner| owner.open) != Some(ours) {
+                let reason = "the transaction is over already".to_owned();
+                return Err(Error::Fenced { what: format!("{operation:?}"), reason });
+            }
+        }
+        let ends = matches!(operation, Operation::Commit | Operation::Abort);
+        let txn = match self.txn {
+            Some(ours) => ours,
+            // Nothing was sent: there is nothing to end.
+            None if ends => 0,
+            None => broker.transaction_of(state, &self.identity),
+        };
+        self.txn = Some(txn).filter(|txn| *txn != 0);
+        let done = act(state, txn)?;
+        Faults::answer(course, operation, done)
+    }
+
+    fn check_owner<S: Storage>(
+        &mut self,
+        broker: &Broker<S>,
+        state: &State,
+        what: &str,
+    ) -> Result<()> {
+        let owned = broker.check_owner(state, &self.identity, what);
+        if owned.is_err() {
+            self.phase = Phase::Fenced;
+        }
+        owned
+    }
+
+    fn end<S: Storage>(&mut self, broker: &Broker<S>, operation: Operation) -> Result<()> {
+        broker.expire();
+        let commit = operation == Operation::Commit;
+        self.step(broker, operation, |state, txn| broker.end_transaction(state, txn, commit))?;
+        self.phase = Phase::Idle;
+        self.txn = None;
+        Ok(())
+    }
+}
+
+impl<S: Storage> LocalProducer<S> {
+    pub(crate) fn open(broker: Arc<Broker<S>>, spec: &ProducerSpec) -> Result<Self> {
+        broker.expire();
+        let timeout = spec.transaction_timeout.map(|t| i64::try_from(t.as_millis()));
+        let timeout_ms = timeout.map_or(TRANSACTION_TIMEOUT_MS, |ms| ms.unwrap_or(i64::MAX));
+        let session = broker.with(|state| {
+            let course = state.faults.before(Operation::OpenProducer)?;
+            let session = match spec.transactional_id.clone() {
+                None => None,
+                Some(transactional_id) => {
+                    let epoch = broker.own(state, &transactional_id)?;
+                    let identity = Identity { transactional_id, epoch, timeout_ms };
+                    Some(Session { identity, phase: Phase::Idle, txn: None })
+                }
+            };
+            Faults::answer(course, Operation::OpenProducer, session)
+        })?;
+        Ok(Self { broker, session, topics: Vec::new(), acknowledged: HashMap::new() })
+    }
+
+    fn session(&mut self, operation: Operation) -> Result<&mut Session> {
+        let missing = || misuse(operation, "the producer is not transactional");
+        self.session.as_mut().ok_or_else(missing)
+    }
+}
+
+fn incoming<'a, S: Storage>(
+    broker: &Broker<S>,
+    state: &mut State,
+    topics: &[Arc<str>],
+    record: &OutgoingRecord<'a>,
+) -> Result<Incoming<'a>> {
+    let Some(name) = topics.get(record.topic.0 as usize) else {
+        return Err(misuse(Operation::Send, "the topic's handle is of another producer"));
+    };
+    broker.auto_create(state, name)?;
+    let slot = state.slot(&TopicPartition::new(Arc::clone(name), record.partition))?;
+    let timestamp = record.timestamp.unwrap_or_else(|| broker.now());
+    let (key, value, headers) = (record.key, record.value, record.headers);
+    Ok(Incoming { slot, key, value, timestamp, headers })
+}
+
+impl<S: Storage> Producer for LocalProducer<S> {
+    fn topic(&mut self, name: &str) -> Result<TopicHandle> {
+        let known = self.topics.iter().position(|known| &**known == name);
+        let index = known.unwrap_or_else(|| {
+            self.topics.push(Arc::from(name));
+            self.topics.len() - 1
+        });
+        u32::try_from(index)
+            .map(TopicHandle)
+            .map_err(|_| misuse(Operation::Send, "too many topics"))
+    }
+
+    fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<()> {
+        let Self { broker, topics, session, acknowledged } = self;
+        let offset = if let Some(session) = session {
+            session.step(broker, Operation::Send, |state, txn| {
+                let incoming = incoming(broker, state, topics, record)?;
+                broker.append(state, Some(txn), &incoming)
+            })?
+        } else {
+            broker.with(|state| {
+                let course = state.faults.before(Operation::Send)?;
+                let incoming = incoming(broker, state, topics, record)?;
+                let mut offset = broker.append(state, None, &incoming)?;
+                if course == Course::Repeat {
+                    offset = broker.append(state, None, &incoming)?;
+                }
+                Faults::answer(course, Operation::Send, offset)
+            })?
+        };
+        acknowledged.insert((record.topic.0, record.partition), offset);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Self { broker, session, .. } = self;
+        broker.with(|state| {
+            let course = state.faults.before(Operation::Flush)?;
+            match session {
+                Some(session) => session.check_owner(broker, state, "Flush")?,
+                None => broker.storage.flush()?,
+            }
+            Faults::answer(course, Operation::Flush, ())
+        })
+    }
+
+    fn acknowledged(&self, topic: TopicHandle, partition: i32) -> Option<i64> {
+        self.acknowledged.get(&(topic.0, partition)).copied()
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let broker = Arc::clone(&self.broker);
+        let session = self.session(Operation::Begin)?;
+        broker.expire();
+        broker.with(|state| {
+            session.check_owner(&broker, state, "Begin")?;
+            if session.phase != Phase::Idle {
+                return Err(misuse(Operation::Begin, "the last transaction is not ended"));
+            }
+            let course = state.faults.before(Operation::Begin)?;
+            session.phase = Phase::Open;
+            Faults::answer(course, Operation::Begin, ())
+        })
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        generation: &Generation,
+    ) -> Result<()> {
+        let broker = Arc::clone(&self.broker);
+        let session = self.session(Operation::SendOffsets)?;
+        let Some(seat) = generation.0.downcast_ref::<LocalGeneration>() else {
+            return Err(misuse(Operation::SendOffsets, "the generation is of another log"));
+        };
+        broker.expire();
+        session.step(&broker, Operation::SendOffsets, |state, txn| {
+            state.group(&seat.group).check(&seat.member, seat.generation)?;
+            state.add_offsets(txn, &seat.group, offsets);
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let broker = Arc::clone(&self.broker);
+        self.session(Operation::Commit)?.end(&broker, Operation::Commit)
+    }
+
+    fn abort(&mut self) -> Result<()> {
+        let broker = Arc::clone(&self.broker);
+        self.session(Operation::Abort)?.end(&broker, Operation::Abort)
+    }
+}
+
+impl<S: Storage> Drop for LocalProducer<S> {
+    fn drop(&mut self) {
+        if !self.broker.manners.dropped_is_gone {
+            return;
+        }
+        let Some(session) = &self.session else {
+            let _ = self.broker.storage.flush();
+            return;
+        };
+        self.broker.with(|state| {
+            let open = state.owners.get(&session.identity.transactional_id);
+            if let Some(open) =
+                open.and_then(|owner| owner.open).filter(|o| Some(*o) == session.txn)
+            {
+                let _ = self.broker.end_transaction(state, open, false);
+            }
+        });
+    }
+}
+
+fn misuse(operation: Operation, reason: &str) -> Error {
+    Error::Fatal { what: format!("{operation:?}"), reason: reason.to_owned() }
+}

@@ -1,0 +1,153 @@
+//! The records of one assigned partition.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::fault::{Course, Faults, Operation};
+use super::storage::{Chunk, Fetch, Slot, Storage};
+use super::{Broker, lock};
+use crate::error::{Error, Result};
+use crate::log::{Isolation, PartitionQueue, RecordBatch, TopicPartition, Wake};
+
+/// Tells the owner of a queue that there is something to pull.
+#[derive(Default)]
+pub(crate) struct Signal {
+    armed: AtomicBool,
+    wake: Mutex<Option<Wake>>,
+}
+
+impl Signal {
+    /// True if the queue was found empty since the last call.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    /// Calls the owner once if the queue was found empty.
+    pub(crate) fn fire(&self) {
+        if self.armed.swap(false, Ordering::AcqRel) {
+            let wake = lock(&self.wake).clone();
+            if let Some(wake) = wake {
+                wake();
+            }
+        }
+    }
+
+    fn arm(&self, armed: bool) {
+        self.armed.store(armed, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signal(armed: {})", self.is_armed())
+    }
+}
+
+/// What the queue of the owner and the handle of the member share.
+#[derive(Debug)]
+pub(crate) struct SharedQueue {
+    pub(crate) partition: TopicPartition,
+    pub(crate) slot: Slot,
+    pub(crate) isolation: Isolation,
+    pub(crate) signal: Arc<Signal>,
+    place: Mutex<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Where the next pull begins.
+    next: i64,
+    /// One past the last record handed out.
+    handed: i64,
+    /// Something was pulled or tried to.
+    known: bool,
+    closed: bool,
+}
+
+impl SharedQueue {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        slot: Slot,
+        isolation: Isolation,
+        start: i64,
+    ) -> Self {
+        let place = Place { next: start, handed: start, known: false, closed: false };
+        let signal = Arc::default();
+        Self { partition, slot, isolation, signal, place: Mutex::new(place) }
+    }
+
+    /// Goes on from another offset.
+    pub(crate) fn seek(&self, offset: i64) {
+        let mut place = lock(&self.place);
+        place.next = offset;
+        place.handed = offset;
+    }
+
+    /// The partition was given back: nothing comes any more.
+    pub(crate) fn close(&self) {
+        lock(&self.place).closed = true;
+    }
+}
+
+/// The end of a queue that a task holds.
+pub(crate) struct LocalQueue<S: Storage> {
+    pub(crate) broker: Arc<Broker<S>>,
+    pub(crate) shared: Arc<SharedQueue>,
+}
+
+impl<S: Storage> PartitionQueue for LocalQueue<S> {
+    fn pull(&mut self, max: usize) -> Result<Option<Box<dyn RecordBatch>>> {
+        let shared = &self.shared;
+        let mut place = lock(&shared.place);
+        if place.closed {
+            return Ok(None);
+        }
+        // Armed before looking: what comes between looking and arming would wake nobody.
+        shared.signal.arm(true);
+        let (start, next, limit, course) = self.broker.with(|state| {
+            let course = state.faults.before(Operation::Pull)?;
+            let partition = state.partition(shared.slot)?;
+            let limit = partition.readable(shared.isolation);
+            Ok::<_, Error>((partition.start, partition.next, limit, course))
+        })?;
+        if place.next < start || place.next > next {
+            let partition = shared.partition.clone();
+            return Err(Error::OffsetOutOfRange { partition, offset: place.next });
+        }
+        place.known = true;
+        if place.next >= limit || max == 0 {
+            return Ok(None);
+        }
+        let fetch =
+            Fetch { slot: shared.slot, from: place.next, limit, max, isolation: shared.isolation };
+        let Chunk { batch, next } = self.broker.storage.read(&fetch)?;
+        if course != Course::LoseAnswer {
+            place.next = next;
+        }
+        let batch = Faults::answer(course, Operation::Pull, batch)?;
+        if let Some(last) = batch.as_ref().and_then(|batch| batch.get(batch.len() - 1)) {
+            place.handed = last.offset + 1;
+            shared.signal.arm(false);
+        }
+        Ok(batch)
+    }
+
+    fn remaining(&self, position: i64) -> Option<u64> {
+        let place = lock(&self.shared.place);
+        if !place.known {
+            return None;
+        }
+        let end = self.broker.with(|state| {
+            state.partition(self.shared.slot).map(|p| p.readable(self.shared.isolation))
+        });
+        // Behind the last record handed out there are only hidden ones up to `next`.
+        let position = if position >= place.handed { position.max(place.next) } else { position };
+        u64::try_from((end.ok()? - position).max(0)).ok()
+    }
+
+    fn on_data(&mut self, wake: Wake) {
+        *lock(&self.shared.signal.wake) = Some(Arc::clone(&wake));
+        wake();
+    }
+}

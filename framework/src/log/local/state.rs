@@ -1,0 +1,279 @@
+//! What the broker knows: topics and their ends, groups, owners of transactional ids, open
+//! transactions. Plain data under one lock; nothing here waits or calls anybody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::fault::Faults;
+use super::group::Group;
+use super::queue::Signal;
+use super::storage::{GroupOffsets, Marker, Slot, TxnId};
+use crate::error::{Error, Result};
+use crate::log::{Committed, Isolation, NewTopic, TopicPartition};
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) topics: Topics,
+    pub(crate) groups: BTreeMap<String, Group>,
+    pub(crate) owners: HashMap<String, Owner>,
+    pub(crate) txns: BTreeMap<TxnId, Txn>,
+    pub(crate) faults: Faults,
+    pub(crate) auto_create: bool,
+    next_txn: TxnId,
+    next_member: u64,
+    /// Threads that wait for a change.
+    pub(crate) waiting: usize,
+    /// Something changed that a waiting thread may want to know.
+    pub(crate) changed: bool,
+    /// To be called when the lock is released.
+    pub(crate) woken: Vec<Arc<Signal>>,
+}
+
+/// All topics, by number and by name.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    list: Vec<Topic>,
+    names: BTreeMap<Arc<str>, u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Vec<(String, String)>,
+    pub(crate) partitions: Vec<Partition>,
+}
+
+impl Topic {
+    /// The value of a setting.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.config.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Partition {
+    /// First offset still there.
+    pub(crate) start: i64,
+    /// Offset of the next record.
+    pub(crate) next: i64,
+    /// First offset of each open transaction.
+    pub(crate) open: BTreeMap<TxnId, i64>,
+    /// Readers see nothing from here on: visibility is delayed on command.
+    pub(crate) held: Option<i64>,
+    /// Those who are told of new records.
+    pub(crate) signals: Vec<Arc<Signal>>,
+}
+
+impl Partition {
+    /// High watermark or last stable offset.
+    pub(crate) fn end(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.next,
+            Isolation::ReadCommitted => self.open.values().min().copied().unwrap_or(self.next),
+        }
+    }
+
+    /// Up to where a reader gets records now.
+    pub(crate) fn readable(&self, isolation: Isolation) -> i64 {
+        let end = self.end(isolation);
+        self.held.map_or(end, |held| held.min(end))
+    }
+}
+
+/// Who may use a transactional id.
+#[derive(Debug, Default)]
+pub(crate) struct Owner {
+    pub(crate) epoch: u32,
+    pub(crate) open: Option<TxnId>,
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub(crate) struct Txn {
+    pub(crate) transactional_id: String,
+    pub(crate) ends_by: i64,
+    /// First offset in each partition it wrote to.
+    pub(crate) touched: BTreeMap<Slot, i64>,
+    pub(crate) offsets: Vec<GroupOffsets>,
+}
+
+impl Topics {
+    /// Finds a topic by name.
+    pub(crate) fn find(&self, name: &str) -> Option<(u32, &Topic)> {
+        let id = *self.names.get(name)?;
+        Some((id, self.list.get(id as usize)?))
+    }
+
+    /// The topic of a number.
+    pub(crate) fn get(&self, id: u32) -> Option<&Topic> {
+        self.list.get(id as usize)
+    }
+
+    /// Names of all topics, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.keys().map(|name| (**name).to_owned()).collect()
+    }
+
+    /// The number the next topic will get.
+    pub(crate) fn next_id(&self) -> u32 {
+        u32::try_from(self.list.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a topic whose name is not there yet; its number.
+    pub(crate) fn add(&mut self, topic: &NewTopic) -> u32 {
+        let id = self.next_id();
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        let partitions = (0..topic.partitions).map(|_| Partition::default()).collect();
+        let config = topic.config.clone();
+        self.list.push(Topic { name: Arc::clone(&name), config, partitions });
+        self.names.insert(name, id);
+        id
+    }
+
+    /// How many partitions a topic has; 0 if there is no such topic.
+    pub(crate) fn partition_count(&self, topic: &str) -> i32 {
+        let count = self.find(topic).map_or(0, |(_, found)| found.partitions.len());
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+}
+
+impl State {
+    /// The slot of a partition.
+    pub(crate) fn slot(&self, tp: &TopicPartition) -> Result<Slot> {
+        let missing = |reason: String| Error::Topic { topic: (*tp.topic).to_owned(), reason };
+        let (topic, found) =
+            self.topics.find(&tp.topic).ok_or_else(|| missing("does not exist".to_owned()))?;
+        match u32::try_from(tp.partition) {
+            Ok(partition) if (partition as usize) < found.partitions.len() => {
+                Ok(Slot { topic, partition })
+            }
+            _ => Err(missing(format!("has no partition {}", tp.partition))),
+        }
+    }
+
+    /// The partition of a slot.
+    pub(crate) fn partition(&self, slot: Slot) -> Result<&Partition> {
+        let topic = self.topics.get(slot.topic);
+        let found = topic.and_then(|topic| topic.partitions.get(slot.partition as usize));
+        found.ok_or_else(|| no_such(slot))
+    }
+
+    /// The partition of a slot, to change it.
+    pub(crate) fn partition_mut(&mut self, slot: Slot) -> Result<&mut Partition> {
+        let topic = self.topics.list.get_mut(slot.topic as usize);
+        let found = topic.and_then(|topic| topic.partitions.get_mut(slot.partition as usize));
+        found.ok_or_else(|| no_such(slot))
+    }
+
+    /// The partition that a slot stands for, by name.
+    pub(crate) fn name_of(&self, slot: Slot) -> TopicPartition {
+        let name = self.topics.get(slot.topic).map_or("?".into(), |t| Arc::clone(&t.name));
+        TopicPartition::new(name, i32::try_from(slot.partition).unwrap_or(-1))
+    }
+
+    /// A group, made if new.
+    pub(crate) fn group(&mut self, name: &str) -> &mut Group {
+        self.groups.entry(name.to_owned()).or_default()
+    }
+
+    /// An id for a new member; ids sort in the order of joining.
+    pub(crate) fn new_member_id(&mut self) -> String {
+        self.next_member += 1;
+        format!("member-{:010}", self.next_member)
+    }
+
+    /// Readers of a partition have something to look at.
+    pub(crate) fn wake(&mut self, slot: Slot) {
+        let topic = self.topics.get(slot.topic);
+        if let Some(partition) = topic.and_then(|t| t.partitions.get(slot.partition as usize)) {
+            let armed = partition.signals.iter().filter(|signal| signal.is_armed());
+            self.woken.extend(armed.map(Arc::clone));
+        }
+        self.changed = true;
+    }
+
+    /// Shows all that was delayed.
+    pub(crate) fn release_all(&mut self) {
+        let mut held = Vec::new();
+        for (topic, found) in (0..).zip(&mut self.topics.list) {
+            for (partition, found) in (0..).zip(&mut found.partitions) {
+                if found.held.take().is_some() {
+                    held.push(Slot { topic, partition });
+                }
+            }
+        }
+        for slot in held {
+            self.wake(slot);
+        }
+    }
+
+    /// The open transaction of an owner, begun at the broker with the first thing sent.
+    pub(crate) fn open_txn(&mut self, id: &str, ends_by: i64) -> TxnId {
+        let owner = self.owners.entry(id.to_owned()).or_default();
+        if let Some(open) = owner.open {
+            return open;
+        }
+        self.next_txn += 1;
+        owner.open = Some(self.next_txn);
+        let txn = Txn {
+            transactional_id: id.to_owned(),
+            ends_by,
+            touched: BTreeMap::new(),
+            offsets: Vec::new(),
+        };
+        self.txns.insert(self.next_txn, txn);
+        self.next_txn
+    }
+
+    /// The control records a transaction needs at its end.
+    pub(crate) fn markers(&self, txn: &Txn) -> Vec<Marker> {
+        let mut markers = Vec::with_capacity(txn.touched.len());
+        for (&slot, &first) in &txn.touched {
+            if let Ok(partition) = self.partition(slot) {
+                markers.push(Marker { slot, first, offset: partition.next });
+            }
+        }
+        markers
+    }
+
+    /// True if an open transaction holds a position of this group and partition.
+    pub(crate) fn is_pending(&self, group: &str, tp: &TopicPartition) -> bool {
+        let holds = |(name, offsets): &GroupOffsets| {
+            name == group && offsets.iter().any(|(held, _)| held == tp)
+        };
+        self.txns.values().any(|txn| txn.offsets.iter().any(holds))
+    }
+
+    /// Adds positions of a group to a transaction.
+    pub(crate) fn add_offsets(
+        &mut self,
+        id: TxnId,
+        group: &str,
+        offsets: &[(TopicPartition, Committed)],
+    ) {
+        let Some(txn) = self.txns.get_mut(&id) else { return };
+        let known = txn.offsets.iter_mut().find(|(name, _)| name == group);
+        let Some((_, held)) = known else {
+            txn.offsets.push((group.to_owned(), offsets.to_vec()));
+            return;
+        };
+        for (tp, committed) in offsets {
+            match held.iter_mut().find(|(known, _)| known == tp) {
+                Some((_, known)) => *known = committed.clone(),
+                None => held.push((tp.clone(), committed.clone())),
+            }
+        }
+    }
+
+    /// Takes positions over.
+    pub(crate) fn set_offsets(&mut self, group: &str, offsets: &[(TopicPartition, Committed)]) {
+        let group = self.group(group);
+        group.offsets.extend(offsets.iter().cloned());
+    }
+}
+
+fn no_such(slot: Slot) -> Error {
+    let reason = format!("no partition {}", slot.partition);
+    Error::Topic { topic: format!("number {}", slot.topic), reason }
+}
