@@ -131,3 +131,36 @@ fn cost<V>(key: &[u8], entry: &DirtyEntry<V>) -> usize {
     let value = entry.bytes.as_ref().map_or(0, Vec::len);
     key.len() + 2 * value + ENTRY_OVERHEAD
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_bytes_follows_what_is_there() {
+        let mut dirty = Dirty::new();
+        assert_eq!((dirty.bytes(), dirty.is_empty()), (0, true));
+        dirty.put(b"key", 1, vec![0; 100]);
+        let one = dirty.bytes();
+        assert!(one >= 203);
+        dirty.put(b"key", 2, vec![0; 40]);
+        assert_eq!(dirty.bytes(), one - 120, "the same key again");
+        dirty.delete(b"key");
+        assert_eq!(dirty.bytes(), 3 + ENTRY_OVERHEAD, "a deletion is an entry too");
+        dirty.put(b"", 3, vec![]);
+        assert_eq!(dirty.len(), 2);
+        dirty.clear();
+        assert_eq!((dirty.bytes(), dirty.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_snapshot_does_not_see_later_writes() {
+        let mut dirty = Dirty::new();
+        dirty.put(b"a", 1, vec![1]);
+        dirty.put(b"b", 2, vec![2]);
+        let snapshot = dirty.snapshot(&KeyRange::all(), Direction::Backward);
+        dirty.put(b"a", 9, vec![9]);
+        dirty.clear();
+        assert_eq!(snapshot, [(b"b".to_vec(), Some(2)), (b"a".to_vec(), Some(1))]);
+    }
+}

@@ -25,6 +25,9 @@ mod scan;
 mod memory;
 mod rocks;
 
+#[cfg(test)]
+mod suite;
+
 pub use batch::Batch;
 pub use dirty::{Dirty, DirtyEntry};
 pub use error::{Error, Result};

@@ -116,3 +116,66 @@ impl<V> Part<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{StoreKind, StoreSpec};
+
+    const STORE: StoreId = StoreId(0);
+
+    fn stores() -> TaskStores {
+        let spec = StoreSpec { name: "s".to_owned(), kind: StoreKind::KeyValue, in_memory: true };
+        let stores = TaskStores::in_memory(&[spec]);
+        let mut batch = stores.batch();
+        for key in ["a", "b", "c", "d"] {
+            batch.put(STORE, key.as_bytes(), b"old");
+        }
+        stores.write(batch).unwrap();
+        stores
+    }
+
+    fn read(merged: Merged<u8>) -> String {
+        let show = |entry: Result<(Vec<u8>, Found<u8>)>| {
+            let (key, found) = entry.unwrap();
+            let layer = match found {
+                Found::Typed(value) => value.to_string(),
+                Found::Stored(bytes) => String::from_utf8(bytes).unwrap(),
+            };
+            format!("{}={layer}", String::from_utf8(key).unwrap())
+        };
+        merged.map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_dirty_layer_wins_and_its_deletions_hide() {
+        let (stores, mut dirty) = (stores(), Dirty::new());
+        dirty.put(b"b", 1, vec![1]);
+        dirty.delete(b"c");
+        dirty.put(b"e", 2, vec![2]);
+        dirty.delete(b"f");
+        let merged = |direction| Merged::new(&dirty, &stores, STORE, KeyRange::all(), direction);
+        assert_eq!(read(merged(Direction::Forward)), "a=old b=1 d=old e=2");
+        assert_eq!(read(merged(Direction::Backward)), "e=2 d=old b=1 a=old");
+    }
+
+    #[test]
+    fn ranges_are_read_one_after_another_as_they_were_at_first() {
+        let (stores, mut dirty) = (stores(), Dirty::new());
+        dirty.put(b"d1", 1, vec![1]);
+        let ranges = vec![KeyRange::prefix(b"d"), KeyRange::prefix(b"x"), KeyRange::prefix(b"a")];
+        let merged = Merged::over(&dirty, &stores, STORE, ranges, Direction::Backward);
+        dirty.put(b"a1", 2, vec![2]);
+        assert_eq!(read(merged), "d1=1 d=old a=old");
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        let mut dirty = Dirty::new();
+        dirty.put(b"a", 1, vec![1]);
+        let ranges = vec![KeyRange::all(), KeyRange::all()];
+        let mut merged = Merged::over(&dirty, &stores(), StoreId(7), ranges, Direction::Forward);
+        assert!(matches!(merged.next(), Some(Err(_))));
+        assert!(merged.next().is_none());
+    }
+}

@@ -182,3 +182,83 @@ impl SessionLayout {
         Timeline { order: self.order, segments: self.segments() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn layout(order: WindowOrder) -> SessionLayout {
+        SessionLayout::new(order, 250).with_segment_interval(100)
+    }
+
+    fn encoded(order: WindowOrder, key: &[u8], start: i64, end: i64) -> Vec<u8> {
+        let mut local = vec![9; 3];
+        layout(order).encode(SessionKey { key, start, end }, &mut local);
+        local
+    }
+
+    #[test]
+    fn keys_have_these_bytes() {
+        let session = SessionKey { key: b"ab", start: 5, end: 0x0102 };
+        let mut changelog = vec![1];
+        session.to_changelog(&mut changelog);
+        let plain = [b'a', b'b', 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 5];
+        assert_eq!(changelog, plain);
+        assert_eq!(SessionKey::from_changelog(&changelog), Some(session));
+        assert_eq!(SessionKey::from_changelog(&[0; 15]), None);
+        let key_first = encoded(WindowOrder::KeyFirst, b"ab", 5, 0x0102);
+        assert_eq!(key_first, [&[0, 0, 0, 0, 0, 0, 0, 2][..], &plain].concat());
+        assert_eq!(
+            encoded(WindowOrder::TimeFirst, b"ab", 5, 0x0102),
+            [0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 5, b'a', b'b']
+        );
+        assert_eq!(layout(WindowOrder::KeyFirst).signature()[..2], [2, 0]);
+    }
+
+    fn sessions() -> impl Strategy<Value = (Vec<u8>, i64, i64)> {
+        let key = prop::collection::vec(prop::sample::select(vec![0_u8, 1, 255]), 0..12);
+        (key, 0_i64..500, 0_i64..60).prop_map(|(key, start, len)| (key, start, start + len))
+    }
+
+    proptest! {
+        #[test]
+        fn fetches_find_exactly_the_sessions_asked_for(
+            order in prop_oneof![Just(WindowOrder::KeyFirst), Just(WindowOrder::TimeFirst)],
+            sessions in prop::collection::btree_set(sessions(), 0..40),
+            from in -20_i64..520,
+            len in -1_i64..400,
+            latest_start in 0_i64..520,
+        ) {
+            let layout = layout(order);
+            let to = from + len;
+            let stored: std::collections::BTreeSet<Vec<u8>> =
+                sessions.iter().map(|(key, start, end)| encoded(order, key, *start, *end)).collect();
+            let asked = |start: i64, end: i64| from <= end && end <= to && start <= latest_start;
+            for (key, ..) in &sessions {
+                let mut found = Vec::new();
+                for range in layout.fetch(key, from, to, Direction::Forward) {
+                    found.extend(stored.iter().filter(|local| range.contains(local)));
+                }
+                found.retain(|local| layout.holds(local, Some(key), (from, to), latest_start));
+                let found: Vec<(i64, i64)> = found
+                    .iter()
+                    .map(|local| layout.decode(local).map(|found| (found.end, found.start)).unwrap())
+                    .collect();
+                let mut expected: Vec<(i64, i64)> = sessions
+                    .iter()
+                    .filter(|(other, start, end)| other == key && asked(*start, *end))
+                    .map(|(_, start, end)| (*end, *start))
+                    .collect();
+                expected.sort_unstable();
+                prop_assert_eq!(found, expected);
+            }
+            let range = layout.fetch_all(from, to);
+            let found = stored.iter().filter(|local| {
+                range.contains(local) && layout.holds(local, None, (from, to), latest_start)
+            });
+            let expected = sessions.iter().filter(|(_, start, end)| asked(*start, *end)).count();
+            prop_assert_eq!(found.count(), expected);
+        }
+    }
+}

@@ -186,3 +186,151 @@ impl WindowLayout {
         Timeline { order: self.order, segments: self.segments() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &[u8] = b"ab";
+
+    fn layout(order: WindowOrder) -> WindowLayout {
+        WindowLayout::new(order, 250).with_segment_interval(100)
+    }
+
+    fn encoded(order: WindowOrder, key: &[u8], start: i64, seq: i32) -> Vec<u8> {
+        let mut local = vec![9; 3];
+        layout(order).encode(key, start, seq, &mut local);
+        local
+    }
+
+    #[test]
+    fn changelog_keys_are_java_s() {
+        // Recorded from Kafka Streams: key "c", start 100801.
+        let recorded = [0x63, 0, 0, 0, 0, 0, 1, 0x89, 0xc1, 0, 0, 0, 0];
+        let window = WindowKey::from_changelog(&recorded).unwrap();
+        assert_eq!(window, WindowKey { key: b"c", start: 100_801, seq: 0 });
+        let mut written = vec![1];
+        window.to_changelog(&mut written);
+        assert_eq!(written, recorded);
+        assert_eq!(WindowKey::from_changelog(&[0; 11]), None);
+    }
+
+    #[test]
+    fn local_keys_have_these_bytes() {
+        assert_eq!(
+            encoded(WindowOrder::KeyFirst, KEY, 0x0102, 3),
+            [
+                0, 0, 0, 0, 0, 0, 0, 2, // segment 258 / 100
+                b'a', b'b', 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3
+            ]
+        );
+        assert_eq!(
+            encoded(WindowOrder::TimeFirst, KEY, 0x0102, 3),
+            [0, 0, 0, 0, 0, 0, 1, 2, b'a', b'b', 0, 0, 0, 3]
+        );
+        assert_eq!(layout(WindowOrder::KeyFirst).signature(), [1, 0, 0, 0, 0, 0, 0, 0, 0, 100]);
+        assert_eq!(layout(WindowOrder::TimeFirst).signature(), [1, 1]);
+    }
+
+    #[test]
+    fn a_short_local_key_is_none() {
+        assert_eq!(layout(WindowOrder::KeyFirst).decode(&[0; 19]), None);
+        assert_eq!(layout(WindowOrder::TimeFirst).decode(&[0; 11]), None);
+        assert_eq!(layout(WindowOrder::TimeFirst).local_from_changelog(&[0; 3], &mut vec![]), None);
+    }
+
+    #[test]
+    fn a_fetch_has_a_range_for_each_segment_in_reading_order() {
+        let layout = layout(WindowOrder::KeyFirst);
+        let range = |from, to| {
+            KeyRange::inclusive(
+                encoded(WindowOrder::KeyFirst, KEY, from, 0),
+                encoded(WindowOrder::KeyFirst, KEY, to, i32::MAX),
+            )
+        };
+        let mut expected = vec![range(150, 199), range(200, 299), range(300, 310)];
+        assert_eq!(layout.fetch(KEY, 150, 310, Direction::Forward), expected);
+        expected.reverse();
+        assert_eq!(layout.fetch(KEY, 150, 310, Direction::Backward), expected);
+        assert_eq!(layout.fetch(KEY, -5, 20, Direction::Forward), [range(0, 20)]);
+        assert!(layout.fetch(KEY, 20, 10, Direction::Forward).is_empty());
+    }
+
+    #[test]
+    fn expiry_cuts_at_a_segment() {
+        for order in [WindowOrder::KeyFirst, WindowOrder::TimeFirst] {
+            let layout = layout(order);
+            assert_eq!(layout.expired_before(349), None);
+            let bound = layout.expired_before(350).unwrap();
+            assert!(encoded(order, b"\xff\xff", 99, i32::MAX) < bound);
+            assert!(encoded(order, b"", 100, 0) >= bound);
+        }
+    }
+
+    fn keys() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop::sample::select(vec![0_u8, 1, 97, 255]), 0..12)
+    }
+
+    fn order() -> impl Strategy<Value = WindowOrder> {
+        prop_oneof![Just(WindowOrder::KeyFirst), Just(WindowOrder::TimeFirst)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            order in order(), key in keys(), start in 0..i64::MAX, seq in 0..i32::MAX,
+        ) {
+            let layout = layout(order);
+            let window = WindowKey { key: &key, start, seq };
+            let local = encoded(order, &key, start, seq);
+            prop_assert_eq!(layout.decode(&local), Some(window));
+            let (mut changelog, mut back) = (Vec::new(), Vec::new());
+            layout.changelog_from_local(&local, &mut changelog).unwrap();
+            prop_assert_eq!(WindowKey::from_changelog(&changelog), Some(window));
+            layout.local_from_changelog(&changelog, &mut back).unwrap();
+            prop_assert_eq!(back, local);
+        }
+
+        /// Whatever the other keys are: the ranges of a fetch, read in order and filtered, are the
+        /// windows of the key by time, and those of all keys are all of them.
+        #[test]
+        fn fetches_find_exactly_the_windows_asked_for(
+            order in order(),
+            windows in prop::collection::btree_set((keys(), 0_i64..500, 0..2), 0..40),
+            key in keys(),
+            from in -20_i64..520,
+            len in -1_i64..400,
+        ) {
+            let layout = layout(order);
+            let to = from + len;
+            let stored: std::collections::BTreeSet<Vec<u8>> =
+                windows.iter().map(|(key, start, seq)| encoded(order, key, *start, *seq)).collect();
+            let asked = |start: &i64| from <= *start && *start <= to;
+            for key in windows.iter().map(|(key, ..)| key).chain([&key]) {
+                let mut found = Vec::new();
+                for range in layout.fetch(key, from, to, Direction::Forward) {
+                    found.extend(stored.iter().filter(|local| range.contains(local)));
+                }
+                found.retain(|local| layout.holds(local, Some(key), from, to));
+                let found: Vec<(i64, i32)> = found
+                    .iter()
+                    .map(|local| layout.decode(local).map(|found| (found.start, found.seq)).unwrap())
+                    .collect();
+                let mut expected: Vec<(i64, i32)> = windows
+                    .iter()
+                    .filter(|(other, start, _)| other == key && asked(start))
+                    .map(|(_, start, seq)| (*start, *seq))
+                    .collect();
+                expected.sort_unstable();
+                prop_assert_eq!(found, expected);
+            }
+            let range = layout.fetch_all(from, to);
+            let found = stored
+                .iter()
+                .filter(|local| range.contains(local) && layout.holds(local, None, from, to));
+            let expected = windows.iter().filter(|(_, start, _)| asked(start)).count();
+            prop_assert_eq!(found.count(), expected);
+        }
+    }
+}

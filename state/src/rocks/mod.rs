@@ -4,6 +4,9 @@
 mod resources;
 mod notes;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use notes::Notes;
 pub use resources::SharedResources;
 
