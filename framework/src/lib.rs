@@ -8,6 +8,7 @@ pub mod serde;
 pub mod log;
 mod source;
 mod task;
+mod store;
 mod sink;
 mod metrics;
 
@@ -15,4 +16,7 @@ pub use error::{BoxError, Error, Reaction, Result};
 pub use metrics::DropReason;
 pub use sink::murmur2_partition;
 pub use source::{OnError, Reset};
+pub use store::{
+    KeyValueIterator, KeyValueStore, WindowIterator, WindowStore, WindowedIterator,
+};
 pub use task::{Clock, Schedule, Source, TaskId};

@@ -12,6 +12,7 @@ use crate::record::Timestamp;
 use crate::sink::{Collector, DeadLetter};
 use crate::source::OnError;
 use crate::task::punctuation::{Clock, Punctuations, Schedule};
+use crate::task::record_time::RecordTime;
 
 /// `<sub-topology>_<partition>`, as in Kafka Streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +75,8 @@ pub(crate) struct TaskContext {
     pub(crate) progress: BTreeMap<String, i64>,
     /// Records dropped, by reason.
     pub(crate) drops: Drops,
+    /// The time of the record in hand, shared with the stores that log at this time.
+    pub(crate) record_time: RecordTime,
     punctuations: Punctuations,
     origin: Option<Origin>,
     /// False in a punctuation: the record in hand is then nobody's.
@@ -100,6 +103,7 @@ impl TaskContext {
             commit_requested: false,
             progress: BTreeMap::new(),
             drops: Drops::default(),
+            record_time: RecordTime::default(),
             punctuations: Punctuations::default(),
             origin: None,
             in_record: false,

@@ -4,8 +4,10 @@
 mod context;
 mod operator;
 mod punctuation;
+mod record_time;
 
 pub(crate) use context::TaskContext;
 pub use context::{Source, TaskId};
 pub(crate) use operator::{Children, Link, Node, Operator};
 pub use punctuation::{Clock, Schedule};
+pub(crate) use record_time::RecordTime;

@@ -1,0 +1,46 @@
+//! The changelog of one store in one task: where each of its writes is noted.
+
+use crate::error::Result;
+use crate::record::{Headers, Timestamp};
+use crate::sink::{Collector, SinkTopic, Target};
+
+/// The partition of a changelog topic that a store writes: always the task's own partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Changelog {
+    collector: Collector,
+    topic: SinkTopic,
+    partition: i32,
+}
+
+impl Changelog {
+    /// Makes the topic known to the producer; it must exist.
+    pub(crate) fn open(mut collector: Collector, topic: &str, partition: i32) -> Result<Self> {
+        let topic = collector.topic(topic)?;
+        Ok(Self { collector, topic, partition })
+    }
+
+    /// The topic, as the worker's collectors know it.
+    pub(crate) fn topic(&self) -> SinkTopic {
+        self.topic
+    }
+
+    /// The partition.
+    pub(crate) fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The position one past the last acknowledged record; none if nothing was written since the
+    /// producer was opened. Complete after the producer's flush.
+    pub(crate) fn acknowledged_end(&self) -> Result<Option<i64>> {
+        let last = self.collector.acknowledged(self.topic, self.partition)?;
+        Ok(last.map(|offset| offset + 1))
+    }
+
+    /// Writes one record; no value is a deletion. Changelog records carry no headers.
+    #[inline]
+    pub(crate) fn log(&mut self, key: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
+        let timestamp = Some(at.0).filter(|at| *at >= 0);
+        let target = Target::Partition(self.partition);
+        self.collector.send(self.topic, target, (Some(key), value), timestamp, &Headers::default())
+    }
+}

@@ -1,0 +1,84 @@
+//! When the windows of one store expire: Kafka Streams' rules over the times it has seen.
+//!
+//! The observed time is the largest start that was ever put. A put whose whole segment is past the
+//! retention is dropped and counted; reads are cut to the millisecond.
+
+use millstream_state::{Batch, StoreId, TaskStores, WindowLayout};
+
+use crate::error::Result;
+
+/// The observed time of one window store and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Expiry {
+    layout: WindowLayout,
+    /// -1 before the first put.
+    observed: i64,
+    /// What the stores know of it; rollback returns to this.
+    noted: i64,
+    dropped: u64,
+}
+
+impl Expiry {
+    pub(crate) fn new(layout: WindowLayout, stores: &TaskStores, id: StoreId) -> Self {
+        let observed = stores.observed(id).unwrap_or(-1);
+        Self { layout, observed, noted: observed, dropped: 0 }
+    }
+
+    pub(crate) fn layout(&self) -> &WindowLayout {
+        &self.layout
+    }
+
+    /// Takes note of a put; false, and counted, if its window has expired.
+    #[inline]
+    pub(crate) fn admits(&mut self, start: i64) -> bool {
+        let admitted = self.sees(start);
+        self.dropped += u64::from(!admitted);
+        admitted
+    }
+
+    /// The part of `[from, to]` that can be read.
+    pub(crate) fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
+        self.layout.segments().clamp(from, to, self.observed)
+    }
+
+    /// Whether a window can be read.
+    #[inline]
+    pub(crate) fn shows(&self, start: i64) -> bool {
+        self.clamp(start, start).is_some()
+    }
+
+    /// Takes note of a record of the changelog; false if its window has expired.
+    pub(crate) fn restores(&mut self, start: i64, batch: &mut Batch, id: StoreId) -> bool {
+        let kept = self.sees(start);
+        self.note(batch, id);
+        kept
+    }
+
+    /// Writes the observed time down, if it has moved.
+    pub(crate) fn note(&mut self, batch: &mut Batch, id: StoreId) {
+        if self.observed > self.noted {
+            batch.set_observed(id, self.observed);
+            self.noted = self.observed;
+        }
+    }
+
+    /// Lets the stores drop what has expired.
+    pub(crate) fn drop_expired(&self, stores: &TaskStores, id: StoreId) -> Result<()> {
+        Ok(stores.drop_expired(id, self.observed)?)
+    }
+
+    /// Returns to the time of the last commit.
+    pub(crate) fn rollback(&mut self) {
+        self.observed = self.noted;
+    }
+
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    #[inline]
+    fn sees(&mut self, start: i64) -> bool {
+        self.observed = self.observed.max(start);
+        self.layout.segments().accepts(start, self.observed)
+    }
+}

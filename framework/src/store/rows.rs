@@ -1,0 +1,244 @@
+//! The rows of a table below its record cache: dirty layer, changelog and stored bytes.
+//!
+//! ```text
+//!  local value       timestamp i64 ‖ value
+//!  changelog record  value, with the row's timestamp; a deletion: null, with the record's timestamp
+//! ```
+
+use std::sync::Arc;
+
+use millstream_state::{
+    Batch, Direction, Dirty, Found, KeyRange, Merged, StoreId, TaskStores, WindowKey,
+};
+
+use crate::error::{Error, Result};
+use crate::log::RawRecord;
+use crate::record::{Data, Timestamp};
+use crate::serde::Null;
+use crate::store::Changelog;
+use crate::store::codec::Codec;
+use crate::store::expiry::Expiry;
+use crate::store::supplier::StorePlace;
+
+/// A row: the value and the time it is valid from.
+pub(crate) type Row<V> = (V, Timestamp);
+
+const TIME: usize = size_of::<i64>();
+
+/// Reads a stored row.
+pub(crate) fn decode_row<V: Data>(values: &Codec<V>, bytes: &[u8]) -> Result<Row<V>> {
+    let (time, value) = bytes.split_first_chunk::<TIME>().ok_or_else(|| Error::Fatal {
+        what: "reading a row of a table".to_owned(),
+        reason: "its timestamp is missing".to_owned(),
+    })?;
+    Ok((values.decode(value)?, Timestamp(i64::from_be_bytes(*time))))
+}
+
+/// The rows of one table in one task.
+pub(crate) struct Rows<V> {
+    name: Arc<str>,
+    id: StoreId,
+    stores: TaskStores,
+    values: Codec<V>,
+    dirty: Dirty<Row<V>>,
+    changelog: Option<Changelog>,
+    /// Of a windowed table.
+    expiry: Option<Expiry>,
+    changelog_key: Vec<u8>,
+}
+
+impl<V: Data> Rows<V> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        place: &StorePlace,
+        values: Codec<V>,
+        changelog: Option<Changelog>,
+        expiry: Option<Expiry>,
+    ) -> Self {
+        Self {
+            name,
+            id: place.id,
+            stores: place.stores.clone(),
+            values,
+            dirty: Dirty::new(),
+            changelog,
+            expiry,
+            changelog_key: Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(crate) fn changelog(&self) -> Option<&Changelog> {
+        self.changelog.as_ref()
+    }
+
+    pub(crate) fn values(&self) -> &Codec<V> {
+        &self.values
+    }
+
+    pub(crate) fn expiry(&self) -> Option<&Expiry> {
+        self.expiry.as_ref()
+    }
+
+    pub(crate) fn expiry_mut(&mut self) -> Option<&mut Expiry> {
+        self.expiry.as_mut()
+    }
+
+    /// The row of a local key.
+    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<Row<V>>> {
+        if let Some(entry) = self.dirty.get(key) {
+            return Ok(entry.value.clone());
+        }
+        self.stores.get_with(self.id, key, |bytes| decode_row(&self.values, bytes))?.transpose()
+    }
+
+    /// Whether there is a row of a local key, without reading it.
+    pub(crate) fn has(&self, key: &[u8]) -> Result<bool> {
+        match self.dirty.get(key) {
+            Some(entry) => Ok(entry.value.is_some()),
+            None => Ok(self.stores.get_with(self.id, key, |_| ())?.is_some()),
+        }
+    }
+
+    /// Puts or deletes a row and logs it. `at` is the time of the record that caused it. Returns
+    /// whether there is a row now, and the length of its value: a value that its serde writes as
+    /// null is a deletion.
+    pub(crate) fn write(
+        &mut self,
+        key: &[u8],
+        row: Option<Row<V>>,
+        at: Timestamp,
+    ) -> Result<Option<usize>> {
+        if let Some((value, time)) = row {
+            let mut bytes = Vec::with_capacity(2 * TIME);
+            bytes.extend_from_slice(&time.0.to_be_bytes());
+            if self.values.encode(&value, &mut bytes)? == Null::No {
+                let len = bytes.len() - TIME;
+                self.log(key, bytes.get(TIME..), time)?;
+                self.dirty.put(key, (value, time), bytes);
+                return Ok(Some(len));
+            }
+        }
+        self.log(key, None, at)?;
+        self.dirty.delete(key);
+        Ok(None)
+    }
+
+    /// Ranges of rows, read one after another, with `above` (what a record cache holds back, by
+    /// local key) on top.
+    pub(crate) fn scan(
+        &self,
+        ranges: Vec<KeyRange>,
+        direction: Direction,
+        above: Vec<(&[u8], Option<&Row<V>>)>,
+    ) -> Merged<Row<V>> {
+        if above.is_empty() {
+            return Merged::over(&self.dirty, &self.stores, self.id, ranges, direction);
+        }
+        let mut layered = Dirty::new();
+        for range in &ranges {
+            for (key, row) in self.dirty.snapshot(range, Direction::Forward) {
+                match row {
+                    Some(row) => layered.put(&key, row, Vec::new()),
+                    None => layered.delete(&key),
+                }
+            }
+        }
+        for (key, row) in above {
+            match row {
+                Some(row) => layered.put(key, row.clone(), Vec::new()),
+                None => layered.delete(key),
+            }
+        }
+        Merged::over(&layered, &self.stores, self.id, ranges, direction)
+    }
+
+    /// About how many rows there are.
+    pub(crate) fn entries_estimate(&self) -> u64 {
+        self.stores.entries_estimate(self.id) + self.dirty.len() as u64
+    }
+
+    pub(crate) fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
+        let Some(key) = record.key else { return Ok(()) };
+        let mut local = Vec::new();
+        let key = match &mut self.expiry {
+            None => key,
+            Some(expiry) => {
+                let WindowKey { key, start, seq } = window_key(&self.name, key)?;
+                if !expiry.restores(start, batch, self.id) {
+                    return Ok(());
+                }
+                expiry.layout().encode(key, start, seq, &mut local);
+                &local
+            }
+        };
+        match record.value {
+            None => batch.delete(self.id, key),
+            Some(value) => {
+                let mut bytes = Vec::with_capacity(TIME + value.len());
+                bytes.extend_from_slice(&record.timestamp.to_be_bytes());
+                bytes.extend_from_slice(value);
+                batch.put(self.id, key, &bytes);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn drain(&mut self, batch: &mut Batch) {
+        self.dirty.drain_into(batch, self.id);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(batch, self.id);
+        }
+    }
+
+    pub(crate) fn drop_expired(&self) -> Result<()> {
+        self.expiry.as_ref().map_or(Ok(()), |expiry| expiry.drop_expired(&self.stores, self.id))
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        self.dirty.clear();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.rollback();
+        }
+    }
+
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.dirty.bytes()
+    }
+
+    fn log(&mut self, key: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
+        let Some(changelog) = &mut self.changelog else { return Ok(()) };
+        match &self.expiry {
+            None => changelog.log(key, value, at),
+            Some(expiry) => {
+                if let Some(window) = expiry.layout().decode(key) {
+                    window.to_changelog(&mut self.changelog_key);
+                }
+                changelog.log(&self.changelog_key, value, at)
+            }
+        }
+    }
+}
+
+/// Takes a key of a window store's changelog apart.
+pub(crate) fn window_key<'k>(store: &str, changelog_key: &'k [u8]) -> Result<WindowKey<'k>> {
+    WindowKey::from_changelog(changelog_key).ok_or_else(|| Error::Fatal {
+        what: format!("restoring store {store}"),
+        reason: "a key of its changelog is too short to be a window's".to_owned(),
+    })
+}
+
+/// A decoded row of a merged read.
+pub(crate) fn found_row<V: Data>(values: &Codec<V>, found: Found<Row<V>>) -> Result<Row<V>> {
+    match found {
+        Found::Typed(row) => Ok(row),
+        Found::Stored(bytes) => decode_row(values, &bytes),
+    }
+}

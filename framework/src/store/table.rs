@@ -1,0 +1,374 @@
+//! The store of a table: rows with timestamps, behind a record cache if wanted.
+//!
+//! An operator never forwards while it holds the store: what is to be forwarded comes back as a
+//! value, since operators downstream may read the same store.
+//!
+//! ```text
+//!  let outcome = store.borrow_mut().update(&key, &stamp, |old| ..)?;
+//!  match outcome {
+//!      Outcome::Forward { change, timestamp } => children.forward(..)     cache off: now
+//!      Outcome::Held => {}                                                cache on: at the flush
+//!      Outcome::Full => flush                                             cache on, and full
+//!      Outcome::Expired => {}                                             counted by the host
+//!  }
+//!  flush: while let Some(held) = { store.borrow_mut().next_held()? } { children.forward(..) }
+//! ```
+//!
+//! | | cache off | cache on |
+//! |---|---|---|
+//! | forwarded and logged | each write, in order | each changed key once per flush |
+//! | `Change::old` | the row before the write | the row before the first write since the flush |
+//! | a deletion of what was never there | forwarded | dropped |
+
+use std::rc::Rc;
+
+use millstream_state::{Batch, StoreId};
+
+use crate::error::{Error, Result};
+use crate::log::RawRecord;
+use crate::record::{Change, Data, Headers, Timestamp};
+use crate::serde::Null;
+use crate::store::cache::{Below, RecordCache, Room, Slot};
+use crate::store::rows::{Row, Rows};
+use crate::store::table_keys::RowKeys;
+use crate::store::{Changelog, StateStore};
+
+/// The record that causes a write: its time and its headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) timestamp: Timestamp,
+    pub(crate) headers: &'a Headers,
+}
+
+/// What the operator does after a write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome<V> {
+    /// Forward this now, with the headers of the record in hand.
+    Forward { change: Change<V>, timestamp: Timestamp },
+    /// Nothing: the cache holds it until the flush.
+    Held,
+    /// Flush now: the cache is full.
+    Full,
+    /// Nothing: the window has expired. The store counted it.
+    Expired,
+}
+
+/// A change that the cache held back, to be forwarded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Held<K, V> {
+    pub(crate) key: K,
+    pub(crate) change: Change<V>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) headers: Headers,
+}
+
+/// The store of one table in one task.
+pub(crate) struct TableStore<K, V> {
+    pub(super) keys: Rc<dyn RowKeys<K>>,
+    pub(super) rows: Rows<V>,
+    pub(super) cache: Option<RecordCache<K, V>>,
+    needs_old: bool,
+    /// The local key in hand.
+    local: Vec<u8>,
+    /// Where values are measured.
+    scratch: Vec<u8>,
+}
+
+impl<K: Data, V: Data> TableStore<K, V> {
+    pub(super) fn new(keys: Rc<dyn RowKeys<K>>, rows: Rows<V>, cache_bytes: usize) -> Self {
+        let cache = (cache_bytes > 0).then(|| RecordCache::new(cache_bytes));
+        Self { keys, rows, cache, needs_old: false, local: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Makes changes carry old values: called while the task is built, if an operator downstream
+    /// needs them.
+    pub(crate) fn send_old_values(&mut self) {
+        self.needs_old = true;
+    }
+
+    /// True if writes come back from [`Self::next_held`] and not from the write itself.
+    pub(crate) fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// The row of a key.
+    pub(crate) fn get(&mut self, key: &K) -> Result<Option<(V, Timestamp)>> {
+        self.with(key, |row| row.map(|(value, time)| (value.clone(), time)))
+    }
+
+    /// What `read` makes of the row of a key, which it sees in place.
+    pub(crate) fn with<R>(
+        &mut self,
+        key: &K,
+        read: impl FnOnce(Option<(&V, Timestamp)>) -> R,
+    ) -> Result<R> {
+        let seen = |row: &Option<Row<V>>| read(row.as_ref().map(|(value, time)| (value, *time)));
+        if self.rows.expiry().is_some_and(|expiry| !expiry.shows(self.keys.start(key))) {
+            return Ok(seen(&None));
+        }
+        self.keys.encode(key, &mut self.local)?;
+        let Some(cache) = &mut self.cache else { return Ok(seen(&self.rows.read(&self.local)?)) };
+        let hash = cache.hash(&self.local);
+        if let Some(entry) = cache.find(hash, &self.local).and_then(|slot| cache.get_mut(slot)) {
+            return Ok(seen(&entry.row));
+        }
+        let row = self.rows.read(&self.local)?;
+        let result = seen(&row);
+        let slot = cache.insert_read((hash, &self.local), key.clone(), row);
+        weigh(cache, &self.rows, slot, &mut self.scratch)?;
+        cache.make_room_for_read();
+        Ok(result)
+    }
+
+    /// Replaces the value of a key by what `make` makes of it; none deletes it. The row's time
+    /// becomes the later one of its own and the record's.
+    #[inline]
+    pub(crate) fn update(
+        &mut self,
+        key: &K,
+        stamp: &Stamp<'_>,
+        make: impl FnOnce(Option<V>) -> Option<V>,
+    ) -> Result<Outcome<V>> {
+        let at = stamp.timestamp;
+        self.change(key, stamp, |row| {
+            let (value, time) = match row {
+                Some((value, time)) => (Some(value), time.max(at)),
+                None => (None, at),
+            };
+            (make(value), time)
+        })
+    }
+
+    /// Puts a value with the record's own time; none deletes it.
+    pub(crate) fn put(
+        &mut self,
+        key: &K,
+        value: Option<V>,
+        stamp: &Stamp<'_>,
+    ) -> Result<Outcome<V>> {
+        if self.cache.is_none() || self.needs_old {
+            return self.change(key, stamp, |_| (value, stamp.timestamp));
+        }
+        // Nobody asks what was there: do not read it.
+        if !self.admits(key) {
+            return Ok(Outcome::Expired);
+        }
+        self.keys.encode(key, &mut self.local)?;
+        let Some(cache) = &mut self.cache else { return Ok(Outcome::Held) };
+        let hash = cache.hash(&self.local);
+        let slot = match cache.find(hash, &self.local) {
+            Some(slot) => slot,
+            None => cache.insert((hash, &self.local), key.clone(), None, Below::Unread),
+        };
+        self.hold(slot, stamp, |_| (value, stamp.timestamp))
+    }
+
+    /// The general write: `make` gets the row and returns the value and the time to forward it at,
+    /// which is also the time of the row.
+    pub(crate) fn change(
+        &mut self,
+        key: &K,
+        stamp: &Stamp<'_>,
+        make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
+    ) -> Result<Outcome<V>> {
+        if !self.admits(key) {
+            return Ok(Outcome::Expired);
+        }
+        self.keys.encode(key, &mut self.local)?;
+        let Some(cache) = &mut self.cache else { return self.write_through(stamp, make) };
+        let hash = cache.hash(&self.local);
+        let slot = match cache.find(hash, &self.local) {
+            Some(slot) => slot,
+            None => {
+                let row = self.rows.read(&self.local)?;
+                cache.insert_read((hash, &self.local), key.clone(), row)
+            }
+        };
+        self.hold(slot, stamp, make)
+    }
+
+    /// The next change to be forwarded by a flush; none: the flush is complete. The change is
+    /// logged now.
+    pub(crate) fn next_held(&mut self) -> Result<Option<Held<K, V>>> {
+        while let Some(slot) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
+            if !self.write_back(slot)? {
+                continue;
+            }
+            let Some(entry) = self.cache.as_mut().and_then(|cache| cache.get_mut(slot)) else {
+                continue;
+            };
+            let (new, timestamp) = match &entry.row {
+                Some((value, time)) => (Some(value.clone()), *time),
+                None => (None, entry.at),
+            };
+            let change = Change { new, old: entry.old.take() };
+            let headers = entry.headers.clone();
+            return Ok(Some(Held { key: entry.key.clone(), change, timestamp, headers }));
+        }
+        Ok(None)
+    }
+
+    /// Flushes without forwarding: for tables whose changes nobody gets to see one by one.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        while let Some(slot) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
+            self.write_back(slot)?;
+        }
+        Ok(())
+    }
+
+    /// About how many rows there are.
+    pub(crate) fn approximate_entries(&self) -> u64 {
+        self.rows.entries_estimate()
+    }
+
+    /// Whether a write to a key is not too late.
+    #[inline]
+    fn admits(&mut self, key: &K) -> bool {
+        match self.rows.expiry_mut() {
+            Some(expiry) => expiry.admits(self.keys.start(key)),
+            None => true,
+        }
+    }
+
+    /// A write with the cache off.
+    fn write_through(
+        &mut self,
+        stamp: &Stamp<'_>,
+        make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
+    ) -> Result<Outcome<V>> {
+        let row = self.rows.read(&self.local)?;
+        let old = if self.needs_old { row.as_ref().map(|(value, _)| value.clone()) } else { None };
+        let (new, timestamp) = make(row);
+        let row = new.clone().map(|value| (value, timestamp));
+        let new = match self.rows.write(&self.local, row, stamp.timestamp)? {
+            Some(_) => new,
+            None => None,
+        };
+        Ok(Outcome::Forward { change: Change { new, old }, timestamp })
+    }
+
+    /// A write with the cache on.
+    #[inline]
+    fn hold(
+        &mut self,
+        slot: Slot,
+        stamp: &Stamp<'_>,
+        make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
+    ) -> Result<Outcome<V>> {
+        let Some(cache) = &mut self.cache else { return Ok(Outcome::Held) };
+        let was_dirty = cache.is_dirty(slot);
+        let Some(entry) = cache.get_mut(slot) else { return Err(lost_entry(self.rows.name())) };
+        if self.needs_old && !was_dirty {
+            entry.old = entry.row.as_ref().map(|(value, _)| value.clone());
+        }
+        let (value, timestamp) = make(entry.row.take());
+        entry.row = value.map(|value| (value, timestamp));
+        entry.headers.clone_from(stamp.headers);
+        entry.at = stamp.timestamp;
+        if cache.updated(slot) {
+            weigh(cache, &self.rows, slot, &mut self.scratch)?;
+        }
+        Ok(match cache.make_room() {
+            Room::Enough => Outcome::Held,
+            Room::Flush => Outcome::Full,
+        })
+    }
+
+    /// Logs an entry of the cache and puts it into the dirty layer. False if there is nothing to
+    /// do: a deletion of what was never there.
+    fn write_back(&mut self, slot: Slot) -> Result<bool> {
+        let Some(cache) = &mut self.cache else { return Ok(false) };
+        let Some(entry) = cache.get_mut(slot) else { return Ok(false) };
+        if entry.row.is_none() {
+            if entry.below == Below::Unread && !self.rows.has(&entry.local)? {
+                entry.below = Below::Absent;
+            }
+            if entry.below == Below::Absent {
+                return Ok(false);
+            }
+        }
+        let written = self.rows.write(&entry.local, entry.row.clone(), entry.at)?;
+        match written {
+            Some(len) => {
+                entry.below = Below::Present;
+                cache.weigh(slot, len);
+            }
+            None => {
+                entry.row = None;
+                entry.below = Below::Absent;
+                cache.weigh(slot, 0);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<K, V> RecordCache<K, V> {
+    /// Adds what was just read.
+    fn insert_read(&mut self, hashed: (u64, &[u8]), key: K, row: Option<Row<V>>) -> Slot {
+        let below = if row.is_some() { Below::Present } else { Below::Absent };
+        self.insert(hashed, key, row, below)
+    }
+}
+
+/// Measures the value of an entry.
+fn weigh<K, V: Data>(
+    cache: &mut RecordCache<K, V>,
+    rows: &Rows<V>,
+    slot: Slot,
+    scratch: &mut Vec<u8>,
+) -> Result<()> {
+    scratch.clear();
+    let row = cache.get(slot).and_then(|entry| entry.row.as_ref());
+    let null = row.map_or(Ok(Null::Yes), |(value, _)| rows.values().encode(value, scratch))?;
+    cache.weigh(slot, if null == Null::Yes { 0 } else { scratch.len() });
+    Ok(())
+}
+
+fn lost_entry(store: &str) -> Error {
+    Error::Fatal {
+        what: format!("updating store {store}"),
+        reason: "its record cache lost an entry".to_owned(),
+    }
+}
+
+impl<K: Data, V: Data> StateStore for TableStore<K, V> {
+    fn name(&self) -> &str {
+        self.rows.name()
+    }
+
+    fn id(&self) -> StoreId {
+        self.rows.id()
+    }
+
+    fn changelog(&self) -> Option<&Changelog> {
+        self.rows.changelog()
+    }
+
+    fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
+        self.rows.restore(batch, record)
+    }
+
+    fn drain(&mut self, batch: &mut Batch) {
+        self.rows.drain(batch);
+    }
+
+    fn drop_expired(&mut self) -> Result<()> {
+        self.rows.drop_expired()
+    }
+
+    fn rollback(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.clear();
+        }
+        self.rows.rollback();
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.rows.uncommitted_bytes()
+    }
+
+    fn take_expired(&mut self) -> u64 {
+        self.rows.expiry_mut().map_or(0, |expiry| expiry.take_dropped())
+    }
+}

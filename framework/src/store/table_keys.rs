@@ -1,0 +1,73 @@
+//! How the key of a table becomes the key of a row: as it is, or as a window's.
+
+use millstream_state::WindowLayout;
+
+use crate::error::{Error, Result};
+use crate::record::{Data, Windowed};
+use crate::store::codec::Codec;
+
+/// Keys of a table's rows, as they stand in the local store.
+pub(crate) trait RowKeys<K> {
+    /// Writes the local key, in place of what was in `into`.
+    fn encode(&self, key: &K, into: &mut Vec<u8>) -> Result<()>;
+
+    /// Reads a local key.
+    fn decode(&self, local: &[u8]) -> Result<K>;
+
+    /// When the window starts, if it is one: by this it expires.
+    fn start(&self, key: &K) -> i64;
+}
+
+/// Keys as their serde writes them.
+pub(crate) struct PlainKeys<K>(pub(crate) Codec<K>);
+
+impl<K: Data> RowKeys<K> for PlainKeys<K> {
+    fn encode(&self, key: &K, into: &mut Vec<u8>) -> Result<()> {
+        self.0.encode_key(key, into)
+    }
+
+    fn decode(&self, local: &[u8]) -> Result<K> {
+        self.0.decode(local)
+    }
+
+    fn start(&self, _key: &K) -> i64 {
+        0
+    }
+}
+
+/// Keys of windows of one size, laid out so that they can expire.
+pub(crate) struct WindowKeys<K> {
+    pub(crate) inner: Codec<K>,
+    pub(crate) layout: WindowLayout,
+    /// From the start of a window to its end.
+    pub(crate) size_ms: i64,
+}
+
+impl<K> WindowKeys<K> {
+    /// The window of a key that starts at a time.
+    pub(crate) fn window(&self, key: K, start: i64) -> Windowed<K> {
+        Windowed { key, start, end: start.saturating_add(self.size_ms) }
+    }
+}
+
+impl<K: Data> RowKeys<Windowed<K>> for WindowKeys<K> {
+    fn encode(&self, key: &Windowed<K>, into: &mut Vec<u8>) -> Result<()> {
+        // The layout puts bytes before and after the key, whose length is known only once written.
+        let mut inner = Vec::with_capacity(32);
+        self.inner.append_key(&key.key, &mut inner)?;
+        self.layout.encode(&inner, key.start, 0, into);
+        Ok(())
+    }
+
+    fn decode(&self, local: &[u8]) -> Result<Windowed<K>> {
+        let window = self.layout.decode(local).ok_or_else(|| Error::Fatal {
+            what: "reading the key of a window".to_owned(),
+            reason: "it is too short".to_owned(),
+        })?;
+        Ok(self.window(self.inner.decode(window.key)?, window.start))
+    }
+
+    fn start(&self, key: &Windowed<K>) -> i64 {
+        key.start
+    }
+}

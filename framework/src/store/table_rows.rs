@@ -1,0 +1,184 @@
+//! Ranges of a table's rows: by key, by prefix, and by time for windowed tables.
+//!
+//! An iterator shows the table as it was when it was made, the record cache included. It owns what
+//! it needs, so the table may be read and written while it is open.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+use std::rc::Rc;
+
+use millstream_state::{Direction, KeyRange, Merged, WindowLayout};
+
+use crate::error::{Error, Result};
+use crate::record::{Data, Timestamp, Windowed};
+use crate::store::codec::Codec;
+use crate::store::rows::{Row, found_row};
+use crate::store::table::TableStore;
+use crate::store::table_keys::RowKeys;
+
+/// Which local keys of a range belong to what was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    All,
+    /// Windows of this key (none: of any) that start between these times.
+    Windows {
+        layout: WindowLayout,
+        key: Option<Vec<u8>>,
+        from: i64,
+        to: i64,
+    },
+}
+
+impl Wanted {
+    pub(super) fn holds(&self, local: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Windows { layout, key, from, to } => {
+                layout.holds(local, key.as_deref(), *from, *to)
+            }
+        }
+    }
+}
+
+/// Rows of a table in the order of their local keys.
+pub(crate) struct TableRows<K, V> {
+    merged: Merged<Row<V>>,
+    wanted: Wanted,
+    keys: Rc<dyn RowKeys<K>>,
+    values: Codec<V>,
+}
+
+impl<K, V> fmt::Debug for TableRows<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableRows").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+impl<K: Data, V: Data> Iterator for TableRows<K, V> {
+    type Item = Result<(K, V, Timestamp)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (local, found) = match self.merged.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.into())),
+            };
+            if self.wanted.holds(&local) {
+                let row = found_row(&self.values, found);
+                return Some(
+                    row.and_then(|(value, time)| Ok((self.keys.decode(&local)?, value, time))),
+                );
+            }
+        }
+    }
+}
+
+impl<K: Data, V: Data> TableStore<K, V> {
+    /// The rows whose keys lie in a range, by the order of their bytes.
+    pub(crate) fn range(
+        &mut self,
+        bounds: impl RangeBounds<K>,
+        direction: Direction,
+    ) -> Result<TableRows<K, V>> {
+        let keys = Rc::clone(&self.keys);
+        let range = encoded_range(bounds, |key, into| keys.encode(key, into))?;
+        Ok(self.scan(vec![range], direction, Wanted::All))
+    }
+
+    /// The rows whose keys' bytes begin with a prefix.
+    pub(crate) fn prefix_scan(&mut self, prefix: &[u8]) -> TableRows<K, V> {
+        self.scan(vec![KeyRange::prefix(prefix)], Direction::Forward, Wanted::All)
+    }
+
+    fn scan(&self, ranges: Vec<KeyRange>, direction: Direction, wanted: Wanted) -> TableRows<K, V> {
+        let above = self.cache.iter().flat_map(|cache| cache.dirty());
+        let above = above
+            .filter(|entry| wanted.holds(&entry.local))
+            .filter(|entry| ranges.iter().any(|range| range.contains(&entry.local)))
+            .map(|entry| (&*entry.local, entry.row.as_ref()))
+            .collect();
+        let merged = self.rows.scan(ranges, direction, above);
+        let (keys, values) = (Rc::clone(&self.keys), self.rows.values().clone());
+        TableRows { merged, wanted, keys, values }
+    }
+}
+
+impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
+    /// The windows of a key that start in `[from, to]`, by start.
+    pub(crate) fn fetch(
+        &mut self,
+        key: &K,
+        (from, to): (i64, i64),
+        direction: Direction,
+    ) -> Result<TableRows<Windowed<K>, V>> {
+        let layout = self.layout()?;
+        let Some((from, to)) = self.clamp(from, to) else {
+            return Ok(self.scan(Vec::new(), direction, Wanted::All));
+        };
+        let any = Windowed { key: key.clone(), start: from, end: from };
+        let mut local = Vec::new();
+        self.keys.encode(&any, &mut local)?;
+        let Some(window) = layout.decode(&local) else {
+            return Ok(self.scan(Vec::new(), direction, Wanted::All));
+        };
+        let ranges = layout.fetch(window.key, from, to, direction);
+        let wanted = Wanted::Windows { layout, key: Some(window.key.to_vec()), from, to };
+        Ok(self.scan(ranges, direction, wanted))
+    }
+
+    /// The windows of all keys that start in `[from, to]`: by start and key where the layout puts
+    /// time first, by segment, key and start otherwise.
+    pub(crate) fn fetch_all(
+        &mut self,
+        (from, to): (i64, i64),
+        direction: Direction,
+    ) -> Result<TableRows<Windowed<K>, V>> {
+        let Some(range) = self.clamp(from, to) else {
+            return Ok(self.scan(Vec::new(), direction, Wanted::All));
+        };
+        self.starting(range, direction)
+    }
+
+    /// As [`Self::fetch_all`], also those past the retention that were not dropped yet: windows to
+    /// be emitted on close must not get lost when time jumps.
+    pub(crate) fn starting(
+        &mut self,
+        (from, to): (i64, i64),
+        direction: Direction,
+    ) -> Result<TableRows<Windowed<K>, V>> {
+        let layout = self.layout()?;
+        let wanted = Wanted::Windows { layout, key: None, from, to };
+        Ok(self.scan(vec![layout.fetch_all(from, to)], direction, wanted))
+    }
+
+    fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
+        self.rows.expiry()?.clamp(from, to)
+    }
+
+    fn layout(&self) -> Result<WindowLayout> {
+        let expiry = self.rows.expiry().ok_or_else(|| Error::Fatal {
+            what: format!("reading store {}", self.rows.name()),
+            reason: "it does not hold windows".to_owned(),
+        })?;
+        Ok(*expiry.layout())
+    }
+}
+
+/// A range of keys as a range of their bytes.
+pub(super) fn encoded_range<K>(
+    bounds: impl RangeBounds<K>,
+    encode: impl Fn(&K, &mut Vec<u8>) -> Result<()>,
+) -> Result<KeyRange> {
+    let encoded = |bound: Bound<&K>| -> Result<Bound<Vec<u8>>> {
+        let bytes = |key: &K| {
+            let mut bytes = Vec::new();
+            encode(key, &mut bytes).map(|()| bytes)
+        };
+        Ok(match bound {
+            Bound::Included(key) => Bound::Included(bytes(key)?),
+            Bound::Excluded(key) => Bound::Excluded(bytes(key)?),
+            Bound::Unbounded => Bound::Unbounded,
+        })
+    };
+    Ok(KeyRange { lower: encoded(bounds.start_bound())?, upper: encoded(bounds.end_bound())? })
+}
