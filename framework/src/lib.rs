@@ -5,18 +5,22 @@
 mod error;
 pub mod record;
 pub mod serde;
+mod topology;
 pub mod log;
 mod source;
 mod task;
+mod operators;
 mod store;
 mod sink;
 mod metrics;
 
 pub use error::{BoxError, Error, Reaction, Result};
 pub use metrics::DropReason;
-pub use sink::murmur2_partition;
-pub use source::{OnError, Reset};
+pub use operators::{Branches, KStream, KTable, Repartitioned, Split};
+pub use sink::{Produced, murmur2_partition};
+pub use source::{Consumed, OnError, Reset};
 pub use store::{
     KeyValueIterator, KeyValueStore, WindowIterator, WindowStore, WindowedIterator,
 };
 pub use task::{Clock, Schedule, Source, TaskId};
+pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};

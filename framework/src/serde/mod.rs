@@ -1,5 +1,17 @@
 //! Bytes and types: what a serde is, and how a type says which one it uses.
 
+mod plain;
+mod nullable;
+mod json;
+mod bincode;
+mod windowed;
+
+pub use bincode::Bincode;
+pub use json::Json;
+pub use nullable::Nullable;
+pub use plain::Plain;
+pub use windowed::WindowedSerde;
+
 use crate::error::BoxError;
 use crate::record::{Data, Headers};
 
@@ -10,6 +22,16 @@ pub enum Part {
     Key,
     /// The value of a record.
     Value,
+}
+
+impl Part {
+    /// The word for it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// Where bytes stand: what a serde may look at besides them.
@@ -76,4 +98,33 @@ pub trait Serde<T>: Send + Sync + 'static {
 pub trait HasSerde: Data {
     /// The serde used where a node does not name another.
     type Serde: Serde<Self> + Default;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn value_of_topic(headers: &mut Headers) -> Place<'_> {
+        Place { topic: "topic", part: Part::Value, headers }
+    }
+
+    pub(crate) fn bytes_of<T>(serde: &impl Serde<T>, value: &T) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut headers = Headers::default();
+        match serde.serialize(&mut value_of_topic(&mut headers), value, &mut bytes).unwrap() {
+            Null::Yes => None,
+            Null::No => Some(bytes),
+        }
+    }
+
+    pub(crate) fn read<T>(serde: &impl Serde<T>, bytes: Option<&[u8]>) -> T {
+        serde.deserialize(&mut value_of_topic(&mut Headers::default()), bytes).unwrap()
+    }
+
+    pub(crate) fn refusal_of<T>(serde: &impl Serde<T>, bytes: Option<&[u8]>) -> String {
+        match serde.deserialize(&mut value_of_topic(&mut Headers::default()), bytes) {
+            Ok(_) => panic!("these bytes were read"),
+            Err(error) => error.to_string(),
+        }
+    }
 }

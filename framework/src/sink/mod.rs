@@ -3,7 +3,11 @@
 mod collector;
 mod dead_letter;
 mod partitioner;
+mod produced;
+mod encoding;
 
 pub(crate) use collector::{Collector, SinkTopic, Target, WorkerProducer};
 pub(crate) use dead_letter::DeadLetter;
+pub(crate) use encoding::SinkDraft;
 pub use partitioner::murmur2_partition;
+pub use produced::Produced;

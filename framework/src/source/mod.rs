@@ -1,5 +1,12 @@
 //! The way in: from bytes in a partition to typed records with a timestamp.
 
+mod consumed;
+mod decoding;
+
+pub use consumed::Consumed;
+pub(crate) use consumed::Reading;
+pub(crate) use decoding::SourceDraft;
+
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -1,0 +1,50 @@
+//! What a node does with a record that its closure or a serde refuses: the policy it was given.
+
+use std::sync::Arc;
+
+use crate::error::{BoxError, Error, Reaction, Result};
+use crate::metrics::DropReason;
+use crate::source::OnError;
+use crate::task::TaskContext;
+
+/// The name and the policy of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    node: Arc<str>,
+    policy: OnError,
+}
+
+impl Faults {
+    pub(crate) fn new(node: Arc<str>, policy: OnError) -> Self {
+        Self { node, policy }
+    }
+
+    /// Applies the policy to the record in hand.
+    ///
+    /// # Errors
+    /// `BadRecord` if the policy is to fail.
+    #[cold]
+    pub(crate) fn apply(
+        &self,
+        reason: DropReason,
+        error: &BoxError,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        ctx.fault(&self.policy, &self.node, reason, error)
+    }
+
+    /// As [`Self::apply`], for an error out of user code that may have come from below: a failure
+    /// of the state or of the log is nobody's policy and goes on up.
+    ///
+    /// # Errors
+    /// Whatever is not about this record, and `BadRecord` if the policy is to fail.
+    #[cold]
+    pub(crate) fn apply_or_pass(&self, error: BoxError, ctx: &mut TaskContext) -> Result<()> {
+        let error = match error.downcast::<Error>() {
+            Ok(ours) if ours.reaction() != Reaction::Skip => return Err(*ours),
+            Ok(ours) => ours as BoxError,
+            Err(theirs) => theirs,
+        };
+        self.apply(DropReason::Failed, &error, ctx)
+    }
+}

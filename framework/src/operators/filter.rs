@@ -1,0 +1,71 @@
+//! `filter`, `filter_not`: keeps records by a predicate.
+//!
+//! | | |
+//! |---|---|
+//! | emits | the record, unchanged |
+//! | drops | records that the predicate rejects, silently; `try_`: a failed one by policy (`Failed`) |
+//! | key, time, headers | kept |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Keeps the records for which `keep` is true.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.try_filter(move |key, value| Ok::<_, Infallible>(keep(key, value)))
+    }
+
+    /// Keeps the records for which `reject` is false.
+    #[must_use]
+    pub fn filter_not(&self, reject: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.try_filter(move |key, value| Ok::<_, Infallible>(!reject(key, value)))
+    }
+
+    /// As [`Self::filter`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_filter<E: Into<BoxError>>(
+        &self,
+        keep: impl Fn(&K, &V) -> Result<bool, E> + Send + Sync + 'static,
+    ) -> Self {
+        let keep = Arc::new(keep);
+        self.child("KSTREAM-FILTER-", Key::Kept, move |linker| {
+            let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
+            linker.add(Filter { keep: Arc::clone(&keep), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct Filter<K, V, F> {
+    keep: Arc<F>,
+    children: Children<K, V>,
+    faults: Faults,
+}
+
+impl<K, V, F> Node for Filter<K, V, F> {}
+
+impl<K, V, E, F> Operator<K, V> for Filter<K, V, F>
+where
+    K: Data,
+    V: Data,
+    E: Into<BoxError>,
+    F: Fn(&K, &V) -> Result<bool, E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        match (self.keep)(&record.key, &record.value) {
+            Ok(true) => self.children.forward(record, ctx),
+            Ok(false) => Ok(()),
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `flat_map`, `try_flat_map`: one record into none, one or many, keys and values.
+//!
+//! | | |
+//! |---|---|
+//! | emits | what the closure returns, in its order, one after the other down the chain |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | key | changed: what needs keys in one place comes behind a repartition topic |
+//! | time, headers | of the record they come from |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Makes any number of records of each.
+    #[must_use]
+    pub fn flat_map<K2: Data, V2: Data, I: IntoIterator<Item = (K2, V2)>>(
+        &self,
+        f: impl Fn(K, V) -> I + Send + Sync + 'static,
+    ) -> KStream<K2, V2> {
+        self.try_flat_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
+    }
+
+    /// As [`Self::flat_map`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_flat_map<K2: Data, V2: Data, I, E>(
+        &self,
+        f: impl Fn(K, V) -> Result<I, E> + Send + Sync + 'static,
+    ) -> KStream<K2, V2>
+    where
+        I: IntoIterator<Item = (K2, V2)>,
+        E: Into<BoxError>,
+    {
+        let f = Arc::new(f);
+        self.child("KSTREAM-FLATMAP-", Key::Changed, move |linker| {
+            let (children, faults) = (linker.children::<K2, V2>()?, linker.faults()?);
+            linker.add::<K, V, _>(FlatMap { f: Arc::clone(&f), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct FlatMap<K2, V2, F> {
+    f: Arc<F>,
+    children: Children<K2, V2>,
+    faults: Faults,
+}
+
+impl<K2, V2, F> Node for FlatMap<K2, V2, F> {}
+
+impl<K, V, K2, V2, I, E, F> Operator<K, V> for FlatMap<K2, V2, F>
+where
+    K2: Data,
+    V2: Data,
+    I: IntoIterator<Item = (K2, V2)>,
+    E: Into<BoxError>,
+    F: Fn(K, V) -> Result<I, E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        match (self.f)(key, value) {
+            Ok(all) => {
+                for (key, value) in all {
+                    let headers = headers.clone();
+                    self.children.forward(Record { key, value, timestamp, headers }, ctx)?;
+                }
+                Ok(())
+            }
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `flat_map_values`, `try_flat_map_values`: one value into none, one or many.
+//!
+//! | | |
+//! |---|---|
+//! | emits | what the closure returns, in its order; each but the last with a clone of the key |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | key | kept; no repartition |
+//! | time, headers | of the record they come from |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Makes any number of values of each.
+    #[must_use]
+    pub fn flat_map_values<V2: Data, I: IntoIterator<Item = V2>>(
+        &self,
+        f: impl Fn(V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        self.try_flat_map_values(move |value| Ok::<_, Infallible>(f(value)))
+    }
+
+    /// As [`Self::flat_map_values`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_flat_map_values<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(V) -> Result<I, E> + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        let f = Arc::new(f);
+        self.child("KSTREAM-FLATMAPVALUES-", Key::Kept, move |linker| {
+            let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
+            linker.add::<K, V, _>(FlatMapValues { f: Arc::clone(&f), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct FlatMapValues<K, V2, F> {
+    f: Arc<F>,
+    children: Children<K, V2>,
+    faults: Faults,
+}
+
+impl<K, V2, F> Node for FlatMapValues<K, V2, F> {}
+
+impl<K, V, V2, I, E, F> Operator<K, V> for FlatMapValues<K, V2, F>
+where
+    K: Data,
+    V2: Data,
+    I: IntoIterator<Item = V2>,
+    E: Into<BoxError>,
+    F: Fn(V) -> Result<I, E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        let mut values = match (self.f)(value) {
+            Ok(values) => values.into_iter(),
+            Err(error) => return self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        };
+        let Some(mut value) = values.next() else { return Ok(()) };
+        for next in values {
+            let (key, headers) = (key.clone(), headers.clone());
+            self.children.forward(Record { key, value, timestamp, headers }, ctx)?;
+            value = next;
+        }
+        self.children.forward(Record { key, value, timestamp, headers }, ctx)
+    }
+}

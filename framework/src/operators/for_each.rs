@@ -1,0 +1,61 @@
+//! `for_each`, `try_for_each`: the end of a stream in a closure.
+//!
+//! | | |
+//! |---|---|
+//! | emits | nothing |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | state | none; the closure runs again when a record is processed again after a crash |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::source::OnError;
+use crate::task::{Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Gives each record to a closure.
+    pub fn for_each(&self, f: impl Fn(K, V) + Send + Sync + 'static) {
+        let f = move |key, value| {
+            f(key, value);
+            Ok::<_, Infallible>(())
+        };
+        self.try_for_each(OnError::Fail, f);
+    }
+
+    /// Gives each record to a closure; an error follows the policy.
+    pub fn try_for_each<E: Into<BoxError>>(
+        &self,
+        policy: OnError,
+        f: impl Fn(K, V) -> Result<(), E> + Send + Sync + 'static,
+    ) {
+        let f = Arc::new(f);
+        let end: KStream<K, V> = self.child("KSTREAM-FOREACH-", Key::Kept, move |linker| {
+            let faults = linker.faults()?;
+            linker.add::<K, V, _>(ForEach { f: Arc::clone(&f), faults });
+            Ok(())
+        });
+        self.graph.borrow_mut().set_policy(end.node, policy);
+    }
+}
+
+struct ForEach<F> {
+    f: Arc<F>,
+    faults: Faults,
+}
+
+impl<F> Node for ForEach<F> {}
+
+impl<K, V, E: Into<BoxError>, F: Fn(K, V) -> Result<(), E>> Operator<K, V> for ForEach<F> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        match (self.f)(record.key, record.value) {
+            Ok(()) => Ok(()),
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `map`, `try_map`: one record into one, key and value.
+//!
+//! | | |
+//! |---|---|
+//! | emits | one record for each |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | key | changed: what needs keys in one place comes behind a repartition topic |
+//! | time, headers | kept |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Makes another key and value of each.
+    #[must_use]
+    pub fn map<K2: Data, V2: Data>(
+        &self,
+        f: impl Fn(K, V) -> (K2, V2) + Send + Sync + 'static,
+    ) -> KStream<K2, V2> {
+        self.try_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
+    }
+
+    /// As [`Self::map`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_map<K2: Data, V2: Data, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(K, V) -> Result<(K2, V2), E> + Send + Sync + 'static,
+    ) -> KStream<K2, V2> {
+        let f = Arc::new(f);
+        self.child("KSTREAM-MAP-", Key::Changed, move |linker| {
+            let (children, faults) = (linker.children::<K2, V2>()?, linker.faults()?);
+            linker.add::<K, V, _>(Map { f: Arc::clone(&f), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct Map<K2, V2, F> {
+    f: Arc<F>,
+    children: Children<K2, V2>,
+    faults: Faults,
+}
+
+impl<K2, V2, F> Node for Map<K2, V2, F> {}
+
+impl<K, V, K2, V2, E, F> Operator<K, V> for Map<K2, V2, F>
+where
+    K2: Data,
+    V2: Data,
+    E: Into<BoxError>,
+    F: Fn(K, V) -> Result<(K2, V2), E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        match (self.f)(key, value) {
+            Ok((key, value)) => {
+                self.children.forward(Record { key, value, timestamp, headers }, ctx)
+            }
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

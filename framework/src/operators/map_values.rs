@@ -1,0 +1,87 @@
+//! `map_values`, `map_values_with_key` and their `try_` forms: one value into one.
+//!
+//! | | |
+//! |---|---|
+//! | emits | one record for each |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | key, time, headers | kept; no repartition |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Makes another value of each.
+    #[must_use]
+    pub fn map_values<V2: Data>(
+        &self,
+        f: impl Fn(V) -> V2 + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        self.try_map_values_with_key(move |_, value| Ok::<_, Infallible>(f(value)))
+    }
+
+    /// Makes another value of each, seeing its key.
+    #[must_use]
+    pub fn map_values_with_key<V2: Data>(
+        &self,
+        f: impl Fn(&K, V) -> V2 + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        self.try_map_values_with_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
+    }
+
+    /// As [`Self::map_values`]; an error follows the node's policy ([`Self::on_error`]): fail, skip
+    /// or dead letter, with the record's coordinates.
+    #[must_use]
+    pub fn try_map_values<V2: Data, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(V) -> Result<V2, E> + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        self.try_map_values_with_key(move |_, value| f(value))
+    }
+
+    /// As [`Self::map_values_with_key`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_map_values_with_key<V2: Data, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(&K, V) -> Result<V2, E> + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        let f = Arc::new(f);
+        self.child("KSTREAM-MAPVALUES-", Key::Kept, move |linker| {
+            let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
+            linker.add::<K, V, _>(MapValues { f: Arc::clone(&f), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct MapValues<K, V2, F> {
+    f: Arc<F>,
+    children: Children<K, V2>,
+    faults: Faults,
+}
+
+impl<K, V2, F> Node for MapValues<K, V2, F> {}
+
+impl<K, V, V2, E, F> Operator<K, V> for MapValues<K, V2, F>
+where
+    K: Data,
+    V2: Data,
+    E: Into<BoxError>,
+    F: Fn(&K, V) -> Result<V2, E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        match (self.f)(&key, value) {
+            Ok(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

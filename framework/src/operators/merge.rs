@@ -1,0 +1,59 @@
+//! `merge`: two streams into one.
+//!
+//! | | |
+//! |---|---|
+//! | emits | every record of both, as they come; between the two no order is promised |
+//! | key | kept; the result counts as rekeyed if one of the two does |
+//! | time, headers | kept |
+//! | state | none |
+
+use std::rc::Rc;
+
+use crate::error::Result;
+use crate::operators::KStream;
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// The records of this stream and of another one.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.generate("KSTREAM-MERGE-");
+        let mut parents = vec![self.node];
+        if Rc::ptr_eq(&self.graph, &other.graph) {
+            parents.push(other.node);
+        } else {
+            graph.fault(TopologyFault::OtherBuilder(name.clone()));
+        }
+        let make = |linker: &mut Linker<'_, '_>| {
+            let children = linker.children::<K, V>()?;
+            linker.add(Pass { children });
+            Ok(())
+        };
+        let node = graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Processor,
+            parents,
+            stores: Vec::new(),
+            make: Box::new(make),
+        });
+        drop(graph);
+        Self::new(Rc::clone(&self.graph), node, self.rekeyed || other.rekeyed)
+    }
+}
+
+/// Hands on what comes: a merge, or a branch of a split.
+pub(crate) struct Pass<K, V> {
+    pub(crate) children: Children<K, V>,
+}
+
+impl<K, V> Node for Pass<K, V> {}
+
+impl<K: Data, V: Data> Operator<K, V> for Pass<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        self.children.forward(record, ctx)
+    }
+}

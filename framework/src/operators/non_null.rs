@@ -1,0 +1,80 @@
+//! `non_null_keys`, `non_null_values`: from types that may be null to types that may not.
+//!
+//! | | |
+//! |---|---|
+//! | emits | the record with its key or value unwrapped |
+//! | drops | null keys (`NullKey`), null values (`NullValue`) |
+//! | key | the same bytes: no repartition |
+//! | time, headers | kept |
+//! | state | none |
+
+use crate::error::Result;
+use crate::metrics::DropReason;
+use crate::operators::KStream;
+use crate::operators::stream::Key;
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<Option<K>, V> {
+    /// Drops the records without a key, and counts them.
+    #[must_use]
+    pub fn non_null_keys(&self) -> KStream<K, V> {
+        self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
+            let children = linker.children::<K, V>()?;
+            linker.add(NonNullKeys { children });
+            Ok(())
+        })
+    }
+}
+
+impl<K: Data, V: Data> KStream<K, Option<V>> {
+    /// Drops the records without a value, and counts them.
+    #[must_use]
+    pub fn non_null_values(&self) -> KStream<K, V> {
+        self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
+            let children = linker.children::<K, V>()?;
+            linker.add(NonNullValues { children });
+            Ok(())
+        })
+    }
+}
+
+struct NonNullKeys<K, V> {
+    children: Children<K, V>,
+}
+
+impl<K, V> Node for NonNullKeys<K, V> {}
+
+impl<K: Data, V: Data> Operator<Option<K>, V> for NonNullKeys<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<Option<K>, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        match key {
+            Some(key) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
+            None => {
+                ctx.dropped(DropReason::NullKey);
+                Ok(())
+            }
+        }
+    }
+}
+
+struct NonNullValues<K, V> {
+    children: Children<K, V>,
+}
+
+impl<K, V> Node for NonNullValues<K, V> {}
+
+impl<K: Data, V: Data> Operator<K, Option<V>> for NonNullValues<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<K, Option<V>>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        match value {
+            Some(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
+            None => {
+                ctx.dropped(DropReason::NullValue);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `peek`: looks at each record on its way.
+//!
+//! | | |
+//! |---|---|
+//! | emits | the record, unchanged, after the closure has seen it |
+//! | key, time, headers | kept |
+//! | state | none; the closure runs again when a record is processed again after a crash |
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::operators::KStream;
+use crate::operators::stream::Key;
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Shows each record to a closure and hands it on.
+    #[must_use = "peek hands the records on; for_each ends a stream"]
+    pub fn peek(&self, f: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
+        let f = Arc::new(f);
+        self.child("KSTREAM-PEEK-", Key::Kept, move |linker| {
+            let children = linker.children::<K, V>()?;
+            linker.add(Peek { f: Arc::clone(&f), children });
+            Ok(())
+        })
+    }
+}
+
+struct Peek<K, V, F> {
+    f: Arc<F>,
+    children: Children<K, V>,
+}
+
+impl<K, V, F> Node for Peek<K, V, F> {}
+
+impl<K: Data, V: Data, F: Fn(&K, &V)> Operator<K, V> for Peek<K, V, F> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        (self.f)(&record.key, &record.value);
+        self.children.forward(record, ctx)
+    }
+}

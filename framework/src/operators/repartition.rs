@@ -1,0 +1,125 @@
+//! `repartition`, and the repartition topics that appear before operators that need records of one
+//! key in one place.
+//!
+//! ```text
+//!  ─► filter ─► sink ─► <application>-<name>-repartition ─► source ─►
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | emits | every record, in the partition of its key |
+//! | drops | null keys, silently, as Kafka Streams does |
+//! | key, time, headers | kept |
+//! | state | none; the topic is internal: created, purged and prefixed by the runtime |
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::operators::KStream;
+use crate::record::{Data, Record};
+use crate::serde::{HasSerde, Serde};
+use crate::sink::{Produced, SinkDraft};
+use crate::source::{Reading, Reset, SourceDraft};
+use crate::store::Serdes;
+use crate::task::{Children, Node, Operator, TaskContext};
+use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind};
+
+/// How to repartition: a name is enough.
+#[derive(Clone, Debug)]
+pub struct Repartitioned {
+    name: String,
+    partitions: Option<i32>,
+}
+
+impl From<&str> for Repartitioned {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), partitions: None }
+    }
+}
+
+impl Repartitioned {
+    /// The topic is `<application>-<name>-repartition`.
+    pub fn named(name: &str) -> Self {
+        Self::from(name)
+    }
+
+    /// Gives the topic this number of partitions instead of that of the topics before it.
+    #[must_use]
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.partitions = Some(count);
+        self
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> KStream<K, V> {
+    /// Sends the stream through a topic of its own, so that records of one key are in one place.
+    #[must_use]
+    pub fn repartition(&self, how: impl Into<Repartitioned>) -> Self {
+        let how = how.into();
+        let mut graph = self.graph.borrow_mut();
+        graph.check_name("a repartition topic", &how.name);
+        let node = through_topic(&mut graph, self.node, &how, &Serdes::<K, V>::default());
+        drop(graph);
+        Self::new(Rc::clone(&self.graph), node, false)
+    }
+}
+
+/// Adds filter, sink and source; returns the source. Three numbers are taken whatever the names.
+pub(crate) fn through_topic<K: Data, V: Data>(
+    graph: &mut Graph,
+    parent: NodeId,
+    how: &Repartitioned,
+    serdes: &Serdes<K, V>,
+) -> NodeId {
+    for prefix in ["KSTREAM-SINK-", "KSTREAM-FILTER-", "KSTREAM-SOURCE-"] {
+        graph.generate(prefix);
+    }
+    let topic: Arc<str> = format!("{}-repartition", how.name).into();
+    let key = Arc::clone(&serdes.key);
+    let filter = graph.add(NodeDraft {
+        name: format!("{topic}-filter"),
+        kind: NodeKind::Processor,
+        parents: vec![parent],
+        stores: Vec::new(),
+        make: Box::new(move |linker: &mut Linker<'_, '_>| {
+            let children = linker.children::<K, V>()?;
+            linker.add(DropNullKeys { key: Arc::clone(&key), children });
+            Ok(())
+        }),
+    });
+    let (key, value) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
+    SinkDraft {
+        name: format!("{topic}-sink"),
+        internal: true,
+        partitions: how.partitions,
+        produced: Produced::to_fixed(Arc::clone(&topic), Arc::clone(&key), Arc::clone(&value)),
+    }
+    .add_to(graph, filter);
+    SourceDraft {
+        name: format!("{topic}-source"),
+        topics: vec![topic],
+        internal: true,
+        partitions: how.partitions,
+        reset: Reset::Earliest,
+        reading: Reading { key, value, timestamp: None },
+    }
+    .add_to(graph)
+}
+
+struct DropNullKeys<K, V> {
+    key: Arc<dyn Serde<K>>,
+    children: Children<K, V>,
+}
+
+impl<K, V> Node for DropNullKeys<K, V> {}
+
+impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        if self.key.is_null(&record.key) {
+            return Ok(());
+        }
+        self.children.forward(record, ctx)
+    }
+}

@@ -1,0 +1,68 @@
+//! `select_key`, `try_select_key`: another key for each record.
+//!
+//! | | |
+//! |---|---|
+//! | emits | one record for each |
+//! | drops | `try_`: a failed one by policy (`Failed`) |
+//! | key | changed: what needs keys in one place comes behind a repartition topic |
+//! | value, time, headers | kept |
+//! | state | none |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::stream::Key;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::task::{Children, Node, Operator, TaskContext};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Gives each record another key.
+    #[must_use]
+    pub fn select_key<K2: Data>(
+        &self,
+        f: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
+    ) -> KStream<K2, V> {
+        self.try_select_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
+    }
+
+    /// As [`Self::select_key`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_select_key<K2: Data, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(&K, &V) -> Result<K2, E> + Send + Sync + 'static,
+    ) -> KStream<K2, V> {
+        let f = Arc::new(f);
+        self.child("KSTREAM-KEY-SELECT-", Key::Changed, move |linker| {
+            let (children, faults) = (linker.children::<K2, V>()?, linker.faults()?);
+            linker.add::<K, V, _>(SelectKey { f: Arc::clone(&f), children, faults });
+            Ok(())
+        })
+    }
+}
+
+struct SelectKey<K2, V, F> {
+    f: Arc<F>,
+    children: Children<K2, V>,
+    faults: Faults,
+}
+
+impl<K2, V, F> Node for SelectKey<K2, V, F> {}
+
+impl<K, V, K2, E, F> Operator<K, V> for SelectKey<K2, V, F>
+where
+    V: Data,
+    K2: Data,
+    E: Into<BoxError>,
+    F: Fn(&K, &V) -> Result<K2, E>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        match (self.f)(&record.key, &record.value) {
+            Ok(key) => self.children.forward(record.with_key(key), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The handle of a table: a node of the drawing that hands on changes of rows.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use crate::record::Data;
+use crate::topology::{NodeId, SharedGraph};
+
+/// A table: the latest value of each key, as a stream of changes.
+pub struct KTable<K, V> {
+    pub(crate) graph: SharedGraph,
+    pub(crate) node: NodeId,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for KTable<K, V> {
+    fn clone(&self) -> Self {
+        Self { graph: Rc::clone(&self.graph), node: self.node, types: PhantomData }
+    }
+}
+
+impl<K, V> fmt::Debug for KTable<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KTable").field(&self.graph.borrow().name_of(self.node)).finish()
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    pub(crate) fn new(graph: SharedGraph, node: NodeId) -> Self {
+        Self { graph, node, types: PhantomData }
+    }
+
+    /// Names the node just added: without it, it has Java's name and number.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.graph.borrow_mut().rename(self.node, name);
+        self
+    }
+}

@@ -1,0 +1,193 @@
+//! The sink operator: typed records to bytes in a partition of a topic.
+//!
+//! | | |
+//! |---|---|
+//! | emits | one record in a topic for each |
+//! | drops | those that a serde or the partitioner refuses (`Failed`, by policy) |
+//! | key, value | as the serdes write them; null where the serde says so |
+//! | time, headers | the record's |
+//! | state | none |
+
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::metrics::DropReason;
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record};
+use crate::serde::{Null, Part, Place};
+use crate::sink::produced::Destination;
+use crate::sink::{Produced, SinkTopic, Target};
+use crate::source::OnError;
+use crate::task::{Node, Operator, TaskContext};
+use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SinkTopicName, topic_in_log};
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Writes the stream to a topic, which must exist.
+    pub fn to(&self, sink: impl Into<Produced<K, V>>) {
+        self.write(sink.into(), OnError::default());
+    }
+
+    /// As [`Self::to`]; records that cannot be written follow this policy.
+    pub fn to_with(&self, sink: impl Into<Produced<K, V>>, policy: OnError) {
+        self.write(sink.into(), policy);
+    }
+
+    fn write(&self, sink: Produced<K, V>, policy: OnError) {
+        let mut graph = self.graph.borrow_mut();
+        let generated = graph.generate("KSTREAM-SINK-");
+        if let Destination::Fixed(topic) = &sink.destination {
+            graph.check_name("a topic", topic);
+        }
+        if let Some(name) = &sink.name {
+            graph.check_name("a node", name);
+        }
+        let name = sink.name.clone().unwrap_or(generated);
+        let draft = SinkDraft { name, internal: false, partitions: None, produced: sink };
+        let node = draft.add_to(&mut graph, self.node);
+        graph.set_policy(node, policy);
+    }
+}
+
+/// A sink to be added to a graph.
+pub(crate) struct SinkDraft<K, V> {
+    pub(crate) name: String,
+    pub(crate) internal: bool,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) produced: Produced<K, V>,
+}
+
+impl<K: Data, V: Data> SinkDraft<K, V> {
+    pub(crate) fn add_to(self, graph: &mut Graph, parent: NodeId) -> NodeId {
+        let Self { name, internal, partitions, produced } = self;
+        let topic = match &produced.destination {
+            Destination::Fixed(topic) => SinkTopicName::Fixed(Arc::clone(topic)),
+            Destination::PerRecord(_) => SinkTopicName::PerRecord,
+        };
+        let produced = Arc::new(produced);
+        let make = move |linker: &mut Linker<'_, '_>| {
+            let fixed = match &produced.destination {
+                Destination::Fixed(topic) => {
+                    let topic = topic_in_log(topic, internal, &linker.ctx().application_id);
+                    Some((topic, None))
+                }
+                Destination::PerRecord(_) => None,
+            };
+            let node = Encoding {
+                produced: Arc::clone(&produced),
+                fixed,
+                key: Vec::new(),
+                value: Vec::new(),
+                faults: linker.faults()?,
+            };
+            linker.add(node);
+            Ok(())
+        };
+        graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Sink { topic, internal, partitions },
+            parents: vec![parent],
+            stores: Vec::new(),
+            make: Box::new(make),
+        })
+    }
+}
+
+/// Writes to one topic, or to the topic that each record chooses.
+struct Encoding<K, V> {
+    produced: Arc<Produced<K, V>>,
+    /// The fixed topic, known to the producer since `init`.
+    fixed: Option<(Arc<str>, Option<SinkTopic>)>,
+    /// Scratch buffers, so that no record allocates.
+    key: Vec<u8>,
+    value: Vec<u8>,
+    faults: Faults,
+}
+
+impl<K: Data, V: Data> Node for Encoding<K, V> {
+    fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        if let Some((name, topic)) = &mut self.fixed {
+            *topic = Some(ctx.collector.topic(name)?);
+        }
+        Ok(())
+    }
+}
+
+impl<K: Data, V: Data> Encoding<K, V> {
+    /// Fills the buffers; which of key and value are null.
+    #[inline]
+    fn encode(
+        &mut self,
+        topic: &str,
+        record: &mut Record<K, V>,
+    ) -> Result<(Null, Null), BoxError> {
+        self.key.clear();
+        self.value.clear();
+        let mut place = Place { topic, part: Part::Key, headers: &mut record.headers };
+        let key = self.produced.key.serialize(&mut place, &record.key, &mut self.key)?;
+        place.part = Part::Value;
+        let value = self.produced.value.serialize(&mut place, &record.value, &mut self.value)?;
+        Ok((key, value))
+    }
+
+    /// The partition that the user's partitioner chose, if there is one and it chose.
+    fn chosen(
+        &self,
+        name: &str,
+        record: &Record<K, V>,
+        partitions: i32,
+    ) -> Result<Option<i32>, BoxError> {
+        let Some(choose) = &self.produced.partitioner else { return Ok(None) };
+        match choose(name, &record.key, &record.value, partitions) {
+            Some(chosen) if !(0..partitions).contains(&chosen) => Err(format!(
+                "the partitioner chose partition {chosen}, and topic {name} has {partitions}"
+            )
+            .into()),
+            chosen => Ok(chosen),
+        }
+    }
+
+    fn send(
+        &mut self,
+        (name, topic): (&str, SinkTopic),
+        mut record: Record<K, V>,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let (key, value) = match self.encode(name, &mut record) {
+            Ok(nulls) => nulls,
+            Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
+        };
+        let chosen = match self.produced.partitioner {
+            None => None,
+            Some(_) => match self.chosen(name, &record, ctx.collector.partitions(topic)?) {
+                Ok(chosen) => chosen,
+                Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
+            },
+        };
+        let key = (key == Null::No).then_some(&*self.key);
+        let value = (value == Null::No).then_some(&*self.value);
+        let target = match (chosen, key) {
+            (Some(partition), _) => Target::Partition(partition),
+            (None, Some(key)) => Target::ByKey(self.produced.key.partitioned_by(key)),
+            (None, None) => Target::Any,
+        };
+        let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
+        ctx.collector.send(topic, target, (key, value), timestamp, &record.headers)
+    }
+}
+
+impl<K: Data, V: Data> Operator<K, V> for Encoding<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        if let Some((name, Some(topic))) = &self.fixed {
+            let (name, topic) = (Arc::clone(name), *topic);
+            return self.send((&name, topic), record, ctx);
+        }
+        let name = match (&self.produced.destination, &self.fixed) {
+            (Destination::PerRecord(choose), _) => choose(&record),
+            (Destination::Fixed(_), Some((name, _))) => name.to_string().into(),
+            (Destination::Fixed(name), None) => name.to_string().into(),
+        };
+        let topic = ctx.collector.topic(&name)?;
+        self.send((&name, topic), record, ctx)
+    }
+}

@@ -1,0 +1,122 @@
+//! What to read and how: topics, serdes, timestamps, and what to do with bad records.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::record::{Record, Timestamp};
+use crate::serde::{HasSerde, Serde};
+use crate::source::{OnError, Reset};
+
+/// Chooses a record's timestamp; the second argument is the highest one of the partition so far.
+pub(crate) type Extractor<K, V> =
+    Arc<dyn Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Send + Sync>;
+
+/// How a source reads its topics. A topic's name alone is enough where the types know their
+/// serdes.
+pub struct Consumed<K, V> {
+    pub(crate) topics: Vec<Arc<str>>,
+    pub(crate) name: Option<String>,
+    pub(crate) reading: Reading<K, V>,
+    pub(crate) policy: OnError,
+    pub(crate) reset: Reset,
+}
+
+/// What it takes to make a typed record of bytes.
+pub(crate) struct Reading<K, V> {
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+    pub(crate) timestamp: Option<Extractor<K, V>>,
+}
+
+impl<K, V> Clone for Reading<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            value: Arc::clone(&self.value),
+            timestamp: self.timestamp.clone(),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Consumed<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumed")
+            .field("topics", &self.topics)
+            .field("policy", &self.policy)
+            .field("reset", &self.reset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> From<&str> for Consumed<K, V> {
+    fn from(topic: &str) -> Self {
+        Self::from_topics([topic])
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> From<String> for Consumed<K, V> {
+    fn from(topic: String) -> Self {
+        Self::from_topics([topic])
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> Consumed<K, V> {
+    /// Several topics of the same types, read as one stream.
+    pub fn from_topics(topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self::of(topics, Arc::new(K::Serde::default()), Arc::new(V::Serde::default()))
+    }
+}
+
+impl<K, V> Consumed<K, V> {
+    /// A topic whose bytes these serdes read.
+    pub fn with_serdes(topic: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Self::of([topic], Arc::new(key), Arc::new(value))
+    }
+
+    fn of(
+        topics: impl IntoIterator<Item = impl Into<String>>,
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+    ) -> Self {
+        Self {
+            topics: topics.into_iter().map(|topic| topic.into().into()).collect(),
+            name: None,
+            reading: Reading { key, value, timestamp: None },
+            policy: OnError::default(),
+            reset: Reset::default(),
+        }
+    }
+
+    /// The name of the source node.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Takes timestamps from here instead of from the record's own. The second argument is the
+    /// highest timestamp of the partition so far. A record for which it gives none, or a negative
+    /// one, is dropped and counted.
+    #[must_use]
+    pub fn timestamp(
+        mut self,
+        extractor: impl Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
+    ) -> Self {
+        self.reading.timestamp = Some(Arc::new(extractor));
+        self
+    }
+
+    /// What to do with a record that cannot be read.
+    #[must_use]
+    pub fn on_error(mut self, policy: OnError) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where to begin without a committed position.
+    #[must_use]
+    pub fn reset(mut self, to: Reset) -> Self {
+        self.reset = to;
+        self
+    }
+}

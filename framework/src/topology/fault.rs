@@ -1,0 +1,96 @@
+//! What is wrong with a topology: all of it at once.
+
+use std::fmt;
+
+/// One fault of a topology.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopologyFault {
+    /// Two nodes have the same name.
+    #[error("two nodes are named {0}")]
+    DuplicateNode(String),
+    /// Two stores have the same name.
+    #[error("two stores are named {0}")]
+    DuplicateStore(String),
+    /// Two repartition topics would have the same name.
+    #[error("two repartition topics are named {0}: give one of the groupings another name")]
+    DuplicateRepartition(String),
+    /// A topic that two sources read; one handle may have several children.
+    #[error("topic {topic} is read by {first} and by {second}: use one stream for both")]
+    TopicReadTwice {
+        /// The topic.
+        topic: String,
+        /// The first source.
+        first: String,
+        /// The second source.
+        second: String,
+    },
+    /// A node that must be named is not.
+    #[error("{0} has no name of its own: name it, or allow generated names on the builder")]
+    Unnamed(String),
+    /// A name that cannot be used.
+    #[error("{what} is named {name:?}: {reason}")]
+    BadName {
+        /// Node, store or topic.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A branch that no split has.
+    #[error("the split {split} has no branch {branch}")]
+    NoSuchBranch {
+        /// The split.
+        split: String,
+        /// The branch asked for.
+        branch: String,
+    },
+    /// Windows that make no sense.
+    #[error("the windows of {node}: {reason}")]
+    BadWindows {
+        /// The node or store.
+        node: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A source without a topic.
+    #[error("{0} reads no topic")]
+    NoTopic(String),
+    /// Handles of two builders were mixed.
+    #[error("{0} mixes streams of two builders")]
+    OtherBuilder(String),
+    /// A store that no node uses would never be opened.
+    #[error("store {0} is used by no node")]
+    UnusedStore(String),
+    /// A topology without any source.
+    #[error("there is no source")]
+    Empty,
+}
+
+/// All faults of a topology, in the order in which they were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyErrors(Vec<TopologyFault>);
+
+impl TopologyErrors {
+    pub(crate) fn new(faults: Vec<TopologyFault>) -> Self {
+        Self(faults)
+    }
+
+    /// The faults, at least one.
+    pub fn faults(&self) -> &[TopologyFault] {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopologyErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the topology cannot be built")?;
+        for (i, fault) in self.0.iter().enumerate() {
+            write!(f, "{} {fault}", if i == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TopologyErrors {}

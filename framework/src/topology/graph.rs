@@ -1,0 +1,266 @@
+//! The graph that the calls of the DSL draw: nodes with Java's names and numbers, edges, stores.
+//!
+//! One counter numbers all nodes of a builder in the order of the calls. Some numbers are taken
+//! without being used, so that the others equal Java's: a named node still takes its number, and
+//! a repartition takes three (sink, filter, source).
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::source::{OnError, Reset};
+use crate::topology::name::refusal;
+use crate::store::StoreSupplier;
+use crate::topology::{Linker, TopologyFault};
+
+/// The graph as builder and handles share it.
+pub(crate) type SharedGraph = Rc<RefCell<Graph>>;
+
+/// A node's place in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(crate) usize);
+
+/// A store's place in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StoreIndex(pub(crate) usize);
+
+/// Where a sink writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SinkTopicName {
+    /// Always here.
+    Fixed(Arc<str>),
+    /// To a topic that each record chooses.
+    PerRecord,
+}
+
+/// What kind of node it is, as far as the runtime and `describe` must know.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeKind {
+    /// Reads topics.
+    Source {
+        /// The topics; internal ones without the application's prefix.
+        topics: Vec<Arc<str>>,
+        /// A repartition topic of this topology.
+        internal: bool,
+        /// Where to begin.
+        reset: Reset,
+        /// The partition count the user gave the repartition topic.
+        partitions: Option<i32>,
+    },
+    /// Anything between.
+    Processor,
+    /// Writes to a topic.
+    Sink {
+        /// Which; internal ones without the application's prefix.
+        topic: SinkTopicName,
+        /// A repartition topic of this topology.
+        internal: bool,
+        /// The partition count the user gave the repartition topic.
+        partitions: Option<i32>,
+    },
+}
+
+/// Makes a node of one task and hands it to the linker.
+pub(crate) type Make = Box<dyn Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync>;
+
+/// A node to be added.
+pub(crate) struct NodeDraft {
+    pub(crate) name: String,
+    pub(crate) kind: NodeKind,
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) stores: Vec<StoreIndex>,
+    pub(crate) make: Make,
+}
+
+/// A node of the graph.
+pub(crate) struct GraphNode {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: NodeKind,
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) children: Vec<NodeId>,
+    pub(crate) stores: Vec<StoreIndex>,
+    /// What to do with a record that its closure refuses.
+    pub(crate) policy: OnError,
+    /// A node downstream needs the old values of this table.
+    pub(crate) sends_old: bool,
+    pub(crate) make: Make,
+}
+
+impl fmt::Debug for GraphNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GraphNode")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("children", &self.children)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All nodes and stores of a topology.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    nodes: Vec<GraphNode>,
+    stores: Vec<Arc<dyn StoreSupplier>>,
+    faults: Vec<TopologyFault>,
+    numbered: u32,
+    pub(crate) generated_names_allowed: bool,
+}
+
+impl Graph {
+    /// Takes the next number and makes a name of it.
+    pub(crate) fn generate(&mut self, prefix: &str) -> String {
+        let name = format!("{prefix}{:010}", self.numbered);
+        self.numbered += 1;
+        name
+    }
+
+    /// Adds a node and its edges.
+    pub(crate) fn add(&mut self, draft: NodeDraft) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        for parent in &draft.parents {
+            if let Some(parent) = self.nodes.get_mut(parent.0) {
+                parent.children.push(id);
+            }
+        }
+        self.nodes.push(GraphNode {
+            name: draft.name.into(),
+            kind: draft.kind,
+            parents: draft.parents,
+            children: Vec::new(),
+            stores: draft.stores,
+            policy: OnError::default(),
+            sends_old: false,
+            make: draft.make,
+        });
+        id
+    }
+
+    /// Adds a store.
+    pub(crate) fn add_store(&mut self, supplier: Arc<dyn StoreSupplier>) -> StoreIndex {
+        self.check_name("a store", supplier.name());
+        self.stores.push(supplier);
+        StoreIndex(self.stores.len() - 1)
+    }
+
+    /// Notes a fault; `build` reports it.
+    pub(crate) fn fault(&mut self, fault: TopologyFault) {
+        self.faults.push(fault);
+    }
+
+    /// Notes a fault if `name` cannot be used.
+    pub(crate) fn check_name(&mut self, what: &'static str, name: &str) {
+        if let Some(reason) = refusal(name) {
+            self.fault(TopologyFault::BadName { what, name: name.to_owned(), reason });
+        }
+    }
+
+    /// Gives a node a name of its own.
+    pub(crate) fn rename(&mut self, node: NodeId, name: &str) {
+        self.check_name("a node", name);
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.name = name.into();
+        }
+    }
+
+    /// Sets the policy of a node.
+    pub(crate) fn set_policy(&mut self, node: NodeId, policy: OnError) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.policy = policy;
+        }
+    }
+
+    /// Asks a table, and through it those it comes from, to send old values.
+    pub(crate) fn want_old(&mut self, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.sends_old = true;
+        }
+    }
+
+    /// All nodes, parents before children.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &GraphNode)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+    }
+
+    /// A node.
+    pub(crate) fn node(&self, id: NodeId) -> Option<&GraphNode> {
+        self.nodes.get(id.0)
+    }
+
+    /// The name of a node.
+    pub(crate) fn name_of(&self, id: NodeId) -> &str {
+        self.node(id).map_or("", |node| &node.name)
+    }
+
+    /// All stores.
+    pub(crate) fn stores(&self) -> &[Arc<dyn StoreSupplier>] {
+        &self.stores
+    }
+
+    /// A store.
+    pub(crate) fn store(&self, index: StoreIndex) -> Option<&dyn StoreSupplier> {
+        self.stores.get(index.0).map(AsRef::as_ref)
+    }
+
+    /// The faults noted so far, with those that only the whole shows.
+    pub(crate) fn all_faults(&self) -> Vec<TopologyFault> {
+        let mut faults = self.faults.clone();
+        if !self.nodes.iter().any(|node| matches!(node.kind, NodeKind::Source { .. })) {
+            faults.push(TopologyFault::Empty);
+        }
+        let names = self.nodes.iter().map(|node| &*node.name);
+        faults.extend(repeated(names).map(TopologyFault::DuplicateNode));
+        let stores = self.stores.iter().map(|store| store.name());
+        faults.extend(repeated(stores).map(TopologyFault::DuplicateStore));
+        faults.extend(self.topics_read_twice());
+        for (i, store) in self.stores.iter().enumerate() {
+            if !self.nodes.iter().any(|node| node.stores.contains(&StoreIndex(i))) {
+                faults.push(TopologyFault::UnusedStore(store.name().to_owned()));
+            }
+        }
+        faults
+    }
+
+    fn topics_read_twice(&self) -> Vec<TopologyFault> {
+        let mut read: Vec<(&Arc<str>, &GraphNode)> = Vec::new();
+        let mut faults = Vec::new();
+        for node in &self.nodes {
+            let NodeKind::Source { topics, internal, .. } = &node.kind else { continue };
+            for topic in topics {
+                match read.iter().find(|(known, _)| *known == topic) {
+                    None => read.push((topic, node)),
+                    Some(_) if *internal => {
+                        faults.push(TopologyFault::DuplicateRepartition(topic.to_string()));
+                    }
+                    Some((_, first)) => faults.push(TopologyFault::TopicReadTwice {
+                        topic: topic.to_string(),
+                        first: first.name.to_string(),
+                        second: node.name.to_string(),
+                    }),
+                }
+            }
+        }
+        faults
+    }
+}
+
+/// The names that occur more than once, each once.
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let mut repeated: Vec<String> =
+        names.windows(2).filter_map(|w| (w.first() == w.last()).then(|| w.concat())).collect();
+    for name in &mut repeated {
+        name.truncate(name.len() / 2);
+    }
+    repeated.dedup();
+    repeated.into_iter()
+}
+
+impl NodeKind {
+    /// True for a node that reads topics.
+    pub(crate) fn is_source(&self) -> bool {
+        matches!(self, Self::Source { .. })
+    }
+}
