@@ -64,6 +64,9 @@ struct Choice {
     /// Engines, in this order [default: all].
     #[arg(long, value_delimiter = ',')]
     engines: Vec<Engine>,
+    /// Times each run is done, in turns; the figures are those of the run with the median CPU time.
+    #[arg(long, default_value_t = 1)]
+    repeat: usize,
     #[arg(long)]
     settings: PathBuf,
     #[arg(long)]
@@ -158,7 +161,11 @@ fn compare(choice: &Choice) -> Result<()> {
     let mut differences = Vec::new();
     for workload in workloads {
         let runs = choice.runs(workload);
-        execute(&runs, &cluster, &places, (&mut figures, &mut differences))?;
+        let mut turns = Vec::new();
+        for _ in 0..choice.repeat.max(1) {
+            turns.push(execute(&runs, &cluster, &places, &mut differences)?);
+        }
+        figures.extend(medians(turns));
     }
     let checks = report::checks(&figures, SUBJECT, choice.base());
     let report = Report {
@@ -182,8 +189,9 @@ fn execute(
     runs: &[Run],
     cluster: &Cluster,
     places: &Places,
-    (figures, differences): (&mut Vec<Figures>, &mut Vec<String>),
-) -> Result<()> {
+    differences: &mut Vec<String>,
+) -> Result<Vec<Figures>> {
+    let mut figures = Vec::new();
     let mut reference: Option<(String, &'static str, Results)> = None;
     for run in runs {
         run.input.ensure(cluster).context("making the input")?;
@@ -200,7 +208,23 @@ fn execute(
             _ => reference = Some((run.input.topic(), run.engine.name(), results)),
         }
     }
-    Ok(())
+    Ok(figures)
+}
+
+/// Of each run, the turn with the median CPU time.
+fn medians(turns: Vec<Vec<Figures>>) -> Vec<Figures> {
+    let mut by_run: Vec<Vec<Figures>> = Vec::new();
+    for turn in turns {
+        by_run.resize_with(turn.len(), Vec::new);
+        for (run, figures) in by_run.iter_mut().zip(turn) {
+            run.push(figures);
+        }
+    }
+    let median = |mut run: Vec<Figures>| {
+        run.sort_by(|a, b| a.cpu_s.total_cmp(&b.cpu_s));
+        (!run.is_empty()).then(|| run.swap_remove((run.len() - 1) / 2))
+    };
+    by_run.into_iter().filter_map(median).collect()
 }
 
 fn keep(choice: &Choice, report: &Report) -> Result<()> {

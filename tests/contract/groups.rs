@@ -1,0 +1,102 @@
+//! Groups: who reads what, and how members learn of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use crate::logs::LogUnderTest;
+use crate::workbench::{
+    Event, Reading, committed, position, put_all, texts, topic, unique, until_share,
+};
+
+pub(crate) fn give_a_lone_member_everything(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 3)?;
+    let mut reading = Reading::join(&*log, &unique("group"), &all)?;
+    assert!(reading.member().generation().is_err());
+    reading.until_owns(3)?;
+    for at in &all {
+        put_all(&*log, at, &[&at.to_string()])?;
+    }
+    for at in &all {
+        assert_eq!(texts(&reading.pull(at, 1)?), [at.to_string()]);
+    }
+    let heard = reading.leave()?;
+    assert!(heard.queues.is_empty());
+    let mut revoked: Vec<_> = Vec::new();
+    for event in heard.events {
+        if let Event::Revoked(some) = event {
+            revoked.extend(some);
+        }
+    }
+    revoked.sort();
+    assert_eq!(revoked, all);
+    Ok(())
+}
+
+pub(crate) fn share_partitions_and_give_them_back(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 4)?;
+    let group = unique("group");
+    let mut first = Reading::join(&*log, &group, &all)?;
+    first.until_owns(4)?;
+    let mut second = Reading::join(&*log, &group, &all)?;
+    until_share(&mut first, &mut second, (2, 2))?;
+    assert!(first.heard.events.iter().any(|event| matches!(event, Event::Revoked(_))));
+    let mut shared: Vec<_> = first.heard.queues.keys().chain(second.heard.queues.keys()).collect();
+    shared.sort();
+    assert_eq!(shared, all.iter().collect::<Vec<_>>());
+    first.leave()?;
+    second.until_owns(4)?;
+    for at in &all {
+        put_all(&*log, at, &[&at.to_string()])?;
+        assert_eq!(texts(&second.pull(at, 1)?), [at.to_string()]);
+    }
+    Ok(())
+}
+
+pub(crate) fn let_members_commit_while_revoked(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 2)?;
+    let group = unique("group");
+    let mut first = Reading::join(&*log, &group, &all)?;
+    first.until_owns(2)?;
+    let (member, results) = (first.member(), Rc::new(RefCell::new(Vec::new())));
+    let noted = Rc::clone(&results);
+    first.heard.on_revoked = Some(Box::new(move |removed| {
+        for at in removed {
+            let done = member.commit(&position(at, 11, "last words"));
+            noted.borrow_mut().push((at.clone(), done));
+        }
+    }));
+    let mut second = Reading::join(&*log, &group, &all)?;
+    until_share(&mut first, &mut second, (1, 1))?;
+    first.heard.on_revoked = None;
+    let results = results.take();
+    assert!(!results.is_empty());
+    for (at, done) in results {
+        done?;
+        assert_eq!(committed(&*log, &group, &at)?, Some(11));
+    }
+    Ok(())
+}
+
+pub(crate) fn tell_a_member_whose_session_is_over(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 2)?;
+    let group = unique("group");
+    let mut reading = Reading::join(&*log, &group, &all)?;
+    reading.until_owns(2)?;
+    let before = reading.member();
+    if !under_test.end_sessions(&group) {
+        return Ok(());
+    }
+    let [at, _] = all.as_slice() else { anyhow::bail!("two partitions") };
+    assert!(before.commit(&position(at, 3, "")).is_err());
+    reading.until_heard(|event| *event == Event::Lost(all.clone()))?;
+    reading.until_owns(2)?;
+    reading.member().commit(&position(at, 4, ""))?;
+    assert_eq!(committed(&*log, &group, at)?, Some(4));
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! The logs under test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream::log::Log;
+use millstream::log::memory::MemoryLog;
+
+/// A log, and what a test can do to it from outside.
+pub(crate) trait LogUnderTest {
+    /// The log.
+    fn log(&self) -> Arc<dyn Log>;
+
+    /// Lets time pass where it does not pass by itself.
+    fn pass(&self, _time: Duration) {}
+
+    /// Ends the sessions of all members of a group; false if that cannot be had.
+    fn end_sessions(&self, _group: &str) -> bool {
+        false
+    }
+}
+
+/// The memory log.
+pub(crate) struct Memory(MemoryLog);
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self(MemoryLog::new())
+    }
+}
+
+impl LogUnderTest for Memory {
+    fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.0.clone())
+    }
+
+    fn pass(&self, time: Duration) {
+        self.0.advance(time);
+    }
+
+    fn end_sessions(&self, group: &str) -> bool {
+        self.0.end_sessions(group);
+        true
+    }
+}

@@ -1,0 +1,97 @@
+//! Topics, their ends, and what is deleted from them.
+
+use anyhow::{Context, Result};
+use millstream::Error;
+use millstream::log::{NewTopic, OffsetRange};
+
+use crate::logs::LogUnderTest;
+use crate::workbench::{
+    COMMITTED, Sent, partition, plain, put_all, put_record, read_texts, topic, unique,
+};
+
+pub(crate) fn are_created_once(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 3)?;
+    let name = all.first().context("a partition")?.topic.to_string();
+    let again = |name: &str, partitions| NewTopic {
+        name: name.to_owned(),
+        partitions,
+        replication_factor: 1,
+        config: Vec::new(),
+    };
+    let other = unique("contract");
+    log.create(&[again(&name, 5), again(&other, 2)])?;
+    let missing = unique("missing");
+    let described = crate::workbench::until("the new topic is known", || {
+        let described = log.describe(&[&name, &missing, &other])?;
+        Ok(described.last().is_some_and(Option::is_some).then_some(described))
+    })?;
+    let described: Vec<_> =
+        described.into_iter().map(|found| found.map(|d| (d.name, d.partitions))).collect();
+    assert_eq!(described, [Some((name, 3)), None, Some((other, 2))]);
+    Ok(())
+}
+
+pub(crate) fn with_impossible_names_are_refused(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let name = "no spaces allowed".to_owned();
+    let new = NewTopic { name, partitions: 1, replication_factor: 1, config: Vec::new() };
+    assert!(matches!(log.create(&[new]), Err(Error::Topic { .. })));
+    Ok(())
+}
+
+pub(crate) fn know_their_ends(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let at = partition(&*log)?;
+    assert_eq!(log.offsets(&at, COMMITTED)?, OffsetRange { earliest: 0, end: 0 });
+    put_all(&*log, &at, &["a", "b"])?;
+    assert_eq!(log.offsets(&at, COMMITTED)?, OffsetRange { earliest: 0, end: 2 });
+    Ok(())
+}
+
+pub(crate) fn find_offsets_by_time(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let at = partition(&*log)?;
+    assert_eq!(log.offset_at(&at, 0)?, None);
+    let mut producer = plain(&*log)?;
+    for timestamp in [100, 300, 200, 400] {
+        put_record(&mut *producer, &at, &Sent { timestamp: Some(timestamp), ..Sent::default() })?;
+        producer.flush()?;
+    }
+    let found: Vec<_> =
+        [0, 100, 101, 301, 400].iter().map(|t| log.offset_at(&at, *t)).collect::<Result<_, _>>()?;
+    assert_eq!(found, [Some(0), Some(0), Some(1), Some(3), Some(3)]);
+    assert_eq!(log.offset_at(&at, 401)?, None);
+    Ok(())
+}
+
+pub(crate) fn lose_what_is_deleted(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 2)?;
+    for at in &all {
+        put_all(&*log, at, &["a", "b", "c"])?;
+    }
+    let [first, second] = all.as_slice() else { anyhow::bail!("two partitions") };
+    log.delete_records(&[(first.clone(), 2)])?;
+    assert_eq!(log.offsets(first, COMMITTED)?, OffsetRange { earliest: 2, end: 3 });
+    assert_eq!(read_texts(&*log, first)?, ["c"]);
+    assert_eq!(read_texts(&*log, second)?, ["a", "b", "c"]);
+    // Below what is gone there is nothing to do, and up to the end is allowed.
+    log.delete_records(&[(first.clone(), 1), (second.clone(), 3)])?;
+    assert_eq!(log.offsets(first, COMMITTED)?, OffsetRange { earliest: 2, end: 3 });
+    assert_eq!(log.offsets(second, COMMITTED)?, OffsetRange { earliest: 3, end: 3 });
+    put_all(&*log, second, &["d"])?;
+    assert_eq!(log.offsets(second, COMMITTED)?, OffsetRange { earliest: 3, end: 4 });
+    assert_eq!(read_texts(&*log, second)?, ["d"]);
+    Ok(())
+}
+
+pub(crate) fn refuse_to_delete_what_is_not_there(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let at = partition(&*log)?;
+    put_all(&*log, &at, &["a"])?;
+    let refused = log.delete_records(&[(at.clone(), 2)]);
+    assert!(matches!(refused, Err(Error::OffsetOutOfRange { .. })), "{refused:?}");
+    assert_eq!(read_texts(&*log, &at)?, ["a"]);
+    Ok(())
+}
