@@ -3,6 +3,7 @@
 //! The modules stand in the order in which a record meets them.
 
 mod error;
+mod config;
 pub mod record;
 pub mod serde;
 mod topology;
@@ -14,6 +15,10 @@ mod store;
 mod sink;
 mod metrics;
 
+pub use config::{
+    Compression, GroupProtocol, HttpAddress, KafkaOverrides, LogKind, ProcessingGuarantee, Sources,
+    StreamsConfig, UncaughtError,
+};
 pub use error::{BoxError, Error, Reaction, Result};
 pub use metrics::DropReason;
 pub use operators::{Branches, KStream, KTable, Repartitioned, Split};

@@ -1,0 +1,333 @@
+//! The settings themselves: one list, from which the struct, its setters, the table for reading
+//! them and the reference page are made, so that none can be forgotten in one of these places.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::choice::{
+    Compression, GroupProtocol, HttpAddress, LogKind, ProcessingGuarantee, UncaughtError,
+};
+use super::value::{Given, Setting};
+use crate::error::{Error, Result};
+
+/// One line of the table of settings.
+pub(super) struct Entry {
+    /// Its key.
+    pub(super) key: &'static str,
+    /// Its doc comment.
+    pub(super) doc: &'static [&'static str],
+    /// Reads it into a configuration.
+    pub(super) read: fn(&mut StreamsConfig, &Given) -> std::result::Result<(), String>,
+    /// As it would stand in a file.
+    pub(super) show: fn(&StreamsConfig) -> String,
+}
+
+macro_rules! settings {
+    ($( $(#[doc = $doc:literal])* $key:ident: $type:ty [$param:ty] = $default:expr; )*) => {
+        /// How an instance runs. Made by [`StreamsConfig::load`] (file, environment, command line)
+        /// or by [`StreamsConfig::new`] and the setters; `docs/configuration.md` lists the same
+        /// settings as a table.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct StreamsConfig {
+            $( $(#[doc = $doc])* pub $key: $type, )*
+            /// Settings for the Kafka client that have no setting of their own.
+            pub kafka: KafkaOverrides,
+        }
+
+        impl Default for StreamsConfig {
+            fn default() -> Self {
+                Self { $( $key: $default, )* kafka: KafkaOverrides::default() }
+            }
+        }
+
+        /// Setters, named like the fields that they set.
+        impl StreamsConfig {
+            $( $(#[doc = $doc])*
+            #[must_use]
+            pub fn $key(mut self, $key: $param) -> Self {
+                self.$key = $key.into();
+                self
+            } )*
+        }
+
+        /// All settings but `kafka.*`, in the order of the reference page.
+        pub(super) const SETTINGS: &[Entry] = &[ $( Entry {
+            key: stringify!($key),
+            doc: &[$($doc),*],
+            read: |config, given| {
+                config.$key = Setting::read(given)?;
+                Ok(())
+            },
+            show: |config| Setting::show(&config.$key),
+        }, )* ];
+    };
+}
+
+const MIB: usize = 1024 * 1024;
+
+settings! {
+    /// The name of the application: its consumer group, the prefix of its internal topics and of
+    /// its transactional ids, the folder of its state. Required. Changing it starts anew: no
+    /// committed position and no state is found under the new name.
+    application_id: String [impl Into<String>] = String::new();
+    /// The log to work on: `kafka` or `embedded` (durable, inside this one process, no server).
+    log: LogKind [LogKind] = LogKind::Kafka;
+    /// Where to find the Kafka cluster: `host:port`, several separated by commas. Required for
+    /// `log = "kafka"`. One that answers is enough; name several so that one may be down.
+    bootstrap_servers: String [impl Into<String>] = String::new();
+    /// The folder of local state (and of the embedded log); each application has a folder of its
+    /// own in it. Must survive restarts: with an empty one all state is read from the changelogs
+    /// first. Default: `$XDG_DATA_HOME/millstream`, else `$HOME/.local/share/millstream`, else
+    /// `millstream-state` in the working directory.
+    state_dir: PathBuf [impl Into<PathBuf>] = default_state_dir();
+    /// `at_least_once` (nothing lost, up to a commit interval twice after a crash) or
+    /// `exactly_once_v2` (each input counts once for readers of committed records; costs a
+    /// transaction per commit).
+    processing_guarantee: ProcessingGuarantee [ProcessingGuarantee] =
+        ProcessingGuarantee::AtLeastOnce;
+    /// Milliseconds between commits; 30000, or 100 with exactly-once, unless set. Larger: more is
+    /// done again after a crash, the record cache and transactions hold results back for longer.
+    /// Smaller: more requests, fewer records deduplicated by the cache.
+    commit_interval_ms: Option<u64> [u64] = None;
+    /// Bytes of the record caches of the whole instance, shared out over its workers; 0 turns
+    /// caching off. Larger: fewer updates downstream and in changelogs, longer commits. Smaller:
+    /// more of both; with 0 every update is forwarded and logged.
+    cache_bytes_max: usize [usize] = 10 * MIB;
+    /// Worker threads of this instance; tasks are shared out over them. More than CPU cores or
+    /// than tasks gains nothing; fewer leaves cores idle.
+    num_stream_threads: usize [usize] = 1;
+    /// Milliseconds that a task with several inputs waits for an input that seems to have more but
+    /// has nothing fetched, so that records are taken in the order of their time; -1 never waits.
+    /// Larger: better order, more delay when an input is slow.
+    max_task_idle_ms: i64 [i64] = 0;
+    /// `classic` (brokers from 2.5) or `consumer` (KIP-848, brokers from 4.0: a rebalance stops
+    /// only what moves).
+    group_protocol: GroupProtocol [GroupProtocol] = GroupProtocol::Classic;
+    /// A name of this instance that stays the same over restarts (static membership): a restart
+    /// within the session timeout moves nothing. Use zero-padded numbers, since members are
+    /// sorted by it; two instances with the same name throw each other out.
+    group_instance_id: Option<String> [String] = None;
+    /// Milliseconds without a heartbeat after which the group takes this instance for dead.
+    /// Larger: its partitions stand still for longer after a crash. Smaller: a pause of the
+    /// process causes a rebalance. With `group_protocol = "consumer"` the broker decides.
+    session_timeout_ms: u64 [u64] = 45_000;
+    /// Milliseconds within which this instance must come back to the group; rebalances are
+    /// answered within a part of it. Smaller: a slow commit or a long record costs the membership.
+    /// Larger: a stuck instance keeps its partitions for longer.
+    max_poll_interval_ms: u64 [u64] = 300_000;
+    /// Milliseconds after which the broker ends a transaction that its owner left open. Larger:
+    /// after a crash readers of committed records wait for longer. Smaller: a commit that takes
+    /// longer is aborted and done again. Must be above the commit interval, and not above the
+    /// broker's `transaction.max.timeout.ms`.
+    transaction_timeout_ms: u64 [u64] = 10_000;
+    /// Bytes of uncommitted state of one worker; reaching it commits early. Larger: more memory
+    /// and longer commits. Smaller: commits more often than the interval says under load.
+    uncommitted_bytes_max: usize [usize] = 64 * MIB;
+    /// Bytes of records fetched ahead, over all partitions of this instance. Larger: more memory.
+    /// Smaller: workers wait for the network.
+    prefetch_bytes_max: usize [usize] = 64 * MIB;
+    /// Bytes that RocksDB may use for all stores of this instance: block cache and write buffers
+    /// together. Larger: fewer reads from disk. Smaller: more flushes and more reads from disk.
+    rocksdb_memory_bytes_max: usize [usize] = 128 * MIB;
+    /// Copies of the internal topics; -1 is the broker's default. Production wants 3.
+    replication_factor: i16 [i16] = -1;
+    /// Milliseconds between deletions of what repartition topics no longer need (never past a
+    /// committed position). Larger: more disk on the broker. Smaller: more requests.
+    repartition_purge_interval_ms: u64 [u64] = 30_000;
+    /// Milliseconds that changelogs of window stores keep beyond the store's retention, against
+    /// clocks that differ. Only used when such a topic is created.
+    windowstore_changelog_additional_retention_ms: u64 [u64] = 86_400_000;
+    /// Milliseconds that the broker keeps tombstones of compacted changelogs
+    /// (`delete.retention.ms`). Local state older than this is rebuilt from the start of its
+    /// changelog. Larger than the broker's value: deleted keys may come back after a long stop.
+    /// Smaller: a store is rebuilt where reading the tail had been enough.
+    delete_retention_ms: u64 [u64] = 86_400_000;
+    /// Records that a task processes before the worker looks at other tasks, messages and timers.
+    /// Larger: less overhead, others wait longer. Smaller: the reverse.
+    task_turn_records_max: usize [usize] = 1_000;
+    /// Milliseconds that the producer waits to fill a batch (a commit never waits for it). Larger:
+    /// bigger batches, more delay. Smaller: more requests.
+    linger_ms: u64 [u64] = 20;
+    /// How the producer packs batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
+    compression: Compression [Compression] = Compression::Lz4;
+    /// Where `/metrics`, `/healthz` and `/readyz` are served: `off`, or an address such as
+    /// `127.0.0.1:9464`; port 0 takes a free one. Whoever reaches it can read it.
+    http: HttpAddress [HttpAddress] = HttpAddress::Off;
+    /// What follows an error that no policy covers: `replace_task` (go on from the last commit; a
+    /// record that always fails repeats for ever, with back-off) or `stop_instance`.
+    uncaught_error: UncaughtError [UncaughtError] = UncaughtError::StopInstance;
+    /// Milliseconds before the first retry of what failed (broker away, task rebuilt); doubled
+    /// from one to the next. Smaller: more log lines and requests while a broker is down.
+    retry_backoff_ms: u64 [u64] = 100;
+    /// Milliseconds between retries at most. Larger: goes on later once the broker is back.
+    retry_backoff_max_ms: u64 [u64] = 5_000;
+    /// Milliseconds that a stop may take to finish, commit and leave the group before it gives up.
+    /// Smaller: work since the last commit may be done again by others.
+    close_timeout_ms: u64 [u64] = 30_000;
+    /// Milliseconds without a sign of life of a worker after which `/healthz` answers 503. Must be
+    /// above the longest single record, commit or restore step; an orchestrator that restarts
+    /// unhealthy instances would otherwise restart slow ones.
+    health_stuck_ms: u64 [u64] = 60_000;
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
+    /// `info,millstream::log=debug`.
+    log_level: String [impl Into<String>] = "info".to_owned();
+}
+
+/// Settings handed to the Kafka client as they are (librdkafka's names), by the client's role.
+/// They win over what Millstream sets, except where its guarantees depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KafkaOverrides {
+    /// For the member of the group (`kafka.consumer.*`).
+    pub consumer: BTreeMap<String, String>,
+    /// For producers (`kafka.producer.*`).
+    pub producer: BTreeMap<String, String>,
+    /// For what creates and describes topics (`kafka.admin.*`).
+    pub admin: BTreeMap<String, String>,
+    /// For what reads changelogs (`kafka.reader.*`).
+    pub reader: BTreeMap<String, String>,
+}
+
+impl KafkaOverrides {
+    pub(super) const ROLES: [&'static str; 4] = ["consumer", "producer", "admin", "reader"];
+
+    pub(super) fn of_role(&mut self, role: &str) -> Option<&mut BTreeMap<String, String>> {
+        match role {
+            "consumer" => Some(&mut self.consumer),
+            "producer" => Some(&mut self.producer),
+            "admin" => Some(&mut self.admin),
+            "reader" => Some(&mut self.reader),
+            _ => None,
+        }
+    }
+}
+
+impl StreamsConfig {
+    /// The defaults, for an application of this name.
+    pub fn new(application_id: impl Into<String>) -> Self {
+        Self::default().application_id(application_id)
+    }
+
+    /// The time between commits: as set, else by the processing guarantee.
+    pub fn commit_interval(&self) -> Duration {
+        let default_ms = if self.is_exactly_once() { 100 } else { 30_000 };
+        Duration::from_millis(self.commit_interval_ms.unwrap_or(default_ms))
+    }
+
+    /// True with `exactly_once_v2`.
+    pub fn is_exactly_once(&self) -> bool {
+        self.processing_guarantee == ProcessingGuarantee::ExactlyOnceV2
+    }
+
+    /// The folder of this application's state.
+    pub fn application_dir(&self) -> PathBuf {
+        self.state_dir.join(&self.application_id)
+    }
+
+    /// The options of the command line with their defaults, for a program's `--help`.
+    pub fn help_text() -> String {
+        let defaults = Self::default();
+        let mut text = String::new();
+        for entry in SETTINGS {
+            let option = entry.key.replace('_', "-");
+            let default = (entry.show)(&defaults);
+            let shown = if default.is_empty() { "none" } else { &default };
+            text.push_str(&format!("  --{option} (default: {shown})\n"));
+            for line in entry.doc {
+                text.push_str(&format!("          {}\n", line.trim()));
+            }
+        }
+        text
+    }
+
+    /// Refuses what cannot work, all faults at once.
+    ///
+    /// # Errors
+    /// `Config` that lists the faults with their keys.
+    pub fn validate(&self) -> Result<()> {
+        let faults: Vec<String> = self.faults().into_iter().flatten().collect();
+        if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults.join("; "))) }
+    }
+
+    fn faults(&self) -> [Option<String>; 7] {
+        let when = |bad: bool, text: &str| bad.then(|| text.to_owned());
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let commit_ms = self.commit_interval().as_millis();
+        let servers_missing = self.log == LogKind::Kafka && self.bootstrap_servers.is_empty();
+        [
+            when(self.application_id.is_empty(), "application_id is required"),
+            (!self.application_id.chars().all(legal)).then(|| {
+                let id = &self.application_id;
+                format!("application_id: \"{id}\" may hold only letters, digits, '.', '_' and '-'")
+            }),
+            when(servers_missing, "bootstrap_servers is required with log = \"kafka\""),
+            when(self.num_stream_threads == 0, "num_stream_threads must be at least 1"),
+            when(self.task_turn_records_max == 0, "task_turn_records_max must be at least 1"),
+            when(
+                self.retry_backoff_ms == 0 || self.retry_backoff_max_ms < self.retry_backoff_ms,
+                "retry_backoff_ms must be at least 1 and at most retry_backoff_max_ms",
+            ),
+            (self.is_exactly_once() && u128::from(self.transaction_timeout_ms) <= commit_ms).then(
+                || {
+                    let timeout_ms = self.transaction_timeout_ms;
+                    format!(
+                        "transaction_timeout_ms ({timeout_ms}) must be above the commit interval \
+                         ({commit_ms} ms)"
+                    )
+                },
+            ),
+        ]
+    }
+}
+
+/// A folder of the user's own that survives a reboot: never the system's temporary one.
+fn default_state_dir() -> PathBuf {
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .map(|data| data.join("millstream"))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share/millstream")))
+        .unwrap_or_else(|| Path::new("millstream-state").to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commit_interval_follows_the_guarantee() {
+        let config = StreamsConfig::new("app");
+        assert_eq!(config.commit_interval().as_millis(), 30_000);
+        let config = config.processing_guarantee(ProcessingGuarantee::ExactlyOnceV2);
+        assert_eq!(config.commit_interval().as_millis(), 100);
+        assert_eq!(config.commit_interval_ms(7).commit_interval().as_millis(), 7);
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let config = StreamsConfig::new("a b").num_stream_threads(0).retry_backoff_ms(0);
+        let text = config.validate().unwrap_err().to_string();
+        for part in ["application_id", "bootstrap_servers", "num_stream_threads", "retry_backoff"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let fine = StreamsConfig::new("app").log(LogKind::Embedded);
+        fine.validate().unwrap();
+    }
+
+    #[test]
+    fn a_transaction_outlives_the_commit_interval() {
+        let config = StreamsConfig::new("app")
+            .log(LogKind::Embedded)
+            .processing_guarantee(ProcessingGuarantee::ExactlyOnceV2)
+            .commit_interval_ms(10_000);
+        let text = config.validate().unwrap_err().to_string();
+        assert!(text.contains("transaction_timeout_ms (10000)"), "{text}");
+    }
+
+    #[test]
+    fn state_is_not_kept_in_a_temporary_folder() {
+        assert!(!default_state_dir().starts_with("/tmp"));
+    }
+}
