@@ -1,1 +1,112 @@
-//! The kafka log.
+//! The log over a real Kafka: brokers from 2.5, and the KIP-848 protocol from 4.0.
+//!
+//! The client is librdkafka. What it is like decides this module's shape:
+//! * `membership`: one thread polls and answers rebalances; `tap`: tasks pull straight from the
+//!   queues of their partitions; `lag`: what is left, without asking the broker.
+//! * `producer` over `send`: records are handed over with as little in between as possible.
+//! * `reader`: partitions from offsets; `admin`: topics and offsets.
+//! * `queue` and `send` are the two files with `unsafe`; `events` the client's callbacks; `error`
+//!   says what its codes mean to the caller; `settings` what the client is told.
+
+mod admin;
+mod deadline;
+mod error;
+mod events;
+mod lag;
+mod membership;
+mod producer;
+mod queue;
+mod reader;
+mod send;
+mod settings;
+mod tap;
+
+use std::fmt;
+
+pub use settings::{GroupProtocol, KafkaSettings};
+
+use crate::error::{Error, Result};
+use crate::log::{
+    Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
+    ProducerSpec, Reader, TopicDescription, TopicPartition,
+};
+use admin::Admin;
+use membership::KafkaMembership;
+use producer::KafkaProducer;
+use reader::KafkaReader;
+
+/// A Kafka cluster.
+pub struct KafkaLog {
+    settings: KafkaSettings,
+    admin: Admin,
+}
+
+impl KafkaLog {
+    /// A log over the cluster that the settings name. It connects when it is used.
+    ///
+    /// # Errors
+    /// `Config` when the client refuses a setting.
+    pub fn new(settings: KafkaSettings) -> Result<Self> {
+        if settings.bootstrap_servers.trim().is_empty() {
+            return Err(Error::Config("bootstrap_servers is empty".to_owned()));
+        }
+        settings.reader(Isolation::ReadCommitted)?;
+        settings.producer(&ProducerSpec::default())?;
+        let admin = Admin::new(settings.clone());
+        Ok(Self { settings, admin })
+    }
+}
+
+impl fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaLog({})", self.settings.bootstrap_servers)
+    }
+}
+
+impl Log for KafkaLog {
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
+        topics.iter().map(|topic| self.admin.describe(topic)).collect()
+    }
+
+    fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        self.admin.create(topics)
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
+        self.admin.delete_records(before)
+    }
+
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
+        self.admin.offsets(partition, isolation)
+    }
+
+    fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Option<i64>> {
+        self.admin.offset_at(partition, timestamp)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Committed>>> {
+        self.admin.committed(group, partitions)
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(KafkaProducer::open(&self.settings, spec)?))
+    }
+
+    fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
+        let mut partitions = 0;
+        for topic in &spec.topics {
+            let described = self.admin.describe(topic)?;
+            let count = described.map_or(1, |topic| topic.partitions);
+            partitions += usize::try_from(count).unwrap_or(1);
+        }
+        Ok(Box::new(KafkaMembership::join(&self.settings, spec, partitions)?))
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(KafkaReader::open(&self.settings, isolation)?))
+    }
+}

@@ -1,0 +1,327 @@
+//! Questions about topics and offsets, and the few changes the runtime makes to topics.
+//!
+//! The client's administration speaks in futures that its own thread completes; here they are
+//! waited for by parking, so that this works with and without an async runtime around.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeNewTopic, TopicReplication};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::deadline::Deadline;
+use super::error;
+use super::events::{AdminEvents, Consumer, ConsumerEvents, locked};
+use super::settings::KafkaSettings;
+use crate::error::{Error, Result};
+use crate::log::{Committed, Isolation, NewTopic, OffsetRange, TopicDescription, TopicPartition};
+
+/// The clients that ask and administer, opened when first needed.
+pub(super) struct Admin {
+    settings: KafkaSettings,
+    changing: Mutex<Option<Arc<AdminClient<AdminEvents>>>>,
+    asking: Mutex<HashMap<Asking, Arc<Consumer>>>,
+}
+
+/// What a question needs of its client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Asking {
+    /// Ends as readers of this isolation see them.
+    Ends(bool),
+    /// Committed positions of a group.
+    Group(String),
+}
+
+/// A topic that was just created is known everywhere after a moment; asked for so often.
+const CREATED_PAUSE: Duration = Duration::from_millis(20);
+
+/// A position that is part of an open transaction may stay so for long: the caller asks again.
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Admin {
+    /// Opens nothing yet.
+    pub(super) fn new(settings: KafkaSettings) -> Self {
+        Self { settings, changing: Mutex::default(), asking: Mutex::default() }
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.request_timeout
+    }
+
+    fn changing(&self) -> Result<Arc<AdminClient<AdminEvents>>> {
+        let mut client = locked(&self.changing);
+        if let Some(client) = &*client {
+            return Ok(Arc::clone(client));
+        }
+        let opened: AdminClient<AdminEvents> = self
+            .settings
+            .admin()?
+            .create_with_context(AdminEvents)
+            .map_err(|error| error::from_client("opening an admin client", None, &error))?;
+        Ok(Arc::clone(client.insert(Arc::new(opened))))
+    }
+
+    fn asking(&self, asking: Asking) -> Result<Arc<Consumer>> {
+        let mut clients = locked(&self.asking);
+        if let Some(client) = clients.get(&asking) {
+            // Nobody else serves its events; log lines would pile up.
+            while client.poll(Duration::ZERO).is_some() {}
+            return Ok(Arc::clone(client));
+        }
+        let config = match &asking {
+            Asking::Ends(false) => self.settings.asking(Isolation::ReadUncommitted, None)?,
+            Asking::Ends(true) => self.settings.asking(Isolation::ReadCommitted, None)?,
+            Asking::Group(group) => {
+                self.settings.asking(Isolation::ReadCommitted, Some(group.as_str()))?
+            }
+        };
+        let opened: Consumer = config
+            .create_with_context(ConsumerEvents::default())
+            .map_err(|error| error::from_client("opening a client", None, &error))?;
+        opened.context().close();
+        let opened = Arc::new(opened);
+        clients.insert(asking, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Describes a topic; `None` if it does not exist.
+    pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>> {
+        let client = self.asking(Asking::Ends(false))?;
+        let what = format!("description of {topic}");
+        let metadata = client
+            .fetch_metadata(Some(topic), self.patience())
+            .map_err(|error| error::from_client(&what, Some(topic), &error))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(None);
+        };
+        match found.error().map(Code::from) {
+            None if found.partitions().is_empty() => Ok(None),
+            None => Ok(Some(TopicDescription {
+                name: topic.to_owned(),
+                partitions: i32::try_from(found.partitions().len()).unwrap_or(i32::MAX),
+            })),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+            Some(code) => Err(error::from_code(&what, Some(topic), code, "")),
+        }
+    }
+
+    /// Creates topics and waits until they are known.
+    pub(super) fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let client = self.changing()?;
+        let wanted: Vec<NativeNewTopic<'_>> = topics
+            .iter()
+            .map(|topic| {
+                let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
+                let new = NativeNewTopic::new(&topic.name, topic.partitions, replication);
+                topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+            })
+            .collect();
+        let results = wait(client.create_topics(&wanted, &self.options()))
+            .map_err(|error| self.admin_error("creation of topics", &error))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let what = format!("creation of {topic}");
+                    return Err(match error::from_code(&what, Some(&topic), code, "") {
+                        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
+                        other => other,
+                    });
+                }
+            }
+        }
+        let deadline = Deadline::after(self.patience());
+        for topic in topics {
+            while self.describe(&topic.name)?.is_none() {
+                if deadline.passed() {
+                    return Err(Error::Unavailable {
+                        what: format!("creation of {}", topic.name),
+                        reason: "the topic is created but not known yet".to_owned(),
+                    });
+                }
+                deadline.rest(CREATED_PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the records below an offset of each partition.
+    pub(super) fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let what = "deletion of records";
+        let client = self.changing()?;
+        let mut list = TopicPartitionList::with_capacity(before.len());
+        for (partition, offset) in before {
+            list.add_partition_offset(
+                &partition.topic,
+                partition.partition,
+                Offset::Offset(*offset),
+            )
+            .map_err(|error| error::from_client(what, Some(&partition.topic), &error))?;
+        }
+        let results = wait(client.delete_records(&list, &self.options()))
+            .map_err(|error| self.admin_error(what, &error))?;
+        for element in results.elements() {
+            let Err(error) = element.error() else { continue };
+            let partition = TopicPartition::new(element.topic(), element.partition());
+            let asked = before.iter().find(|(p, _)| *p == partition).map_or(-1, |(_, o)| *o);
+            return Err(match error.rdkafka_error_code() {
+                Some(Code::OffsetOutOfRange) => {
+                    Error::OffsetOutOfRange { partition, offset: asked }
+                }
+                _ => {
+                    let what = format!("{what} of {partition}");
+                    error::from_client(&what, Some(&partition.topic), &error)
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// The first offset and the end of a partition.
+    pub(super) fn offsets(
+        &self,
+        partition: &TopicPartition,
+        isolation: Isolation,
+    ) -> Result<OffsetRange> {
+        let client = self.asking(Asking::Ends(isolation == Isolation::ReadCommitted))?;
+        let (earliest, end) = client
+            .fetch_watermarks(&partition.topic, partition.partition, self.patience())
+            .map_err(|error| {
+                let what = format!("offsets of {partition}");
+                error::from_client(&what, Some(&partition.topic), &error)
+            })?;
+        Ok(OffsetRange { earliest, end })
+    }
+
+    /// The first offset whose record is not older than `timestamp`.
+    pub(super) fn offset_at(
+        &self,
+        partition: &TopicPartition,
+        timestamp: i64,
+    ) -> Result<Option<i64>> {
+        let client = self.asking(Asking::Ends(false))?;
+        let what = format!("offset of {partition} at {timestamp}");
+        let failed = |error: &KafkaError| error::from_client(&what, Some(&partition.topic), error);
+        let mut list = TopicPartitionList::with_capacity(1);
+        let at = Offset::Offset(timestamp.max(0));
+        list.add_partition_offset(&partition.topic, partition.partition, at)
+            .map_err(|error| failed(&error))?;
+        let found =
+            client.offsets_for_times(list, self.patience()).map_err(|error| failed(&error))?;
+        let elements = found.elements();
+        let Some(element) = elements.first() else { return Ok(None) };
+        element.error().map_err(|error| failed(&error))?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(Some(offset)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The committed positions of a group; only stable ones.
+    pub(super) fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Committed>>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let what = format!("committed positions of group {group}");
+        let client = self.asking(Asking::Group(group.to_owned()))?;
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let patience = self.patience().min(COMMITTED_PATIENCE);
+        let found = client
+            .committed_offsets(list, patience)
+            .map_err(|error| error::from_client(&what, None, &error))?;
+        let mut all = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let element = found.find_partition(&partition.topic, partition.partition);
+            let Some(element) = element else {
+                all.push(None);
+                continue;
+            };
+            match element.error().map_err(|error| error.rdkafka_error_code()) {
+                // A topic that does not exist has no positions.
+                Err(Some(Code::UnknownTopicOrPartition)) => all.push(None),
+                Err(code) => {
+                    let code = code.unwrap_or(Code::Fail);
+                    return Err(error::from_code(&what, Some(&partition.topic), code, ""));
+                }
+                Ok(()) => all.push(match element.offset() {
+                    Offset::Offset(offset) => {
+                        Some(Committed { offset, metadata: element.metadata().to_owned() })
+                    }
+                    _ => None,
+                }),
+            }
+        }
+        Ok(all)
+    }
+
+    fn options(&self) -> AdminOptions {
+        let patience = Some(self.patience());
+        AdminOptions::new().request_timeout(patience).operation_timeout(patience)
+    }
+
+    fn admin_error(&self, what: &str, error: &KafkaError) -> Error {
+        error::from_client(what, None, error)
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admin")
+    }
+}
+
+/// Wakes the thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future that somebody else's thread completes.
+fn wait<T>(future: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
+    let mut future = std::pin::pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_of_another_thread_is_waited_for() {
+        let (done, pending) = tokio::sync::oneshot::channel();
+        let other = std::thread::spawn(move || done.send(7));
+        let waited = wait(async move { pending.await.map_err(|_| KafkaError::Canceled) });
+        assert_eq!(waited, Ok(7));
+        assert!(other.join().expect("no panic").is_ok());
+    }
+}

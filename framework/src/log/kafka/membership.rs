@@ -1,0 +1,410 @@
+//! Membership in a group: rebalances are answered here, with the listener at hand.
+//!
+//! One thread polls. The client's callback notes a rebalance down; after the poll has returned,
+//! the listener is asked for positions or told to stop, the queues are taken off or closed, and
+//! only then the client is told that the partitions are assigned or given back. Until then the
+//! group waits, and librdkafka stands still, as it would in its own callback.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::deadline::{Deadline, now};
+use super::error;
+use super::events::{Consumer, ConsumerEvents, Rebalance, is_incremental, locked};
+use super::queue::{self, Identity};
+use super::settings::KafkaSettings;
+use super::tap::{Tap, TapQueue};
+use crate::error::{Error, Result};
+use crate::log::{
+    Committed, Generation, GroupListener, GroupSpec, Member, Membership, PartitionQueue,
+    TopicPartition,
+};
+
+/// What the polling thread and the member handles share.
+struct Group {
+    name: String,
+    consumer: Arc<Consumer>,
+    taps: Mutex<BTreeMap<TopicPartition, Arc<Tap>>>,
+    /// True between an assignment (even an empty one) and its loss.
+    joined: AtomicBool,
+    request_timeout: Duration,
+}
+
+/// A member of a group.
+pub(super) struct KafkaMembership {
+    /// `None` once it has left.
+    group: Option<Arc<Group>>,
+    looked: Instant,
+}
+
+impl KafkaMembership {
+    /// Joins; `partitions` is how many the topics have together.
+    pub(super) fn join(
+        settings: &KafkaSettings,
+        spec: &GroupSpec,
+        partitions: usize,
+    ) -> Result<Self> {
+        let what = format!("joining group {}", spec.group);
+        let consumer: Consumer = settings
+            .member(spec, partitions)?
+            .create_with_context(ConsumerEvents::default())
+            .map_err(|error| error::from_client(&what, None, &error))?;
+        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| Error::Fatal { what, reason: error.to_string() })?;
+        let group = Group {
+            name: spec.group.clone(),
+            consumer: Arc::new(consumer),
+            taps: Mutex::default(),
+            joined: AtomicBool::new(false),
+            request_timeout: settings.request_timeout,
+        };
+        Ok(Self { group: Some(Arc::new(group)), looked: now() })
+    }
+
+    /// What nothing rings for: a log that was cut beyond a position.
+    fn look(&mut self, group: &Group) {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked = now();
+            locked(&group.taps).values().for_each(|tap| tap.look());
+        }
+    }
+}
+
+/// How often positions are compared with the beginnings of the logs.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Membership for KafkaMembership {
+    fn poll(&mut self, timeout: Duration, listener: &mut dyn GroupListener) -> Result<()> {
+        let Some(group) = self.group.clone() else { return Ok(()) };
+        self.look(&group);
+        let polled = match group.consumer.poll(timeout) {
+            None => Ok(()),
+            Some(Ok(_)) => Err(Error::Fatal {
+                what: format!("polling group {}", group.name),
+                reason: "a record came through the main queue instead of its partition's".into(),
+            }),
+            Some(Err(error)) => Err(group.polling_error(&error)),
+        };
+        while let Some(rebalance) = group.consumer.context().next_rebalance() {
+            match rebalance {
+                Rebalance::Assign(added) => group.assign(&added, listener)?,
+                Rebalance::Revoke { partitions, lost } => {
+                    group.revoke(&partitions, lost, listener)?;
+                }
+            }
+        }
+        polled
+    }
+
+    fn member(&self) -> Arc<dyn Member> {
+        Arc::new(KafkaMember { group: self.group.as_ref().map_or_else(Weak::new, Arc::downgrade) })
+    }
+
+    fn leave(mut self: Box<Self>, listener: &mut dyn GroupListener) -> Result<()> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let owned: Vec<TopicPartition> = locked(&group.taps).keys().cloned().collect();
+        let lost = group.consumer.assignment_lost();
+        if !owned.is_empty() {
+            if lost {
+                listener.lost(&owned);
+            } else {
+                listener.revoked(&owned);
+            }
+        }
+        let fatal = group.consumer.client().fatal_error();
+        shut(group);
+        match fatal {
+            Some((code, said)) => Err(error::from_code("leaving the group", None, code, &said)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for KafkaMembership {
+    /// Without `leave`, for example in a panic: the group is told, the listener is not.
+    fn drop(&mut self) {
+        if let Some(group) = self.group.take() {
+            shut(group);
+        }
+    }
+}
+
+impl fmt::Debug for KafkaMembership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaMembership({:?})", self.group.as_ref().map(|group| &group.name))
+    }
+}
+
+/// Closes the queues and leaves the group.
+fn shut(group: Arc<Group>) {
+    group.joined.store(false, Ordering::Release);
+    let taps = std::mem::take(&mut *locked(&group.taps));
+    taps.values().for_each(|tap| tap.close());
+    drop(taps);
+    let consumer = Arc::clone(&group.consumer);
+    let patience = group.request_timeout;
+    drop(group);
+    consumer.context().close();
+    // The last owner closes the client when it drops it. If somebody still holds a batch, it must
+    // not be the batch's end that tells the group.
+    if let Err(shared) = Arc::try_unwrap(consumer) {
+        if shared.close_queue().is_ok() {
+            let deadline = Deadline::after(patience);
+            while !shared.closed() && !deadline.passed() {
+                let _ = shared.poll(deadline.left().min(Duration::from_millis(50)));
+            }
+        }
+    }
+}
+
+impl Group {
+    fn assign(&self, added: &[TopicPartition], listener: &mut dyn GroupListener) -> Result<()> {
+        let starts = if added.is_empty() { Vec::new() } else { listener.start_offsets(added) };
+        let what = || format!("assignment in group {}", self.name);
+        if starts.len() != added.len() || starts.iter().any(|start| *start < 0) {
+            return Err(Error::Fatal {
+                what: what(),
+                reason: format!("{} partitions start at {starts:?}", added.len()),
+            });
+        }
+        let mut list = TopicPartitionList::with_capacity(added.len());
+        let mut taps = Vec::with_capacity(added.len());
+        for (partition, start) in added.iter().zip(starts) {
+            list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(start))
+                .map_err(|error| error::from_client(&what(), Some(&partition.topic), &error))?;
+            taps.push((partition.clone(), Tap::take_off(&self.consumer, partition, start)?));
+        }
+        let assigned = if is_incremental(&self.consumer) {
+            self.consumer.incremental_assign(&list)
+        } else {
+            self.consumer.assign(&list)
+        };
+        assigned.map_err(|error| Error::Fatal { what: what(), reason: error.to_string() })?;
+        self.joined.store(true, Ordering::Release);
+        locked(&self.taps).extend(taps.iter().cloned());
+        let queues = taps.into_iter().map(|(partition, tap)| {
+            (partition, Box::new(TapQueue(tap)) as Box<dyn PartitionQueue>)
+        });
+        listener.assigned(queues.collect());
+        Ok(())
+    }
+
+    fn revoke(
+        &self,
+        removed: &[TopicPartition],
+        lost: bool,
+        listener: &mut dyn GroupListener,
+    ) -> Result<()> {
+        if lost {
+            self.joined.store(false, Ordering::Release);
+            listener.lost(removed);
+        } else if !removed.is_empty() {
+            listener.revoked(removed);
+        }
+        for partition in removed {
+            let tap = locked(&self.taps).remove(partition);
+            if let Some(tap) = tap {
+                tap.close();
+            }
+        }
+        let answered = if is_incremental(&self.consumer) {
+            let mut list = TopicPartitionList::with_capacity(removed.len());
+            for partition in removed {
+                list.add_partition(&partition.topic, partition.partition);
+            }
+            self.consumer.incremental_unassign(&list)
+        } else {
+            self.consumer.unassign()
+        };
+        answered.map_err(|error| Error::Fatal {
+            what: format!("revocation in group {}", self.name),
+            reason: error.to_string(),
+        })
+    }
+
+    fn polling_error(&self, error: &KafkaError) -> Error {
+        let what = format!("polling group {}", self.name);
+        let said = self.consumer.context().said();
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            return error::from_code(&what, None, code, &reason);
+        }
+        match error.rdkafka_error_code() {
+            Some(
+                code @ (Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::TopicAuthorizationFailed),
+            ) => Error::Topic {
+                topic: format!("of group {}", self.name),
+                reason: { if said.is_empty() { code.to_string() } else { said } },
+            },
+            Some(Code::PollExceeded) => {
+                tracing::error!(group = self.name, "the group was not polled in time");
+                Error::Unavailable { what, reason: format!("{said}; joining again") }
+            }
+            Some(code) => error::from_code(&what, None, code, &said),
+            None => error::from_client(&what, None, error),
+        }
+    }
+
+    /// The tap of an owned partition.
+    fn tap(&self, partition: &TopicPartition) -> Result<Arc<Tap>> {
+        locked(&self.taps).get(partition).cloned().ok_or_else(|| not_owned(partition))
+    }
+}
+
+fn not_owned(partition: &TopicPartition) -> Error {
+    Error::Aborted {
+        what: format!("use of {partition}"),
+        reason: "the member does not own it any more".to_owned(),
+    }
+}
+
+/// What workers do in the name of a member. It does not keep the member in its group.
+struct KafkaMember {
+    group: Weak<Group>,
+}
+
+impl KafkaMember {
+    fn group(&self) -> Result<Arc<Group>> {
+        self.group.upgrade().ok_or_else(|| Error::Fenced {
+            what: "member".to_owned(),
+            reason: "it has left its group".to_owned(),
+        })
+    }
+}
+
+impl Member for KafkaMember {
+    fn commit(&self, offsets: &[(TopicPartition, Committed)]) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let group = self.group()?;
+        for (partition, _) in offsets {
+            group.tap(partition)?;
+        }
+        let what = format!("commit of group {}", group.name);
+        if group.consumer.assignment_lost() {
+            let reason = "the assignment is lost".to_owned();
+            return Err(Error::Aborted { what, reason });
+        }
+        let list = list_of(offsets)?;
+        queue::commit(&group.consumer, &list, group.request_timeout)
+            .map_err(|code| error::from_code(&what, None, code, ""))
+    }
+
+    fn seek(&self, positions: &[(TopicPartition, i64)]) -> Result<()> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let group = self.group()?;
+        let deadline = Deadline::after(group.request_timeout);
+        let mut left: Vec<(TopicPartition, i64)> = positions.to_vec();
+        loop {
+            left = group.seek_once(&left, deadline.left())?;
+            let Some((partition, _)) = left.first() else { return Ok(()) };
+            if deadline.passed() {
+                return Err(Error::Unavailable {
+                    what: format!("seek of {partition}"),
+                    reason: "the client has not started it yet".to_owned(),
+                });
+            }
+            deadline.rest(Duration::from_millis(5));
+        }
+    }
+
+    fn generation(&self) -> Result<Generation> {
+        let group = self.group()?;
+        let nobody = || Error::Aborted {
+            what: format!("identity in group {}", group.name),
+            reason: "the member is in no generation".to_owned(),
+        };
+        if !group.joined.load(Ordering::Acquire) || group.consumer.assignment_lost() {
+            return Err(nobody());
+        }
+        // Without a generation the broker would take the offsets unchecked.
+        let identity = Identity::of(&group.consumer).filter(|identity| identity.generation() >= 0);
+        Ok(Generation(Box::new(identity.ok_or_else(nobody)?)))
+    }
+}
+
+impl Group {
+    /// Seeks, and returns what the client was not ready for.
+    fn seek_once(
+        &self,
+        positions: &[(TopicPartition, i64)],
+        wait: Duration,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, offset) in positions {
+            self.tap(partition)?;
+            let at = Offset::Offset(*offset);
+            list.add_partition_offset(&partition.topic, partition.partition, at)
+                .map_err(|error| error::from_client("seek", Some(&partition.topic), &error))?;
+        }
+        let sought = self.consumer.seek_partitions(list, wait.max(Duration::from_millis(1)));
+        let sought = sought.map_err(|error| Error::Unavailable {
+            what: format!("seek in group {}", self.name),
+            reason: error.to_string(),
+        })?;
+        let mut again = Vec::new();
+        for (element, (partition, offset)) in sought.elements().iter().zip(positions) {
+            match element.error() {
+                Ok(()) => self.tap(partition)?.sought(*offset),
+                Err(error) => match error.rdkafka_error_code() {
+                    // The fetcher of a partition that was just assigned is about to start.
+                    Some(Code::State | Code::PreviousInProgress | Code::InProgress) => {
+                        again.push((partition.clone(), *offset));
+                    }
+                    _ => {
+                        let what = format!("seek of {partition}");
+                        return Err(error::from_client(&what, Some(&partition.topic), &error));
+                    }
+                },
+            }
+        }
+        Ok(again)
+    }
+}
+
+/// Positions as the client wants them, with their texts.
+pub(super) fn list_of(offsets: &[(TopicPartition, Committed)]) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, committed) in offsets {
+        let mut element = list.add_partition(&partition.topic, partition.partition);
+        element
+            .set_offset(Offset::Offset(committed.offset))
+            .map_err(|error| error::from_client("commit", Some(&partition.topic), &error))?;
+        if !committed.metadata.is_empty() {
+            element.set_metadata(&committed.metadata);
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_keep_their_texts() {
+        let committed = Committed { offset: 7, metadata: "AgAAAAA=".to_owned() };
+        let list = list_of(&[(TopicPartition::new("orders", 3), committed)]).expect("valid");
+        let element = list.find_partition("orders", 3).expect("added");
+        assert_eq!((element.offset(), element.metadata()), (Offset::Offset(7), "AgAAAAA="));
+    }
+
+    #[test]
+    fn a_member_that_left_is_fenced() {
+        let member = KafkaMember { group: Weak::new() };
+        assert!(matches!(member.generation(), Err(Error::Fenced { .. })));
+    }
+}

@@ -1,0 +1,361 @@
+//! How the client is set: one typed struct, turned into librdkafka's keys per role.
+//!
+//! Some keys are what the rest of this module rests on (positions are ours, not the client's);
+//! those cannot be overridden, and an attempt is an error and not silently ignored.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::error::{Error, Result};
+use crate::log::{GroupSpec, Isolation, ProducerSpec};
+
+/// How members of a group agree on who reads what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The protocol every broker knows; each rebalance revokes everything.
+    #[default]
+    Classic,
+    /// KIP-848, from broker 4.0: the broker assigns, and kept partitions go on meanwhile.
+    Consumer,
+}
+
+/// Settings of the Kafka client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// Where to find the cluster: `host:port,host:port`.
+    pub bootstrap_servers: String,
+    /// Names this client in the broker's logs and quotas.
+    pub client_id: String,
+    /// How members share partitions out.
+    pub group_protocol: GroupProtocol,
+    /// A member that is silent for so long is put out of the group (classic protocol; with
+    /// KIP-848 the broker decides).
+    pub session_timeout: Duration,
+    /// A member whose control thread does not poll for so long is put out of the group. It
+    /// bounds what a rebalance listener may take.
+    pub max_poll_interval: Duration,
+    /// Any wait for an answer of the broker ends after this with `Unavailable`. Larger survives
+    /// longer outages without an error, smaller notices them sooner.
+    pub request_timeout: Duration,
+    /// So long a record may wait for others to share a request; a flush does not wait for it.
+    pub linger: Duration,
+    /// Bytes a producer holds that are not acknowledged; beyond it `send` waits.
+    pub producer_bytes_max: usize,
+    /// Compression of produced batches: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
+    pub compression: String,
+    /// So long the broker may hold a fetch that finds nothing.
+    pub fetch_wait: Duration,
+    /// Further client settings of group members, by librdkafka's names.
+    pub consumer: BTreeMap<String, String>,
+    /// Further client settings of producers.
+    pub producer: BTreeMap<String, String>,
+    /// Further client settings of the clients that create and describe topics.
+    pub admin: BTreeMap<String, String>,
+    /// Further client settings of readers (restore).
+    pub reader: BTreeMap<String, String>,
+}
+
+impl KafkaSettings {
+    /// The defaults for a cluster.
+    pub fn new(bootstrap_servers: impl Into<String>, client_id: impl Into<String>) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.into(),
+            client_id: client_id.into(),
+            group_protocol: GroupProtocol::default(),
+            session_timeout: Duration::from_secs(45),
+            max_poll_interval: Duration::from_secs(300),
+            request_timeout: Duration::from_secs(30),
+            linger: Duration::from_millis(5),
+            producer_bytes_max: 32 << 20,
+            compression: "lz4".to_owned(),
+            fetch_wait: Duration::from_millis(100),
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::new(),
+            admin: BTreeMap::new(),
+            reader: BTreeMap::new(),
+        }
+    }
+
+    /// A member of a group that may get up to `partitions` partitions.
+    pub(super) fn member(&self, spec: &GroupSpec, partitions: usize) -> Result<ClientConfig> {
+        let mut config = self.reading(spec.isolation);
+        config
+            .set("group.id", &spec.group)
+            .set("enable.partition.eof", "false")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
+            .set("max.poll.interval.ms", millis(self.max_poll_interval));
+        // Positions are checked where records are handed out (see `tap`). With `error` librdkafka
+        // would leave the partition in a state in which it refuses to seek.
+        config.set("auto.offset.reset", "earliest");
+        match self.group_protocol {
+            GroupProtocol::Classic => {
+                let heartbeat = (self.session_timeout / 3).min(Duration::from_secs(3));
+                config
+                    .set("group.protocol", "classic")
+                    .set("partition.assignment.strategy", "range")
+                    .set("session.timeout.ms", millis(self.session_timeout))
+                    .set("heartbeat.interval.ms", millis(heartbeat));
+            }
+            GroupProtocol::Consumer => {
+                config.set("group.protocol", "consumer").set("group.remote.assignor", "range");
+            }
+        }
+        if let Some(id) = &spec.static_member {
+            config.set("group.instance.id", id);
+        }
+        set_prefetch(&mut config, spec.prefetch_bytes_max, partitions);
+        add(config, "consumer", &self.consumer, &[READING_KEYS, MEMBER_KEYS])
+    }
+
+    /// A reader of partitions outside any group.
+    pub(super) fn reader(&self, isolation: Isolation) -> Result<ClientConfig> {
+        let mut config = self.reading(isolation);
+        // The client wants a group id for assigned partitions; it neither joins nor commits.
+        config
+            .set("group.id", &self.client_id)
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error");
+        set_prefetch(&mut config, READER_PREFETCH_BYTES, 1);
+        add(config, "reader", &self.reader, &[READING_KEYS, READER_KEYS])
+    }
+
+    /// A client that only asks questions: offsets, topics, committed positions of `group`.
+    pub(super) fn asking(&self, isolation: Isolation, group: Option<&str>) -> Result<ClientConfig> {
+        let mut config = self.reading(isolation);
+        if let Some(group) = group {
+            config.set("group.id", group);
+        }
+        add(config, "admin", &self.admin, &[READING_KEYS, READER_KEYS])
+    }
+
+    /// The client that creates topics and deletes records.
+    pub(super) fn admin(&self) -> Result<ClientConfig> {
+        add(self.any(), "admin", &self.admin, &[])
+    }
+
+    /// A producer.
+    pub(super) fn producer(&self, spec: &ProducerSpec) -> Result<ClientConfig> {
+        let mut config = self.any();
+        config
+            .set("enable.idempotence", "true")
+            .set("compression.codec", &self.compression)
+            .set("linger.ms", millis(self.linger))
+            .set("queue.buffering.max.kbytes", kbytes(self.producer_bytes_max))
+            .set("queue.buffering.max.messages", "1000000")
+            // Reports of success would cost a queue entry per batch and a wake-up; the number in
+            // flight falls without them.
+            .set("delivery.report.only.error", "true");
+        if let Some(id) = &spec.transactional_id {
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", millis(transaction_timeout(spec)));
+        } else {
+            config.set("message.timeout.ms", "120000");
+        }
+        add(config, "producer", &self.producer, &[PRODUCER_KEYS])
+    }
+
+    fn any(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id)
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set_log_level(if tracing::enabled!(tracing::Level::DEBUG) {
+                RDKafkaLogLevel::Debug
+            } else {
+                RDKafkaLogLevel::Info
+            });
+        config
+    }
+
+    fn reading(&self, isolation: Isolation) -> ClientConfig {
+        let mut config = self.any();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.error.backoff.ms", "100")
+            .set("fetch.wait.max.ms", millis(self.fetch_wait))
+            .set(
+                "isolation.level",
+                match isolation {
+                    Isolation::ReadCommitted => "read_committed",
+                    Isolation::ReadUncommitted => "read_uncommitted",
+                },
+            );
+        config
+    }
+}
+
+/// After this a transaction that its owner left open is aborted.
+pub(super) fn transaction_timeout(spec: &ProducerSpec) -> Duration {
+    spec.transaction_timeout.unwrap_or(Duration::from_secs(10))
+}
+
+/// How often the client reports fetch positions: they tell an end at an open transaction from
+/// records that are still to come.
+const STATISTICS_INTERVAL_MS: &str = "200";
+
+/// Read ahead per partition by a reader: enough to keep a restore busy, small enough for many.
+const READER_PREFETCH_BYTES: usize = 8 << 20;
+
+const READING_KEYS: &[&str] = &[
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "isolation.level",
+    "allow.auto.create.topics",
+];
+const MEMBER_KEYS: &[&str] = &[
+    "group.id",
+    "group.protocol",
+    "group.remote.assignor",
+    "group.instance.id",
+    "partition.assignment.strategy",
+    "enable.partition.eof",
+    "auto.offset.reset",
+];
+const READER_KEYS: &[&str] = &["enable.partition.eof", "auto.offset.reset"];
+const PRODUCER_KEYS: &[&str] = &[
+    "bootstrap.servers",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "enable.idempotence",
+    "delivery.report.only.error",
+];
+
+fn add(
+    mut config: ClientConfig,
+    role: &str,
+    extra: &BTreeMap<String, String>,
+    ours: &[&[&str]],
+) -> Result<ClientConfig> {
+    for (key, value) in extra {
+        if ours.iter().any(|keys| keys.contains(&key.as_str())) {
+            return Err(Error::Config(format!(
+                "{role} setting {key} is decided by the application's own settings"
+            )));
+        }
+        config.set(key, value);
+    }
+    Ok(config)
+}
+
+/// librdkafka bounds what is fetched ahead per partition and at creation, so the budget is
+/// divided by the partitions the member can get at most. What one answer may bring beyond the
+/// bound is bounded too.
+fn set_prefetch(config: &mut ClientConfig, bytes_max: usize, partitions: usize) {
+    let each = (bytes_max / partitions.max(1)).max(PREFETCH_BYTES_MIN);
+    let answer = bytes_max.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX);
+    config
+        .set("queued.min.messages", "1000000")
+        .set("queued.max.messages.kbytes", kbytes(each))
+        .set("fetch.message.max.bytes", each.min(PARTITION_ANSWER_BYTES_MAX).to_string())
+        .set("fetch.max.bytes", answer.to_string());
+}
+
+/// Less than this per partition would make every fetch a round trip for few records.
+const PREFETCH_BYTES_MIN: usize = 64 << 10;
+/// Kafka's own bounds of an answer; librdkafka wants at least its largest message.
+const PARTITION_ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MIN: usize = 1_000_000;
+const ANSWER_BYTES_MAX: usize = 50 << 20;
+
+fn kbytes(bytes: usize) -> String {
+    (bytes >> 10).clamp(1, 2_097_151).to_string()
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> GroupSpec {
+        GroupSpec {
+            group: "app".to_owned(),
+            topics: vec!["orders".to_owned()],
+            isolation: Isolation::ReadCommitted,
+            static_member: Some("instance-01".to_owned()),
+            prefetch_bytes_max: 16 << 20,
+        }
+    }
+
+    fn check(config: &ClientConfig, expected: &[(&str, Option<&str>)]) {
+        for (key, value) in expected {
+            assert_eq!(config.get(key), *value, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_member_shares_its_budget_and_follows_its_protocol() {
+        let mut settings = KafkaSettings::new("localhost:9092", "app");
+        let config = settings.member(&spec(), 4).expect("valid");
+        check(
+            &config,
+            &[
+                ("queued.max.messages.kbytes", Some("4096")),
+                ("fetch.message.max.bytes", Some("1048576")),
+                ("isolation.level", Some("read_committed")),
+                ("group.instance.id", Some("instance-01")),
+                ("partition.assignment.strategy", Some("range")),
+                ("group.remote.assignor", None),
+            ],
+        );
+        settings.group_protocol = GroupProtocol::Consumer;
+        let config = settings.member(&spec(), 400).expect("valid");
+        check(
+            &config,
+            &[
+                ("queued.max.messages.kbytes", Some("64")),
+                ("fetch.message.max.bytes", Some("65536")),
+                ("group.remote.assignor", Some("range")),
+                ("partition.assignment.strategy", None),
+                ("session.timeout.ms", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_role_is_accepted_by_the_client() {
+        let mut settings = KafkaSettings::new("localhost:1", "app");
+        let transactional =
+            ProducerSpec { transactional_id: Some("app-1".to_owned()), transaction_timeout: None };
+        for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            settings.group_protocol = protocol;
+            let roles = [
+                settings.member(&spec(), 3),
+                settings.reader(Isolation::ReadCommitted),
+                settings.asking(Isolation::ReadUncommitted, Some("app")),
+            ];
+            for role in roles {
+                let created = role.expect("valid").create::<rdkafka::consumer::BaseConsumer>();
+                assert!(created.is_ok(), "{:?}", created.err());
+            }
+        }
+        for spec in [ProducerSpec::default(), transactional] {
+            let config = settings.producer(&spec).expect("valid");
+            let created = config.create::<rdkafka::producer::BaseProducer>();
+            assert!(created.is_ok(), "{:?}", created.err());
+        }
+    }
+
+    #[test]
+    fn further_settings_are_taken_but_not_those_that_are_ours() {
+        let mut settings = KafkaSettings::new("localhost:9092", "app");
+        settings.consumer.insert("check.crcs".to_owned(), "true".to_owned());
+        let config = settings.member(&spec(), 1).expect("valid");
+        check(&config, &[("check.crcs", Some("true"))]);
+        settings.consumer.insert("auto.offset.reset".to_owned(), "latest".to_owned());
+        let error = settings.member(&spec(), 1).expect_err("ours");
+        assert!(error.to_string().contains("auto.offset.reset"), "{error}");
+    }
+}
