@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::log::TopicPartition;
+use crate::task::TaskId;
 
 /// Any error of a closure, a serde or a processor that the user wrote.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +50,14 @@ pub enum Error {
         /// What the client said.
         reason: String,
     },
+    /// A closure or processor of the user panicked.
+    #[error("task {task} panicked: {reason}")]
+    Panicked {
+        /// The task.
+        task: TaskId,
+        /// The panic's text.
+        reason: String,
+    },
     /// A position that the log no longer has, or does not have yet.
     #[error("offset {offset} of {partition} is out of range")]
     OffsetOutOfRange {
@@ -57,13 +66,19 @@ pub enum Error {
         /// The position asked for.
         offset: i64,
     },
-    /// A topic that does not exist or does not fit the topology.
+    /// A topic that does not fit the topology.
     #[error("topic {topic}: {reason}")]
     Topic {
         /// The topic.
         topic: String,
         /// What does not fit.
         reason: String,
+    },
+    /// A topic that the user must create does not exist.
+    #[error("topic {topic} does not exist; topics of sources and sinks are not created")]
+    MissingTopic {
+        /// The topic.
+        topic: String,
     },
     /// A setting that cannot be used.
     #[error("configuration: {0}")]
@@ -110,9 +125,11 @@ impl Error {
                 Reaction::Rebuild
             }
             Self::Topic { .. }
+            | Self::MissingTopic { .. }
             | Self::Config(_)
             | Self::StateLocked { .. }
             | Self::State(_)
+            | Self::Panicked { .. }
             | Self::Fatal { .. } => Reaction::Stop,
         }
     }

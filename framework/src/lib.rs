@@ -13,6 +13,7 @@ mod task;
 mod operators;
 mod store;
 mod sink;
+
 mod metrics;
 
 pub use config::{
@@ -27,5 +28,5 @@ pub use source::{Consumed, OnError, Reset};
 pub use store::{
     KeyValueIterator, KeyValueStore, WindowIterator, WindowStore, WindowedIterator,
 };
-pub use task::{Clock, Schedule, Source, TaskId};
+pub use task::{Clock, Schedule, Source, TaskId, TaskState};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};

@@ -52,8 +52,12 @@ pub(crate) struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
     pub(crate) fn add(&mut self, reason: DropReason) {
+        self.add_many(reason, 1);
+    }
+
+    pub(crate) fn add_many(&mut self, reason: DropReason, records: u64) {
         if let Some(count) = self.0.get_mut(reason as usize) {
-            *count += 1;
+            *count += records;
         }
     }
 

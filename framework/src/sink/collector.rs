@@ -100,12 +100,8 @@ impl WorkerProducer {
             return Ok(*topic);
         }
         let described = self.log.describe(&[name])?.into_iter().next().flatten();
-        let partitions = described
-            .ok_or_else(|| Error::Topic {
-                topic: name.to_owned(),
-                reason: "does not exist, and topics of sinks are not created".to_owned(),
-            })?
-            .partitions;
+        let partitions =
+            described.ok_or_else(|| Error::MissingTopic { topic: name.to_owned() })?.partitions;
         let handle = self.producer.topic(name)?;
         let topic = SinkTopic(self.known.len() as u32);
         self.known.push(KnownTopic { handle, partitions, next: 0 });

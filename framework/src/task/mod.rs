@@ -2,12 +2,20 @@
 //! it down the fused chain of operators, and owns their state.
 
 mod context;
+mod input;
+mod life;
 mod operator;
+mod progress;
 mod punctuation;
 mod record_time;
+mod running;
 
 pub(crate) use context::TaskContext;
 pub use context::{Source, TaskId};
+pub(crate) use input::Input;
+pub use life::TaskState;
 pub(crate) use operator::{Children, Link, Node, Operator};
+pub(crate) use progress::Progress;
 pub use punctuation::{Clock, Schedule};
 pub(crate) use record_time::RecordTime;
+pub(crate) use running::{NamedNode, Rest, Task, TaskLimits, Turn};

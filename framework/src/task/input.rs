@@ -1,0 +1,185 @@
+//! One input of a task: a partition's queue, the batch pulled from it, and the record at its head.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::log::{Committed, PartitionQueue, RecordBatch, TopicPartition};
+use crate::record::Timestamp;
+use crate::source::SourceNode;
+use crate::task::TaskContext;
+use crate::task::progress::Progress;
+
+/// How many records one pull asks for: enough that the pull itself costs nothing per record, few
+/// enough that the records of a batch stay in cache.
+const PULL_RECORDS_MAX: usize = 1024;
+
+pub(crate) struct Input {
+    pub(crate) partition: TopicPartition,
+    queue: Box<dyn PartitionQueue>,
+    source: Box<dyn SourceNode>,
+    batch: Option<Rc<dyn RecordBatch>>,
+    /// The next record of the batch to load.
+    next: usize,
+    /// Timestamp and offset of the loaded record.
+    head: Option<(Timestamp, i64)>,
+    /// One past the last record taken from the queue.
+    position: i64,
+    /// The highest timestamp of records taken for processing.
+    pub(crate) partition_time: Timestamp,
+    /// Wall-clock time at which it was first seen empty.
+    empty_since: Option<Timestamp>,
+    /// Records and bytes taken since the host last asked.
+    taken_records: u64,
+    taken_bytes: u64,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("partition", &self.partition)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Input {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        queue: Box<dyn PartitionQueue>,
+        source: Box<dyn SourceNode>,
+        position: i64,
+        partition_time: Timestamp,
+    ) -> Self {
+        Self {
+            partition,
+            queue,
+            source,
+            batch: None,
+            next: 0,
+            head: None,
+            position,
+            partition_time,
+            empty_since: None,
+            taken_records: 0,
+            taken_bytes: 0,
+        }
+    }
+
+    /// Gives the queue back; what was pulled from it is thrown away.
+    pub(crate) fn into_queue(self) -> (TopicPartition, Box<dyn PartitionQueue>) {
+        (self.partition, self.queue)
+    }
+
+    pub(crate) fn queue(&mut self) -> &mut dyn PartitionQueue {
+        &mut *self.queue
+    }
+
+    /// The timestamp of the loaded record.
+    #[inline]
+    pub(crate) fn head(&self) -> Option<Timestamp> {
+        self.head.map(|(timestamp, _)| timestamp)
+    }
+
+    /// Loads the next record unless one is loaded. False: there is none now.
+    #[inline]
+    pub(crate) fn load(&mut self, ctx: &mut TaskContext) -> Result<bool> {
+        while self.head.is_none() {
+            let Some(batch) = &self.batch else {
+                if !self.pull()? {
+                    return Ok(false);
+                }
+                continue;
+            };
+            let Some(raw) = batch.get(self.next) else {
+                self.batch = None;
+                continue;
+            };
+            if raw.offset < self.position {
+                return Err(Error::Aborted {
+                    what: format!("reading {}", self.partition),
+                    reason: format!(
+                        "the client went back to offset {} at position {}",
+                        raw.offset, self.position
+                    ),
+                });
+            }
+            let offset = raw.offset;
+            ctx.enter_record(
+                &self.partition.topic,
+                self.partition.partition,
+                batch,
+                (self.next, offset),
+            );
+            let timestamp = self.source.load(&raw, self.partition_time, ctx)?;
+            self.taken_records += 1;
+            self.taken_bytes +=
+                (raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len)) as u64;
+            self.next += 1;
+            self.position = offset + 1;
+            self.head = timestamp.map(|timestamp| (timestamp, offset));
+        }
+        Ok(true)
+    }
+
+    fn pull(&mut self) -> Result<bool> {
+        self.batch = self.queue.pull(PULL_RECORDS_MAX)?.map(Rc::from);
+        self.next = 0;
+        Ok(self.batch.is_some())
+    }
+
+    /// Sends the loaded record down the chain.
+    #[inline]
+    pub(crate) fn fire(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        let Some((timestamp, offset)) = self.head.take() else { return Ok(()) };
+        self.partition_time = self.partition_time.max(timestamp);
+        ctx.stream_time = ctx.stream_time.max(timestamp);
+        self.empty_since = None;
+        if let Some(batch) = &self.batch {
+            let at = (self.next.saturating_sub(1), offset);
+            ctx.enter_record(&self.partition.topic, self.partition.partition, batch, at);
+        }
+        self.source.fire(ctx)
+    }
+
+    /// True if the task need not wait for this input: it has a record, or it is known to be
+    /// caught up and has been empty for `idle_ms` (Java's `max.task.idle.ms`).
+    pub(crate) fn is_settled(&mut self, idle_ms: i64, now: Timestamp) -> bool {
+        if self.head.is_some() || idle_ms < 0 {
+            return true;
+        }
+        if self.queue.remaining(self.position) != Some(0) {
+            self.empty_since = None;
+            return false;
+        }
+        let since = *self.empty_since.get_or_insert(now);
+        now.0.saturating_sub(since.0) >= idle_ms
+    }
+
+    /// The next offset to process: what a commit says of this input.
+    pub(crate) fn committable(&self) -> i64 {
+        self.head.map_or(self.position, |(_, offset)| offset)
+    }
+
+    /// How many records are behind the position, as far as the client knows.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.queue.remaining(self.position)
+    }
+
+    pub(crate) fn committed(&self, processors: &Progress) -> (TopicPartition, Committed) {
+        let progress = Progress {
+            partition_time: self.partition_time,
+            processors: processors.processors.clone(),
+        };
+        let committed = Committed { offset: self.committable(), metadata: progress.encode() };
+        (self.partition.clone(), committed)
+    }
+
+    /// Records and bytes taken since the last call.
+    pub(crate) fn take_counts(&mut self) -> (Arc<str>, u64, u64) {
+        let counts =
+            (std::mem::take(&mut self.taken_records), std::mem::take(&mut self.taken_bytes));
+        (Arc::clone(&self.partition.topic), counts.0, counts.1)
+    }
+}

@@ -1,0 +1,261 @@
+//! The running task: chooses among its inputs, drives the chain, and takes part in commits.
+//!
+//! Choice, as in Kafka Streams: the input whose head has the lowest timestamp. An input without a
+//! record holds the task back until it is known to be caught up and `max_task_idle` has passed
+//! (`max_task_idle < 0`: never holds back). Buffers are per partition, so waiting for one input
+//! never blocks another from being fetched.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::{Batch, TaskStores};
+
+use crate::error::Result;
+use crate::log::{Committed, PartitionQueue, TopicPartition, Wake};
+use crate::metrics::DropReason;
+use crate::record::Timestamp;
+use crate::store::{Changelog, StateStore};
+use crate::task::input::Input;
+use crate::task::progress::Progress;
+use crate::task::punctuation::Clock;
+use crate::task::{Node, TaskContext, TaskId};
+
+/// How often the bound on uncommitted bytes is looked at, in records.
+const BOUND_CHECK_RECORDS: usize = 16;
+
+/// Limits of a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskLimits {
+    /// Java's `max.task.idle.ms`.
+    pub(crate) idle_ms_max: i64,
+    /// More uncommitted bytes than this ask for a commit before the next record.
+    pub(crate) uncommitted_bytes_max: usize,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The budget is used up; there may be more.
+    Budget,
+    /// There is nothing to pull; new data wakes the task.
+    Empty,
+    /// There are records, but another input may still bring older ones: look again soon.
+    Waiting,
+    /// The uncommitted bytes reached their bound: commit before going on.
+    Full,
+}
+
+/// The result of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) records: usize,
+    pub(crate) rest: Rest,
+}
+
+/// A task's operator under its name in the topology.
+pub(crate) type NamedNode = (Arc<str>, Rc<RefCell<dyn Node>>);
+
+pub(crate) struct Task {
+    inputs: Vec<Input>,
+    /// In the order in which records flow.
+    nodes: Vec<NamedNode>,
+    stores: Vec<Rc<RefCell<dyn StateStore>>>,
+    disk: TaskStores,
+    limits: TaskLimits,
+    pub(crate) ctx: TaskContext,
+    /// True if anything happened since the last commit.
+    dirty: bool,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("ctx", &self.ctx).field("inputs", &self.inputs).finish()
+    }
+}
+
+impl Task {
+    pub(crate) fn new(
+        ctx: TaskContext,
+        nodes: Vec<NamedNode>,
+        stores: Vec<Rc<RefCell<dyn StateStore>>>,
+        disk: TaskStores,
+        limits: TaskLimits,
+    ) -> Self {
+        Self { inputs: Vec::new(), nodes, stores, disk, limits, ctx, dirty: false }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.ctx.task
+    }
+
+    pub(crate) fn add_input(&mut self, input: Input) {
+        // Stream time goes on where the partitions' times were committed.
+        self.ctx.stream_time = self.ctx.stream_time.max(input.partition_time);
+        self.inputs.push(input);
+    }
+
+    pub(crate) fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    pub(crate) fn inputs_mut(&mut self) -> &mut [Input] {
+        &mut self.inputs
+    }
+
+    pub(crate) fn stores(&self) -> &[Rc<RefCell<dyn StateStore>>] {
+        &self.stores
+    }
+
+    pub(crate) fn disk(&self) -> &TaskStores {
+        &self.disk
+    }
+
+    /// Calls `wake` whenever an input gets records.
+    pub(crate) fn on_data(&mut self, wake: &Wake) {
+        for input in &mut self.inputs {
+            input.queue().on_data(Arc::clone(wake));
+        }
+    }
+
+    /// Initialises the operators, once, after the state was restored.
+    pub(crate) fn init(&mut self, now: Timestamp) -> Result<()> {
+        self.ctx.wall_clock = now;
+        for (_, node) in &self.nodes {
+            node.borrow_mut().init(&mut self.ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Processes up to `budget` records.
+    pub(crate) fn process(&mut self, budget: usize, now: Timestamp) -> Result<Turn> {
+        self.ctx.wall_clock = now;
+        for records in 0..budget {
+            if records % BOUND_CHECK_RECORDS == 0
+                && self.uncommitted_bytes() > self.limits.uncommitted_bytes_max
+            {
+                return Ok(Turn { records, rest: Rest::Full });
+            }
+            match self.choose(now)? {
+                Ok(index) => self.fire(index)?,
+                Err(rest) => return Ok(Turn { records, rest }),
+            }
+        }
+        Ok(Turn { records: budget, rest: Rest::Budget })
+    }
+
+    fn fire(&mut self, index: usize) -> Result<()> {
+        self.dirty = true;
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.fire(&mut self.ctx)?;
+        }
+        self.punctuate(Clock::Stream)
+    }
+
+    /// The input to take the next record from, or why there is none.
+    #[inline]
+    fn choose(&mut self, now: Timestamp) -> Result<std::result::Result<usize, Rest>> {
+        if let [only] = self.inputs.as_mut_slice() {
+            let position = only.committable();
+            let loaded = only.load(&mut self.ctx)?;
+            self.dirty |= only.committable() != position;
+            return Ok(if loaded { Ok(0) } else { Err(Rest::Empty) });
+        }
+        let mut oldest: Option<(Timestamp, usize)> = None;
+        let mut settled = true;
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            let position = input.committable();
+            input.load(&mut self.ctx)?;
+            self.dirty |= input.committable() != position;
+            match input.head() {
+                Some(head) if oldest.is_none_or(|(first, _)| head < first) => {
+                    oldest = Some((head, index));
+                }
+                Some(_) => {}
+                None => settled &= input.is_settled(self.limits.idle_ms_max, now),
+            }
+        }
+        Ok(match oldest {
+            None => Err(Rest::Empty),
+            Some(_) if !settled => Err(Rest::Waiting),
+            Some((_, index)) => Ok(index),
+        })
+    }
+
+    /// Runs the punctuations that are due, in the order of their due times.
+    fn punctuate(&mut self, clock: Clock) -> Result<()> {
+        while let Some((node, schedule, now)) = self.ctx.due(clock) {
+            self.dirty = true;
+            self.ctx.leave_record();
+            if let Some((_, node)) = self.nodes.get(node) {
+                node.borrow_mut().punctuate(schedule, now, &mut self.ctx)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the wall-clock punctuations that are due at `now`.
+    pub(crate) fn punctuate_wall_clock(&mut self, now: Timestamp) -> Result<()> {
+        self.ctx.wall_clock = now;
+        self.punctuate(Clock::Wall)
+    }
+
+    /// Bytes of uncommitted writes over all stores.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.stores.iter().map(|store| store.borrow().uncommitted_bytes()).sum()
+    }
+
+    /// True if there is something to commit.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// First step of a commit: record caches are emptied through the operators, so that outputs
+    /// and changelog are complete.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.ctx.leave_record();
+        for (_, node) in &self.nodes {
+            node.borrow_mut().flush(&mut self.ctx)?;
+        }
+        Ok(())
+    }
+
+    /// The positions of all inputs, unchanged ones too: a transaction without offsets would not
+    /// be fenced.
+    pub(crate) fn positions(&self) -> Vec<(TopicPartition, Committed)> {
+        let progress =
+            Progress { partition_time: Timestamp(-1), processors: self.ctx.progress.clone() };
+        self.inputs.iter().map(|input| input.committed(&progress)).collect()
+    }
+
+    /// Last step of a commit, after the broker has confirmed it: the dirty layers go to disk in
+    /// one batch with the ends of the changelogs and what the host notes.
+    pub(crate) fn apply(&mut self, note: impl FnOnce(&mut Batch)) -> Result<()> {
+        let mut batch = self.disk.batch();
+        for store in &self.stores {
+            let mut store = store.borrow_mut();
+            store.drain(&mut batch);
+            self.ctx.drops.add_many(DropReason::Expired, store.take_expired());
+            let end = store.changelog().map(Changelog::acknowledged_end).transpose()?.flatten();
+            if let Some(end) = end {
+                batch.set_offset(store.id(), end);
+            }
+        }
+        note(&mut batch);
+        self.disk.write(batch)?;
+        self.dirty = false;
+        self.ctx.commit_requested = false;
+        Ok(())
+    }
+
+    /// Ends the task; its stores stay open, its queues come back.
+    pub(crate) fn close(mut self) -> (TaskStores, Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
+        self.ctx.forget_origin();
+        for (_, node) in &self.nodes {
+            node.borrow_mut().close();
+        }
+        let queues = self.inputs.into_iter().map(Input::into_queue).collect();
+        (self.disk, queues)
+    }
+}
