@@ -13,7 +13,6 @@ mod task;
 mod operators;
 mod store;
 mod sink;
-
 mod metrics;
 
 pub use config::{
