@@ -148,6 +148,7 @@ fn checks_of(figures: &[Figures], subject: Engine, base: Base, workload: Workloa
             cost(exactly),
             Some(Goal::AtMost(1.15)),
         );
+        add("seconds: exactly once / at least once", exactly.seconds / ours.seconds, None);
     }
     if let Some(more) = find(subject, Guarantee::AtLeastOnce, base.keys * 10, base.partitions) {
         add("CPU per record: ten times the keys", cost(more), Some(Goal::AtMost(1.5)));
@@ -254,7 +255,7 @@ impl Report {
     }
 }
 
-/// Processor, cores, memory and kernel of this machine.
+/// Processor, cores, memory and kernel of this machine, and how busy it was just before.
 #[must_use]
 pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -270,8 +271,13 @@ pub fn machine() -> String {
         .parse()
         .unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or("?");
     let processor = field(&read("/proc/cpuinfo"), "model name");
-    format!("{cores} cores of {processor}, {} GB, Linux {}", kilobytes >> 20, kernel.trim())
+    let (gigabytes, kernel) = (kilobytes >> 20, kernel.trim());
+    format!(
+        "{cores} cores of {processor}, {gigabytes} GB, Linux {kernel}, load {load} at the start"
+    )
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ fn compare(choice: &Choice) -> Result<()> {
     let cluster = Cluster::at(&choice.input.bootstrap);
     std::fs::create_dir_all(&choice.work)?;
     let places = choice.places();
+    let machine = report::machine();
     let workloads = choice.workload.map_or_else(|| Workload::ALL.to_vec(), |one| vec![one]);
     let mut figures = Vec::new();
     let mut differences = Vec::new();
@@ -171,7 +172,7 @@ fn compare(choice: &Choice) -> Result<()> {
     let report = Report {
         command: choice.command.clone(),
         commit: choice.commit.clone(),
-        machine: report::machine(),
+        machine,
         date: clock::today().to_string(),
         subject: SUBJECT.name().to_owned(),
         figures,
