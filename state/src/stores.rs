@@ -7,7 +7,7 @@ use crate::range::{Direction, KeyRange};
 use crate::rocks::{Notes, Rocks, SharedResources};
 use crate::scan::{Chunk, Scan};
 use crate::spec::{StoreId, StoreSpec};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -140,7 +140,7 @@ impl TaskStores {
         }
         for (id, write) in memory {
             if let Place::Memory(memory) = self.place(id)? {
-                memory.borrow_mut().apply(write);
+                borrow_memory(memory)?.apply(write);
             }
         }
         for note in notes {
@@ -176,7 +176,7 @@ impl TaskStores {
     pub fn clear(&self, id: StoreId) -> Result<()> {
         let store = self.store(id)?;
         match self.place(id)? {
-            Place::Memory(memory) => memory.borrow_mut().clear(),
+            Place::Memory(memory) => borrow_memory(memory)?.clear(),
             Place::Rocks(rocks) => rocks.clear(id)?,
         }
         store.offset.set(None);
@@ -200,7 +200,7 @@ impl TaskStores {
             return Ok(());
         }
         match self.place(id)? {
-            Place::Memory(memory) => memory.borrow_mut().delete_range(&[], &bound),
+            Place::Memory(memory) => borrow_memory(memory)?.delete_range(&[], &bound),
             Place::Rocks(rocks) => rocks.drop_before(id, &bound)?,
         }
         *store.dropped_before.borrow_mut() = bound;
@@ -287,4 +287,12 @@ impl TaskStores {
 enum Place<'a> {
     Memory(&'a RefCell<MemoryStore>),
     Rocks(&'a Rocks),
+}
+
+/// A store in memory for a write; refused while a read of it is in progress, that is from within
+/// the closure of [`TaskStores::get_with`].
+fn borrow_memory(memory: &RefCell<MemoryStore>) -> Result<RefMut<'_, MemoryStore>> {
+    memory
+        .try_borrow_mut()
+        .map_err(|_| Error::Unavailable { task: "a task in memory".to_owned(), state: "in use" })
 }

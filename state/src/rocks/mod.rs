@@ -16,9 +16,12 @@ use crate::range::Direction;
 use crate::scan::Chunk;
 use crate::spec::{StoreId, StoreSpec};
 use notes::{LAYOUT, META, OBSERVED, OFFSET, family, format_entry, note_key};
-use rocksdb::properties::{CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE};
+use rocksdb::properties::{
+    CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
+};
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -171,7 +174,28 @@ impl Rocks {
     }
 
     pub(crate) fn write(&self, batch: RocksBatch) -> Result<()> {
-        self.with_db(|db| db.write(batch.0).map_err(|error| self.refused_task(error)))
+        self.with_db(|db| {
+            if self.shared.is_over_limit() {
+                self.flush_own(db)?;
+            }
+            db.write(batch.0).map_err(|error| self.refused_task(error))
+        })
+    }
+
+    /// Writes this task's buffers to files and waits for it: what keeps memory bounded when records
+    /// come faster than the background threads flush.
+    fn flush_own(&self, db: &DB) -> Result<()> {
+        let families: Vec<&ColumnFamily> =
+            self.stores.iter().filter_map(|store| db.cf_handle(&store.family)).collect();
+        let size = |family: &&ColumnFamily| {
+            let size = db.property_int_value_cf(*family, SIZE_ALL_MEM_TABLES);
+            size.ok().flatten().unwrap_or(0)
+        };
+        if families.iter().map(size).sum::<u64>() < self.shared.worth_a_flush() {
+            return Ok(());
+        }
+        db.flush_cfs_opt(&families, &FlushOptions::default())
+            .map_err(|error| self.refused_task(error))
     }
 
     /// Empties a store. Its notes go first and are synced: whatever happens after, a store that has

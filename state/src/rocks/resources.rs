@@ -41,7 +41,8 @@ impl SharedResources {
         let bytes = bytes.max(BYTES_MIN);
         let write_buffer_bytes = bytes / 3;
         let cache = Cache::new_lru_cache(bytes);
-        // No stalling: a writer over the limit starts a flush; it does not wait for other tasks'.
+        // RocksDB's own stalling waits until the sum is low again, which idle tasks may keep high for
+        // ever; a writer here waits for its own flush only, see `is_over_limit`.
         let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
             write_buffer_bytes,
             false,
@@ -66,6 +67,17 @@ impl SharedResources {
     #[must_use]
     pub fn write_buffer_bytes(&self) -> usize {
         self.write_buffers.get_usage()
+    }
+
+    /// Whether flushes fall so far behind that a writer has to wait for its own. The half above the
+    /// limit is for buffers that are being flushed.
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.write_buffers.get_usage() > self.write_buffer_bytes / 2 * 3
+    }
+
+    /// Less than this in a task's buffers is not worth waiting for: others hold the memory.
+    pub(super) fn worth_a_flush(&self) -> u64 {
+        (self.write_buffer_bytes / 16) as u64
     }
 
     /// The options of a task's database and of each of its column families.

@@ -2,7 +2,7 @@
 
 use super::notes::{OFFSET, note_key};
 use super::*;
-use crate::suite::{KEYS, WINDOWS, shared, specs, windows};
+use crate::suite::{KEYS, SESSIONS, TIMES, WINDOWS, shared, specs, windows};
 use crate::window::WindowLayout;
 use crate::{Batch, KeyRange, TaskStores, WindowOrder};
 
@@ -126,24 +126,28 @@ fn flush_down(rocks: &Rocks, db: &DB) -> Result<()> {
     Ok(())
 }
 
+/// Twelve stores could hold 2 MiB each by their own limit; together they stay near the shared one.
 #[test]
 fn write_buffers_of_all_tasks_stay_within_the_shared_limit() {
     let dir = tempfile::tempdir().unwrap();
-    let shared = SharedResources::new(8 << 20).unwrap();
+    let shared = SharedResources::new(24 << 20).unwrap();
+    let limit = 8 << 20;
     let tasks: Vec<TaskStores> = ["a", "b", "c"]
         .iter()
         .map(|task| TaskStores::open(&dir.path().join(task), &specs(), &shared).unwrap())
         .collect();
     let mut peak = 0;
-    for number in 0_u64..12_000 {
+    for number in 0_u64..400 {
         for stores in &tasks {
             let mut batch = stores.batch();
-            batch.put(KEYS, &number.to_be_bytes(), &[7; 1_000]);
+            for store in [KEYS, WINDOWS, TIMES, SESSIONS] {
+                batch.put(store, &number.to_be_bytes(), &[7; 10_000]);
+            }
             stores.write(batch).unwrap();
         }
         peak = peak.max(shared.write_buffer_bytes());
     }
-    // 36 MB went through; flushes run beside the writer, so the limit is passed a little.
-    assert!(peak < 12 << 20, "{peak}");
-    assert!(shared.cache_bytes() > 0);
+    // 48 MB went through, as fast as one thread can, whatever else the machine does.
+    assert!((limit / 2..limit * 2).contains(&peak), "{peak}");
+    assert!(shared.cache_bytes() >= shared.write_buffer_bytes() / 2, "charged to the cache");
 }

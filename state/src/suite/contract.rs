@@ -240,3 +240,13 @@ fn a_store_the_task_does_not_have_is_an_error_and_its_batch_writes_nothing() {
         assert_eq!((stores.id("times"), stores.id("none")), (Some(TIMES), None));
     });
 }
+
+#[test]
+fn a_read_in_progress_refuses_to_be_emptied_under() {
+    on_each(|stores| {
+        put(stores, KEYS, &[(b"a", b"1")]);
+        let cleared = stores.get_with(KEYS, b"a", |_| stores.clear(KEYS)).unwrap().unwrap();
+        assert!(matches!(cleared, Err(Error::Unavailable { .. })), "{cleared:?}");
+        assert!(stores.get(KEYS, b"a").unwrap().is_some());
+    });
+}

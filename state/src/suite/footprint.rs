@@ -54,7 +54,8 @@ fn open_and_measure() {
             mib(growth),
             mib(shared.write_buffer_bytes()),
         );
-        assert!(growth < 96 << 20, "{:.1} MiB", mib(growth));
+        assert!(growth < 64 << 20, "{:.1} MiB", mib(growth));
+        assert!(shared.write_buffer_bytes() < 8 << 20, "arenas of idle stores");
         for stores in tasks {
             stores.close().unwrap();
         }
