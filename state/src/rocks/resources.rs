@@ -33,7 +33,8 @@ const BACKGROUND_THREADS: i32 = 2;
 impl SharedResources {
     /// Resources that keep the memory of all stores near `bytes`: a third of it for write buffers,
     /// which are charged to the block cache, the rest for blocks, indexes and filters. Less than
-    /// 8 MiB counts as 8 MiB.
+    /// 8 MiB counts as 8 MiB. An idle task of three stores keeps some 70 KiB of write buffers: give
+    /// at least a MiB for every task, or buffers are flushed while they are nearly empty.
     ///
     /// # Errors
     /// RocksDB cannot make its environment.
