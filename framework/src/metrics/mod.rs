@@ -1,7 +1,17 @@
-//! What is counted. Operators count in plain integers of their task; the host carries the sums to
-//! the registry once per turn, so that no record pays for a shared counter.
+//! What is counted, and how it is asked for. Operators count in plain integers of their task; the
+//! host carries the sums to the registry once per turn or interval, so that no record pays for a
+//! shared counter.
 
 mod drops;
+mod health;
+mod http;
+mod registry;
+mod tasks;
+#[cfg(test)]
+mod reference;
 
 pub use drops::DropReason;
 pub(crate) use drops::Drops;
+pub(crate) use health::Heartbeats;
+pub(crate) use http::{HttpServer, Probe};
+pub(crate) use registry::Metrics;
