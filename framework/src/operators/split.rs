@@ -47,7 +47,13 @@ impl<K: Data, V: Data> KStream<K, V> {
                 Ok(())
             })
             .named(name);
-        Split { name: name.to_owned(), splitter, rules, predicates: Vec::new(), branches: HashMap::new() }
+        Split {
+            name: name.to_owned(),
+            splitter,
+            rules,
+            predicates: Vec::new(),
+            branches: HashMap::new(),
+        }
     }
 }
 

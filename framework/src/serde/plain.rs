@@ -9,14 +9,22 @@ use crate::serde::{HasSerde, Null, Place, Serde};
 pub struct Plain;
 
 /// What every type without a null says to one.
-pub(crate) fn not_null<'a>(bytes: Option<&'a [u8]>, place: &Place<'_>) -> Result<&'a [u8], BoxError> {
+pub(crate) fn not_null<'a>(
+    bytes: Option<&'a [u8]>,
+    place: &Place<'_>,
+) -> Result<&'a [u8], BoxError> {
     bytes.ok_or_else(|| {
         format!("the {} is null, and its type has no null", place.part.label()).into()
     })
 }
 
 impl Serde<String> for Plain {
-    fn serialize(&self, _: &mut Place<'_>, value: &String, into: &mut Vec<u8>) -> Result<Null, BoxError> {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &String,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
         into.extend_from_slice(value.as_bytes());
         Ok(Null::No)
     }
@@ -31,12 +39,21 @@ impl HasSerde for String {
 }
 
 impl Serde<Vec<u8>> for Plain {
-    fn serialize(&self, _: &mut Place<'_>, value: &Vec<u8>, into: &mut Vec<u8>) -> Result<Null, BoxError> {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &Vec<u8>,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
         into.extend_from_slice(value);
         Ok(Null::No)
     }
 
-    fn deserialize(&self, place: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<Vec<u8>, BoxError> {
+    fn deserialize(
+        &self,
+        place: &mut Place<'_>,
+        bytes: Option<&[u8]>,
+    ) -> Result<Vec<u8>, BoxError> {
         Ok(not_null(bytes, place)?.to_vec())
     }
 }
@@ -46,7 +63,12 @@ impl HasSerde for Vec<u8> {
 }
 
 impl Serde<bool> for Plain {
-    fn serialize(&self, _: &mut Place<'_>, value: &bool, into: &mut Vec<u8>) -> Result<Null, BoxError> {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &bool,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
         into.push(u8::from(*value));
         Ok(Null::No)
     }

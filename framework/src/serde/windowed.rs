@@ -59,10 +59,14 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for WindowedSerde<S> {
         bytes: Option<&[u8]>,
     ) -> Result<Windowed<K>, BoxError> {
         let Some(size) = self.size_ms else {
-            return Err("a windowed key can be read only with the window size: WindowedSerde::of_size".into());
+            return Err(
+                "a windowed key can be read only with the window size: WindowedSerde::of_size"
+                    .into(),
+            );
         };
         let bytes = not_null(bytes, place)?;
-        let (key, start) = bytes.split_last_chunk::<START>().ok_or("a windowed key has at least 8 bytes")?;
+        let (key, start) =
+            bytes.split_last_chunk::<START>().ok_or("a windowed key has at least 8 bytes")?;
         let start = i64::from_be_bytes(*start);
         let key = self.inner.deserialize(place, Some(key))?;
         Ok(Windowed { key, start, end: start.saturating_add(size) })

@@ -115,11 +115,7 @@ impl<K: Data, V: Data> Node for Encoding<K, V> {
 impl<K: Data, V: Data> Encoding<K, V> {
     /// Fills the buffers; which of key and value are null.
     #[inline]
-    fn encode(
-        &mut self,
-        topic: &str,
-        record: &mut Record<K, V>,
-    ) -> Result<(Null, Null), BoxError> {
+    fn encode(&mut self, topic: &str, record: &mut Record<K, V>) -> Result<(Null, Null), BoxError> {
         self.key.clear();
         self.value.clear();
         let mut place = Place { topic, part: Part::Key, headers: &mut record.headers };

@@ -38,7 +38,7 @@ pub use key_value::{KeyValueIterator, KeyValueStore};
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use supplier::{
     KeyValueSpec, Serdes, StoreOptions, StorePlace, StoreSupplier, TableSpec, TaskStore,
-    WindowSpec, WindowTableSpec,
+    WindowSpec, WindowTableSpec, changelog_topic,
 };
 pub(crate) use table::{Held, Outcome, Stamp, TableStore};
 pub(crate) use table_rows::TableRows;
@@ -82,6 +82,11 @@ pub(crate) trait StateStore {
 
     /// About how much memory uncommitted writes take, for `uncommitted_bytes_max`.
     fn uncommitted_bytes(&self) -> usize;
+
+    /// About how much memory the record cache takes.
+    fn cache_bytes(&self) -> usize {
+        0
+    }
 
     /// How many puts were dropped as expired since the last call; the host counts them as
     /// `DropReason::Expired`.

@@ -22,10 +22,6 @@ use crate::store::window::WindowState;
 use crate::store::{Changelog, StateStore};
 use crate::task::RecordTime;
 
-/// Added to the retention of a window store for its changelog, in milliseconds: clocks differ, and
-/// what the broker deletes too early cannot be restored (Kafka Streams' default).
-const CHANGELOG_RETENTION_EXTRA_MS: i64 = 86_400_000;
-
 /// A store as the topology knows it; each task makes its own from it.
 pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
     /// Its name, unique in the topology.
@@ -34,8 +30,10 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
     /// What the bytes below need to know.
     fn spec(&self) -> StoreSpec;
 
-    /// The settings of its changelog topic; none if it is not logged.
-    fn changelog_config(&self) -> Option<Vec<(String, String)>>;
+    /// The settings of its changelog topic; none if it is not logged. The changelog of a window
+    /// store keeps `retention_extra_ms` more than the store: clocks differ, and what the broker
+    /// deletes too early cannot be restored.
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>>;
 
     /// Whether it has a record cache: it then takes part in the division of `cache_bytes_max`.
     fn is_cached(&self) -> bool {
@@ -160,7 +158,7 @@ impl StoreOptions {
         StoreSpec { name: self.name.to_string(), kind, in_memory: self.in_memory }
     }
 
-    /// The settings of the changelog; `retention_ms` is that of a window store.
+    /// The settings of the changelog; `retention_ms` is that of a window store's topic.
     fn changelog_config(&self, retention_ms: Option<i64>) -> Option<Vec<(String, String)>> {
         if !self.logged {
             return None;
@@ -170,9 +168,8 @@ impl StoreOptions {
             ("message.timestamp.type".to_owned(), "CreateTime".to_owned()),
         ];
         if let Some(retention_ms) = retention_ms {
-            let kept = retention_ms.saturating_add(CHANGELOG_RETENTION_EXTRA_MS);
             set(&mut config, "cleanup.policy", "compact,delete");
-            set(&mut config, "retention.ms", &kept.to_string());
+            set(&mut config, "retention.ms", &retention_ms.to_string());
         }
         for (name, value) in &self.topic_config {
             set(&mut config, name, value);
@@ -251,7 +248,7 @@ impl<K: Data, V: Data> StoreSupplier for KeyValueSpec<K, V> {
         self.options.spec(StoreKind::KeyValue)
     }
 
-    fn changelog_config(&self) -> Option<Vec<(String, String)>> {
+    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
         self.options.changelog_config(None)
     }
 
@@ -278,8 +275,9 @@ impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
         self.options.spec(StoreKind::Window(self.layout()))
     }
 
-    fn changelog_config(&self) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(Some(self.retention_ms))
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms.saturating_add(retention_extra_ms);
+        self.options.changelog_config(Some(kept))
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
@@ -301,7 +299,7 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
         self.options.spec(StoreKind::KeyValue)
     }
 
-    fn changelog_config(&self) -> Option<Vec<(String, String)>> {
+    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
         self.options.changelog_config(None)
     }
 
@@ -334,8 +332,9 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
         self.options.spec(StoreKind::Window(self.layout()))
     }
 
-    fn changelog_config(&self) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(Some(self.retention_ms))
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms.saturating_add(retention_extra_ms);
+        self.options.changelog_config(Some(kept))
     }
 
     fn is_cached(&self) -> bool {

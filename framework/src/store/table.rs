@@ -368,6 +368,10 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         self.rows.uncommitted_bytes()
     }
 
+    fn cache_bytes(&self) -> usize {
+        self.cache.as_ref().map_or(0, RecordCache::bytes)
+    }
+
     fn take_expired(&mut self) -> u64 {
         self.rows.expiry_mut().map_or(0, |expiry| expiry.take_dropped())
     }

@@ -206,6 +206,11 @@ impl Task {
         self.stores.iter().map(|store| store.borrow().uncommitted_bytes()).sum()
     }
 
+    /// Bytes in the record caches of all stores.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.stores.iter().map(|store| store.borrow().cache_bytes()).sum()
+    }
+
     /// True if there is something to commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
@@ -244,6 +249,9 @@ impl Task {
         }
         note(&mut batch);
         self.disk.write(batch)?;
+        for store in &self.stores {
+            store.borrow_mut().drop_expired()?;
+        }
         self.dirty = false;
         self.ctx.commit_requested = false;
         Ok(())

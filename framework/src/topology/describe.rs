@@ -5,20 +5,17 @@
 
 use std::fmt::Write;
 
-use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, SinkTopicName};
 use crate::store::StoreSupplier;
 use crate::topology::SubTopology;
+use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, SinkTopicName};
 
 pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {
     let sizes = sizes(graph);
     let mut text = "Topologies:\n ".to_owned();
     for sub in subs {
         let _ = write!(text, "  Sub-topology: {}\n", sub.id);
-        let mut nodes: Vec<(usize, &GraphNode)> = sub
-            .nodes
-            .iter()
-            .filter_map(|id| Some((*sizes.get(id.0)?, graph.node(*id)?)))
-            .collect();
+        let mut nodes: Vec<(usize, &GraphNode)> =
+            sub.nodes.iter().filter_map(|id| Some((*sizes.get(id.0)?, graph.node(*id)?))).collect();
         nodes.sort_by(|(a_size, a), (b_size, b)| b_size.cmp(a_size).then(a.name.cmp(&b.name)));
         for (_, node) in nodes {
             describe_node(&mut text, graph, node);
@@ -109,9 +106,12 @@ pub(crate) fn as_mermaid(graph: &Graph, subs: &[SubTopology]) -> String {
 /// Mermaid wants plain ids; two topics that differ only in punctuation would share one, so the
 /// length of the name is part of it.
 fn topic_id(topic: &str) -> String {
-    let plain: String = topic
-        .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("_{b}_") })
-        .collect();
+    let plain: String =
+        topic
+            .bytes()
+            .map(|b| {
+                if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("_{b}_") }
+            })
+            .collect();
     format!("t_{plain}")
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::source::{OnError, Reset};
-use crate::topology::name::refusal;
 use crate::store::StoreSupplier;
+use crate::topology::name::refusal;
 use crate::topology::{Linker, TopologyFault};
 
 /// The graph as builder and handles share it.

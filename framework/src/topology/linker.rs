@@ -11,8 +11,8 @@ use hashbrown::HashMap;
 use millstream_state::{StoreId, TaskStores};
 
 use crate::error::{Error, Result};
-use crate::record::Data;
 use crate::operators::Faults;
+use crate::record::Data;
 use crate::source::SourceNode;
 use crate::store::{StateStore, StorePlace, StoreSupplier, TaskStore};
 use crate::task::{Children, Link, Node, Operator, TaskContext};
@@ -91,8 +91,7 @@ impl Linker<'_, '_> {
     fn link(mut self, sub: &SubTopology) -> Result<TaskParts> {
         self.make_stores(sub)?;
         let graph = self.graph;
-        let is_source =
-            |id: &NodeId| graph.node(*id).is_some_and(|node| node.kind.is_source());
+        let is_source = |id: &NodeId| graph.node(*id).is_some_and(|node| node.kind.is_source());
         let inner: Vec<NodeId> = sub.nodes.iter().copied().filter(|id| !is_source(id)).collect();
         for (place, id) in inner.iter().enumerate().rev() {
             self.place = place;

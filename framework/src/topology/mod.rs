@@ -16,7 +16,9 @@ mod describe;
 
 pub use builder::StreamsBuilder;
 pub use fault::{TopologyErrors, TopologyFault};
-pub(crate) use graph::{Graph, Make, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex};
+pub(crate) use graph::{
+    Graph, Make, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex,
+};
 pub(crate) use linker::{Linker, TaskParts, TaskSeed};
 pub use name::NodeName;
 pub(crate) use sub_topology::{SinkPlan, SourcePlan, SubTopology, topic_in_log};

@@ -1,0 +1,251 @@
+//! Which partitions make up which task, and which worker a task lives on.
+//!
+//! A task starts when its whole partition set is here, and stops when any of it goes. Only a
+//! sub-topology that does not need co-partitioning (no state, no grouping) and whose topics differ
+//! in partition count runs with what is here: the group's assignor places its topics
+//! independently, so the whole set may never meet on one member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::log::TopicPartition;
+use crate::task::TaskId;
+
+/// A sub-topology as far as its partitions are concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct SubTopologyShape {
+    pub(crate) id: u32,
+    /// Source topics with their partition counts.
+    pub(crate) topics: Vec<(Arc<str>, i32)>,
+    /// Its operators need records of a key in one task.
+    pub(crate) copartitioned: bool,
+}
+
+/// The tasks of a topology over the topics as they are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskPlan {
+    required: BTreeMap<TaskId, BTreeSet<TopicPartition>>,
+    task_of: BTreeMap<TopicPartition, TaskId>,
+    /// Sub-topologies whose tasks run with what is here.
+    partial: BTreeSet<u32>,
+}
+
+impl TaskPlan {
+    /// Plans the tasks.
+    ///
+    /// # Errors
+    /// `Topic` if topics of a co-partitioned sub-topology differ in partition count.
+    pub(crate) fn new(shapes: &[SubTopologyShape]) -> Result<Self> {
+        let mut plan = Self::default();
+        for shape in shapes {
+            let unequal = shape.topics.windows(2).any(|pair| match pair {
+                [(_, a), (_, b)] => a != b,
+                _ => false,
+            });
+            if unequal && shape.copartitioned {
+                return Err(not_copartitioned(shape));
+            }
+            if unequal {
+                plan.partial.insert(shape.id);
+            }
+            for (topic, partitions) in &shape.topics {
+                for partition in 0..*partitions {
+                    let task = TaskId { sub_topology: shape.id, partition };
+                    let partition = TopicPartition::new(Arc::clone(topic), partition);
+                    plan.required.entry(task).or_default().insert(partition.clone());
+                    plan.task_of.insert(partition, task);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// How many tasks there are in all instances together.
+    pub(crate) fn tasks(&self) -> usize {
+        self.required.len()
+    }
+}
+
+fn not_copartitioned(shape: &SubTopologyShape) -> Error {
+    let counts: Vec<String> =
+        shape.topics.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
+    Error::Topic {
+        topic: shape.topics.iter().map(|(topic, _)| &**topic).collect::<Vec<_>>().join(", "),
+        reason: format!(
+            "sub-topology {} needs equal partition counts, but {}",
+            shape.id,
+            counts.join(", ")
+        ),
+    }
+}
+
+/// A task to be started, with what it reads.
+#[derive(Debug)]
+pub(crate) struct TaskStart<Q> {
+    pub(crate) task: TaskId,
+    pub(crate) worker: usize,
+    pub(crate) inputs: Vec<(TopicPartition, Q)>,
+}
+
+/// What this instance owns now. `Q` is what comes with a partition: its queue.
+#[derive(Debug)]
+pub(crate) struct Assignments<Q> {
+    plan: TaskPlan,
+    workers: usize,
+    waiting: BTreeMap<TaskId, BTreeMap<TopicPartition, Q>>,
+    running: BTreeMap<TaskId, usize>,
+    /// Where a task was last: it goes back there, where its stores may still be open.
+    home: BTreeMap<TaskId, usize>,
+}
+
+impl<Q> Assignments<Q> {
+    pub(crate) fn new(plan: TaskPlan, workers: usize) -> Self {
+        Self {
+            plan,
+            workers: workers.max(1),
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            home: BTreeMap::new(),
+        }
+    }
+
+    /// Takes partitions in and returns the tasks that can start now. A task that is named though
+    /// it runs already gets further inputs.
+    pub(crate) fn assigned(&mut self, added: Vec<(TopicPartition, Q)>) -> Vec<TaskStart<Q>> {
+        let mut touched = BTreeSet::new();
+        for (partition, queue) in added {
+            let Some(task) = self.plan.task_of.get(&partition).copied() else {
+                tracing::warn!(%partition, "assigned a partition that no task reads");
+                continue;
+            };
+            self.waiting.entry(task).or_default().insert(partition, queue);
+            touched.insert(task);
+        }
+        let ready: Vec<TaskId> =
+            touched.into_iter().filter(|task| self.is_complete(*task)).collect();
+        ready.into_iter().map(|task| self.start(task)).collect()
+    }
+
+    fn is_complete(&self, task: TaskId) -> bool {
+        let here = self.waiting.get(&task).map_or(0, BTreeMap::len);
+        let needed = self.plan.required.get(&task).map_or(0, BTreeSet::len);
+        here == needed || self.plan.partial.contains(&task.sub_topology)
+    }
+
+    fn start(&mut self, task: TaskId) -> TaskStart<Q> {
+        let running = self.running.get(&task).or_else(|| self.home.get(&task)).copied();
+        let worker = running.unwrap_or_else(|| self.least_loaded(task.sub_topology));
+        self.running.insert(task, worker);
+        self.home.insert(task, worker);
+        let inputs = self.waiting.remove(&task).unwrap_or_default().into_iter().collect();
+        TaskStart { task, worker, inputs }
+    }
+
+    /// The worker with the fewest tasks of the sub-topology, then with the fewest at all: tasks of
+    /// one sub-topology cost alike, so they are spread first.
+    fn least_loaded(&self, sub_topology: u32) -> usize {
+        let load = |worker: usize| {
+            let all = self.running.iter().filter(|(_, at)| **at == worker);
+            let same = all.clone().filter(|(task, _)| task.sub_topology == sub_topology);
+            (same.count(), all.count(), worker)
+        };
+        (0..self.workers).min_by_key(|worker| load(*worker)).unwrap_or(0)
+    }
+
+    /// Takes partitions out and returns the tasks to stop, by worker.
+    pub(crate) fn revoked(&mut self, removed: &[TopicPartition]) -> BTreeMap<usize, Vec<TaskId>> {
+        let mut stop: BTreeMap<usize, Vec<TaskId>> = BTreeMap::new();
+        for partition in removed {
+            let Some(task) = self.plan.task_of.get(partition) else { continue };
+            if let Some(waiting) = self.waiting.get_mut(task) {
+                waiting.remove(partition);
+            }
+            if let Some(worker) = self.running.remove(task) {
+                stop.entry(worker).or_default().push(*task);
+            }
+        }
+        stop
+    }
+
+    /// Puts back what a stopped task still owned of its partitions.
+    pub(crate) fn put_back(&mut self, kept: Vec<(TopicPartition, Q)>) {
+        for (partition, queue) in kept {
+            if let Some(task) = self.plan.task_of.get(&partition).copied() {
+                self.waiting.entry(task).or_default().insert(partition, queue);
+            }
+        }
+    }
+
+    /// The tasks that run, by worker.
+    pub(crate) fn running(&self) -> &BTreeMap<TaskId, usize> {
+        &self.running
+    }
+
+    /// Tasks of which only a part of the partitions is here.
+    pub(crate) fn incomplete(&self) -> impl Iterator<Item = TaskId> {
+        self.waiting.iter().filter(|(_, here)| !here.is_empty()).map(|(task, _)| *task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(id: u32, topics: &[(&str, i32)], copartitioned: bool) -> SubTopologyShape {
+        let topics = topics.iter().map(|(topic, n)| ((*topic).into(), *n)).collect();
+        SubTopologyShape { id, topics, copartitioned }
+    }
+
+    fn partitions(list: &[(&str, i32)]) -> Vec<(TopicPartition, ())> {
+        list.iter().map(|(topic, p)| (TopicPartition::new(*topic, *p), ())).collect()
+    }
+
+    fn started(starts: &[TaskStart<()>]) -> Vec<(String, usize, usize)> {
+        starts.iter().map(|s| (s.task.to_string(), s.worker, s.inputs.len())).collect()
+    }
+
+    #[test]
+    fn a_task_waits_for_its_whole_set() {
+        let plan = TaskPlan::new(&[shape(0, &[("a", 2), ("b", 2)], true)]).unwrap();
+        let mut here = Assignments::new(plan, 1);
+        assert_eq!(started(&here.assigned(partitions(&[("a", 0), ("a", 1)]))), vec![]);
+        assert_eq!(here.incomplete().count(), 2);
+        let starts = here.assigned(partitions(&[("b", 1)]));
+        assert_eq!(started(&starts), vec![("0_1".into(), 0, 2)]);
+    }
+
+    #[test]
+    fn unequal_counts_are_refused_with_names_and_counts() {
+        let error = TaskPlan::new(&[shape(3, &[("a", 4), ("b", 2)], true)]).unwrap_err();
+        let text = error.to_string();
+        for part in ["sub-topology 3", "a has 4", "b has 2"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_copartitioning_a_task_runs_with_what_is_here() {
+        let plan = TaskPlan::new(&[shape(0, &[("a", 4), ("b", 2)], false)]).unwrap();
+        let mut here = Assignments::new(plan, 1);
+        let starts = here.assigned(partitions(&[("a", 1)]));
+        assert_eq!(started(&starts), vec![("0_1".into(), 0, 1)]);
+        let starts = here.assigned(partitions(&[("b", 1)]));
+        assert_eq!(started(&starts), vec![("0_1".into(), 0, 1)]);
+    }
+
+    #[test]
+    fn sub_topologies_are_spread_over_workers_and_tasks_come_home() {
+        let plan =
+            TaskPlan::new(&[shape(0, &[("a", 2)], true), shape(1, &[("b", 2)], true)]).unwrap();
+        let mut here = Assignments::new(plan, 2);
+        let all = partitions(&[("a", 0), ("a", 1), ("b", 0), ("b", 1)]);
+        let workers: Vec<usize> = here.assigned(all.clone()).iter().map(|s| s.worker).collect();
+        assert_eq!(workers, vec![0, 1, 0, 1]);
+        let removed: Vec<TopicPartition> = all.iter().map(|(p, ())| p.clone()).collect();
+        let stopped = here.revoked(&removed);
+        assert_eq!(stopped.values().map(Vec::len).collect::<Vec<_>>(), vec![2, 2]);
+        let again = here.assigned(partitions(&[("b", 1)]));
+        assert_eq!(started(&again), vec![("1_1".into(), 1, 1)]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Makes a task from its factories: context, stores, operators, inputs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::TaskStores;
+
+use crate::error::{Error, Result};
+use crate::log::{PartitionQueue, TopicPartition};
+use crate::runtime::instance::Instance;
+use crate::runtime::positions::StartPosition;
+use crate::sink::{Collector, WorkerProducer};
+use crate::source::SourceNode;
+use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
+use crate::topology::TaskSeed;
+
+/// A partition with its queue and where it starts.
+pub(crate) type ReadyInput = (TopicPartition, Box<dyn PartitionQueue>, StartPosition);
+
+/// What the worker gives to a task of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Making<'a> {
+    /// The producer that the tasks of the worker share.
+    pub(crate) producer: &'a Rc<RefCell<WorkerProducer>>,
+    /// Bytes for the record caches of the task.
+    pub(crate) cache_bytes: usize,
+}
+
+/// A task without its inputs.
+pub(crate) struct Chain {
+    task: Task,
+    sources: Vec<(Arc<str>, Box<dyn SourceNode>)>,
+}
+
+/// Makes the chain of a task; it is neither restored nor initialised.
+///
+/// # Errors
+/// `Unavailable` when a topic cannot be looked up now; others are the topology's or the topics'.
+pub(crate) fn build_chain(
+    instance: &Instance,
+    id: TaskId,
+    making: Making<'_>,
+    disk: TaskStores,
+    inputs: &[ReadyInput],
+) -> Result<Chain> {
+    let collector = Collector::new(Rc::clone(making.producer));
+    let mut ctx = TaskContext::new(id, Arc::clone(&instance.application_id), collector);
+    ctx.wall_clock = instance.clock.now();
+    for (_, _, start) in inputs {
+        ctx.progress.extend(start.progress.processors.clone());
+    }
+    let sub_topology = instance.sub_topology(id)?;
+    let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_bytes: making.cache_bytes };
+    let parts = instance.topology.instantiate(sub_topology, seed)?;
+    let limits = TaskLimits {
+        idle_ms_max: instance.settings.task_idle_ms_max,
+        uncommitted_bytes_max: instance.settings.uncommitted_bytes_max,
+    };
+    let task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
+    Ok(Chain { task, sources: parts.sources })
+}
+
+impl Chain {
+    /// Gives each source its partition.
+    ///
+    /// # Errors
+    /// `Fatal` for a partition that no source reads.
+    pub(crate) fn attach(mut self, inputs: Vec<ReadyInput>) -> Result<Task> {
+        for (partition, queue, start) in inputs {
+            let place = self.sources.iter().position(|(topic, _)| *topic == partition.topic);
+            let Some(place) = place else {
+                return Err(Error::Fatal {
+                    what: format!("task {}", self.task.id()),
+                    reason: format!("no source reads {}", partition.topic),
+                });
+            };
+            let (_, source) = self.sources.swap_remove(place);
+            let time = start.progress.partition_time;
+            self.task.add_input(Input::new(partition, queue, source, start.offset, time));
+        }
+        Ok(self.task)
+    }
+}

@@ -1,0 +1,150 @@
+//! The commit of a worker: outputs, changelog, offsets and state count together, or not at all.
+//!
+//! ```text
+//!   1  flush the record caches through the operators      (tasks, in the order of records)
+//!   2  outputs and changelog are acknowledged              (producer)
+//!   3  positions of all inputs, unchanged ones too         (transaction, or group)
+//!   4  the broker confirms
+//!   5  dirty layers and changelog ends go to the stores    (one batch per task)
+//! ```
+//!
+//! A crash before 4 leaves nothing; between 4 and 5 the store is one commit behind its changelog
+//! and reads that tail when it starts again; after 5 there is nothing to do.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::log::{Committed, TopicPartition};
+use crate::metrics::Metrics;
+use crate::runtime::instance::CommitStep;
+use crate::runtime::restore::Restorer;
+use crate::runtime::task_actor::guarded;
+use crate::runtime::worker::{Stage, Worker};
+use crate::task::Task;
+
+impl Worker {
+    /// Commits all running tasks of the worker. Does nothing if nothing happened since the last.
+    ///
+    /// # Errors
+    /// Whatever failed; nobody knows then whether the commit happened, and the worker must abort.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let dirty =
+            self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(Task::is_dirty));
+        let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
+        let started = self.instance.clock.elapsed();
+        for (id, cell, _) in self.running() {
+            if let Some(task) = cell.borrow_mut().as_mut() {
+                guarded(id, || task.flush())?;
+            }
+        }
+        let positions = self.positions();
+        let instance = &self.instance;
+        let member = self.member.as_ref().ok_or_else(|| Error::Aborted {
+            what: "a commit".to_owned(),
+            reason: "this instance is in no group".to_owned(),
+        })?;
+        {
+            let mut shared = producer.borrow_mut();
+            if instance.settings.exactly_once {
+                shared.ensure_transaction()?;
+                shared.producer().flush()?;
+                shared.producer().send_offsets(&positions, &member.generation()?)?;
+                instance.commit_step(CommitStep::OffsetsSent);
+                instance.commit_step(CommitStep::Ending);
+                shared.producer().commit()?;
+                shared.transaction_ended();
+            } else {
+                shared.producer().flush()?;
+                instance.commit_step(CommitStep::Ending);
+                member.commit(&positions)?;
+            }
+        }
+        instance.commit_step(CommitStep::Ended);
+        instance.commit_step(CommitStep::Applying);
+        let now = instance.clock.now();
+        for (_, cell, _) in self.running() {
+            if let Some(task) = cell.borrow_mut().as_mut() {
+                task.apply(|batch| Restorer::note_time(batch, now))?;
+            }
+        }
+        instance.commit_step(CommitStep::Applied);
+        instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
+        self.purge(&positions);
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, Committed)> {
+        let mut all = Vec::new();
+        for (_, cell, _) in self.running() {
+            if let Some(task) = cell.borrow().as_ref() {
+                all.extend(task.positions());
+            }
+        }
+        all
+    }
+
+    /// Deletes what was consumed of repartition topics, up to the committed offsets: only then can
+    /// nobody need it again.
+    fn purge(&mut self, committed: &[(TopicPartition, Committed)]) {
+        let now = self.instance.clock.elapsed();
+        if now.saturating_sub(self.purged) < self.instance.settings.repartition_purge_interval {
+            return;
+        }
+        self.purged = now;
+        let before: Vec<(TopicPartition, i64)> = committed
+            .iter()
+            .filter(|(partition, _)| self.instance.repartition_topics.contains(&partition.topic))
+            .map(|(partition, committed)| (partition.clone(), committed.offset))
+            .collect();
+        if before.is_empty() {
+            return;
+        }
+        if let Err(error) = self.instance.log.delete_records(&before) {
+            // Nothing is lost but disk space, and the next purge covers the same records.
+            tracing::warn!(worker = self.index, %error, "repartition topics could not be purged");
+        }
+    }
+
+    /// Carries counts and gauges to the registry.
+    pub(super) fn measure(&mut self) {
+        let instance = &self.instance;
+        instance.heartbeats.beat(self.index, instance.clock.elapsed());
+        let metrics = &instance.metrics;
+        let mut drops = BTreeMap::new();
+        for (id, stage) in &self.hosted {
+            match stage {
+                Stage::Running { cell, .. } => {
+                    if let Some(task) = cell.borrow_mut().as_mut() {
+                        measure_task(metrics, task);
+                        drops.extend(task.ctx.drops.take().map(|(reason, n)| ((*id, reason), n)));
+                    }
+                }
+                Stage::Restoring(_) => metrics.restoring(*id, self.restorer.remaining(*id)),
+                Stage::Waiting { .. } => {}
+            }
+        }
+        metrics.dropped(drops);
+        metrics.restored.inc_by(self.restorer.take_restored());
+        if let Some(producer) = &self.producer {
+            let (records, bytes) = producer.borrow_mut().take_counts();
+            metrics.sent(records, bytes);
+        }
+    }
+}
+
+fn measure_task(metrics: &Metrics, task: &mut Task) {
+    let id = task.id();
+    for input in task.inputs_mut() {
+        let (topic, records, bytes) = input.take_counts();
+        metrics.received(&topic, records, bytes);
+        metrics.lag(&input.partition, input.remaining());
+    }
+    metrics.held(id, task.uncommitted_bytes(), task.cache_bytes());
+    metrics.restoring(id, 0);
+    for store in task.stores() {
+        let store = store.borrow();
+        let (bytes, entries) =
+            (task.disk().size_bytes(store.id()), task.disk().entries_estimate(store.id()));
+        metrics.store(id, store.name(), bytes, entries);
+    }
+}

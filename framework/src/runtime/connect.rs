@@ -1,0 +1,48 @@
+//! The log that a configuration names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Compression, GroupProtocol, LogKind, StreamsConfig};
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::log::kafka::{self, KafkaLog, KafkaSettings};
+
+/// Connects to the log of a configuration.
+///
+/// # Errors
+/// `Config` for a setting that the client refuses; `StateLocked` for an embedded log in use.
+pub(crate) fn log(config: &StreamsConfig) -> Result<Arc<dyn Log>> {
+    match config.log {
+        LogKind::Embedded => Err(Error::Config("log = \"embedded\" is being built".to_owned())),
+        LogKind::Kafka => Ok(Arc::new(KafkaLog::new(kafka_settings(config))?)),
+    }
+}
+
+fn kafka_settings(config: &StreamsConfig) -> KafkaSettings {
+    let mut settings =
+        KafkaSettings::new(config.bootstrap_servers.clone(), config.application_id.clone());
+    settings.group_protocol = match config.group_protocol {
+        GroupProtocol::Classic => kafka::GroupProtocol::Classic,
+        GroupProtocol::Consumer => kafka::GroupProtocol::Consumer,
+    };
+    settings.session_timeout = Duration::from_millis(config.session_timeout_ms);
+    settings.max_poll_interval = Duration::from_millis(config.max_poll_interval_ms);
+    settings.linger = Duration::from_millis(config.linger_ms);
+    settings.compression = compression(config.compression).to_owned();
+    settings.consumer.clone_from(&config.kafka.consumer);
+    settings.producer.clone_from(&config.kafka.producer);
+    settings.admin.clone_from(&config.kafka.admin);
+    settings.reader.clone_from(&config.kafka.reader);
+    settings
+}
+
+fn compression(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "none",
+        Compression::Gzip => "gzip",
+        Compression::Snappy => "snappy",
+        Compression::Lz4 => "lz4",
+        Compression::Zstd => "zstd",
+    }
+}

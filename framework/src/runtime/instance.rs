@@ -1,0 +1,143 @@
+//! What the threads of an instance share.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use millstream_state::{SharedResources, TaskStores};
+
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::metrics::{Heartbeats, Metrics};
+use crate::runtime::board::TaskBoard;
+use crate::runtime::clock::SharedClock;
+use crate::runtime::positions::Positions;
+use crate::runtime::state_dir::StateDir;
+use crate::task::TaskId;
+use crate::topology::{SubTopology, Topology};
+
+/// A moment of a commit, told to a listener on the worker's thread.
+///
+/// They are the moments between which a crash must not show: see [`StreamsOptions::on_commit`](crate::StreamsOptions::on_commit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CommitStep {
+    /// Outputs and changelog are acknowledged, and the offsets were sent to the transaction.
+    OffsetsSent,
+    /// The transaction is about to be ended (or, at-least-once, the offsets to be committed).
+    Ending,
+    /// The broker has confirmed it; nothing is known to the local stores yet.
+    Ended,
+    /// The local stores are about to take it over.
+    Applying,
+    /// All is done.
+    Applied,
+}
+
+/// Called at each step of each commit.
+pub(crate) type CommitListener = Arc<dyn Fn(CommitStep) + Send + Sync>;
+
+/// The settings that the threads use, resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) exactly_once: bool,
+    pub(crate) commit_interval: Duration,
+    pub(crate) workers: usize,
+    /// Records that a task processes between two looks at the clock.
+    pub(crate) turn_records_max: usize,
+    pub(crate) task_idle_ms_max: i64,
+    pub(crate) uncommitted_bytes_max: usize,
+    pub(crate) cache_bytes_max: usize,
+    pub(crate) transaction_timeout: Duration,
+    pub(crate) repartition_purge_interval: Duration,
+    pub(crate) tombstones_kept: Duration,
+    pub(crate) revoke_budget: Duration,
+    pub(crate) replication_factor: i16,
+    pub(crate) window_changelog_retention_extra_ms: i64,
+    pub(crate) prefetch_bytes_max: usize,
+    pub(crate) static_member: Option<String>,
+    pub(crate) replace_failed_tasks: bool,
+    pub(crate) backoff_min: Duration,
+    pub(crate) backoff_max: Duration,
+}
+
+impl Settings {
+    /// How long to wait before the next of several tries, the first being 0.
+    pub(crate) fn backoff(&self, tries: u32) -> Duration {
+        self.backoff_min.saturating_mul(1 << tries.min(16)).min(self.backoff_max)
+    }
+}
+
+/// What the threads of an instance share.
+pub(crate) struct Instance {
+    pub(crate) application_id: Arc<str>,
+    pub(crate) topology: Topology,
+    /// The repartition topics, by their names in the log.
+    pub(crate) repartition_topics: BTreeSet<Arc<str>>,
+    pub(crate) settings: Settings,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) clock: SharedClock,
+    pub(crate) resources: SharedResources,
+    pub(crate) state_dir: StateDir,
+    pub(crate) positions: Positions,
+    pub(crate) metrics: Metrics,
+    pub(crate) board: TaskBoard,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) on_commit: Option<CommitListener>,
+    /// Errors that end the instance.
+    pub(crate) failures: Sender<Error>,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("application_id", &self.application_id)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Ends the instance with an error.
+    pub(crate) fn fail(&self, error: Error) {
+        tracing::error!(%error, "the instance stops");
+        // The receiver is gone only when the instance is stopping already.
+        let _ = self.failures.send(error);
+    }
+
+    /// Tells the listener of a commit's step.
+    pub(crate) fn commit_step(&self, step: CommitStep) {
+        if let Some(listener) = &self.on_commit {
+            listener(step);
+        }
+    }
+
+    /// The sub-topology of a task.
+    ///
+    /// # Errors
+    /// `Fatal` if there is none: a fault of the assignment.
+    pub(crate) fn sub_topology(&self, task: TaskId) -> Result<&SubTopology> {
+        let sub = self.topology.sub_topologies().iter().find(|sub| sub.id == task.sub_topology);
+        sub.ok_or_else(|| Error::Fatal {
+            what: format!("task {task}"),
+            reason: "there is no such sub-topology".to_owned(),
+        })
+    }
+
+    /// True if a task has a record cache.
+    pub(crate) fn has_cache(&self, task: TaskId) -> bool {
+        let stores = self.sub_topology(task).map(|sub| sub.stores.as_slice()).unwrap_or_default();
+        stores.iter().filter_map(|index| self.topology.store(*index)).any(|s| s.is_cached())
+    }
+
+    /// Opens the stores of a task.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub(crate) fn open_stores(&self, task: TaskId) -> Result<TaskStores> {
+        let specs = self.sub_topology(task)?.store_specs(&self.topology);
+        Ok(TaskStores::open(&self.state_dir.task(task), &specs, &self.resources)?)
+    }
+}

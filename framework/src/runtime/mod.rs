@@ -1,0 +1,27 @@
+//! The threads and actors that run a topology: workers with their tasks, the control thread of
+//! the group, commit, abort, restore.
+
+mod clock;
+mod stop;
+mod board;
+mod instance;
+mod state_dir;
+mod assignment;
+mod positions;
+mod internal_topics;
+mod build;
+mod restore;
+mod task_actor;
+mod worker;
+mod commit;
+mod control;
+mod connect;
+mod probe;
+mod signals;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+pub use board::StreamsState;
+pub use instance::CommitStep;
+pub use streams::{Streams, StreamsOptions};

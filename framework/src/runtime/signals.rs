@@ -1,0 +1,63 @@
+//! SIGINT and SIGTERM, turned into the stop signal.
+
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+use crate::runtime::stop::StopSignal;
+
+/// The thread that waits for signals.
+#[derive(Debug)]
+pub(crate) struct SignalThread {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl SignalThread {
+    /// Ends the waiting.
+    pub(crate) fn end(self) {
+        // It is gone already if a signal came.
+        let _ = self.end.send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that waits for signals died");
+        }
+    }
+}
+
+/// Sets `stop` when SIGINT or SIGTERM arrives.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub(crate) fn on_stop_signal(stop: Arc<StopSignal>) -> Result<SignalThread> {
+    let failed = |error: std::io::Error| Error::Fatal {
+        what: "waiting for signals".to_owned(),
+        reason: error.to_string(),
+    };
+    // A runtime of its own on a thread of its own: the caller may be inside any other.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+    let (interrupt, terminate) = {
+        let _inside = runtime.enter();
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        (interrupt, signal(SignalKind::terminate()).map_err(failed)?)
+    };
+    let (end, ended) = oneshot::channel();
+    let wait = move || {
+        runtime.block_on(async move {
+            let (mut interrupt, mut terminate) = (interrupt, terminate);
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = ended => return,
+            }
+            tracing::info!("told to stop: finishing, committing, leaving the group");
+            stop.set();
+        });
+    };
+    let thread =
+        Builder::new().name("millstream-signals".to_owned()).spawn(wait).map_err(failed)?;
+    Ok(SignalThread { end, thread })
+}

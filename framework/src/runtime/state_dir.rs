@@ -1,0 +1,113 @@
+//! The state directory of an instance.
+//!
+//! ```text
+//! <state_dir>/<application id>/
+//!   .lock             held by one process
+//!   process-id        survives restarts: the transactional ids are made of it
+//!   <task id>/        one RocksDB per task
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::task::TaskId;
+
+/// An instance's directory, locked for this process as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+    process_id: Uuid,
+    /// Closing the file ends the lock; the system does so when the process dies.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes and locks the directory.
+    ///
+    /// # Errors
+    /// `StateLocked` if another process (or another instance in this one) has it; `Config` if it
+    /// cannot be made or written.
+    pub(crate) fn open(state_dir: &Path, application_id: &str) -> Result<Self> {
+        let root = state_dir.join(application_id);
+        fs::create_dir_all(&root).map_err(|error| unusable(&root, &error))?;
+        let path = root.join(".lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| unusable(&path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::StateLocked { dir: root }),
+            Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
+        }
+        let process_id = process_id(&root.join("process-id"))?;
+        Ok(Self { root, process_id, _lock: lock })
+    }
+
+    /// The id of this directory's process, the same after a restart.
+    pub(crate) fn process_id(&self) -> Uuid {
+        self.process_id
+    }
+
+    /// The directory of a task.
+    pub(crate) fn task(&self, task: TaskId) -> PathBuf {
+        self.root.join(task.to_string())
+    }
+}
+
+/// Reads the id, or makes one. It is written to a file of another name first, so that a crash
+/// leaves either none or a whole one.
+fn process_id(path: &Path) -> Result<Uuid> {
+    match fs::read_to_string(path) {
+        Ok(text) => Uuid::parse_str(text.trim()).map_err(|error| Error::Config(format!(
+            "{} holds no process id ({error}); delete it if no transaction of this directory is open",
+            path.display()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = Uuid::new_v4();
+            let draft = path.with_extension("new");
+            let written = File::create(&draft)
+                .and_then(|mut file| writeln!(file, "{id}").and_then(|()| file.sync_all()))
+                .and_then(|()| fs::rename(&draft, path));
+            written.map_err(|error| unusable(path, &error))?;
+            Ok(id)
+        }
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Error {
+    Error::Config(format!("state_dir: {} cannot be used: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_owner_at_a_time_and_the_same_id_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path(), "app").unwrap();
+        let id = first.process_id();
+        assert!(matches!(StateDir::open(dir.path(), "app"), Err(Error::StateLocked { .. })));
+        drop(first);
+        assert_eq!(StateDir::open(dir.path(), "app").unwrap().process_id(), id);
+    }
+
+    #[test]
+    fn a_broken_id_is_said_and_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(StateDir::open(dir.path(), "app").unwrap());
+        let path = dir.path().join("app/process-id");
+        fs::write(&path, "nonsense").unwrap();
+        let error = StateDir::open(dir.path(), "app").unwrap_err();
+        assert!(error.to_string().contains("process-id"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "nonsense");
+    }
+}

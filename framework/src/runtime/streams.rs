@@ -1,0 +1,326 @@
+//! A running instance: its threads, from start to stop.
+//!
+//! ```text
+//!   Streams ─┬─ control thread      membership in the group
+//!            ├─ worker threads      an actix system each, with a worker and its task actors
+//!            └─ http thread         /metrics, /healthz, /readyz (where configured)
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use actix::{Actor as _, Addr};
+use millstream_state::SharedResources;
+
+use crate::config::{HttpAddress, StreamsConfig, UncaughtError};
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::metrics::{Heartbeats, HttpServer, Metrics, Probe as _};
+use crate::runtime::board::{StreamsState, TaskBoard};
+use crate::runtime::clock::{SharedClock, SystemClock};
+use crate::runtime::control::Control;
+use crate::runtime::instance::{CommitListener, CommitStep, Instance, Settings};
+use crate::runtime::positions::Positions;
+use crate::runtime::probe::InstanceProbe;
+use crate::runtime::state_dir::StateDir;
+use crate::runtime::stop::StopSignal;
+use crate::runtime::worker::{StopWorker, Worker};
+use crate::runtime::{connect, signals};
+use crate::topology::Topology;
+
+/// How long stopping may take beyond what the control thread needs.
+const WORKER_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What an instance is started with besides its topology and configuration.
+pub struct StreamsOptions {
+    topology: Topology,
+    config: StreamsConfig,
+    log: Option<Arc<dyn Log>>,
+    on_commit: Option<CommitListener>,
+}
+
+impl fmt::Debug for StreamsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamsOptions").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl StreamsOptions {
+    /// Runs on this log instead of the one the configuration names: several instances of one
+    /// process can share an embedded log this way.
+    #[must_use]
+    pub fn log(mut self, log: Arc<dyn Log>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Calls `listener` at each step of each commit, on the worker's thread. It must return soon:
+    /// the commit waits.
+    #[must_use]
+    pub fn on_commit(mut self, listener: impl Fn(CommitStep) + Send + Sync + 'static) -> Self {
+        self.on_commit = Some(Arc::new(listener));
+        self
+    }
+
+    /// Starts the instance; see [`Streams::start`].
+    ///
+    /// # Errors
+    /// As [`Streams::start`].
+    pub fn start(self) -> Result<Streams> {
+        Streams::run(self)
+    }
+}
+
+/// A running instance of an application: one member of its consumer group.
+///
+/// It owns its threads, so it can be started from any async runtime or from none. Dropping it
+/// stops it without waiting; [`Streams::close`] stops it in order.
+pub struct Streams {
+    instance: Arc<Instance>,
+    stop: Arc<StopSignal>,
+    control: Option<JoinHandle<()>>,
+    ended: Receiver<Result<()>>,
+    close_timeout: Duration,
+    probe: Arc<InstanceProbe>,
+    http: Option<HttpServer>,
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams")
+            .field("instance", &self.instance)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Streams {
+    /// Starts an instance of `topology`. It returns before the group is joined: a broker that is
+    /// away is waited for in the background, with back-off.
+    ///
+    /// # Errors
+    /// `Config` for settings that cannot work, `StateLocked` if another process has the state
+    /// directory. What goes wrong later is returned by [`Streams::close`] and
+    /// [`Streams::run_until_signal`].
+    pub fn start(topology: Topology, config: StreamsConfig) -> Result<Self> {
+        Self::with(topology, config).start()
+    }
+
+    /// Starts an instance with further options.
+    pub fn with(topology: Topology, config: StreamsConfig) -> StreamsOptions {
+        StreamsOptions { topology, config, log: None, on_commit: None }
+    }
+
+    fn run(options: StreamsOptions) -> Result<Self> {
+        let StreamsOptions { topology, config, log, on_commit } = options;
+        if log.is_none() {
+            config.validate()?;
+        }
+        let state_dir = StateDir::open(&config.state_dir, &config.application_id)?;
+        let log = log.map_or_else(|| connect::log(&config), Ok)?;
+        let clock: SharedClock = Arc::new(SystemClock::new());
+        let (failures, failed) = channel();
+        let application_id: Arc<str> = config.application_id.as_str().into();
+        let sources = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
+        let (internal, given): (Vec<_>, Vec<_>) = sources.partition(|source| source.internal);
+        let resets = given.iter().map(|s| (s.in_log(&application_id), s.reset)).collect();
+        let repartition_topics = internal.iter().map(|s| s.in_log(&application_id)).collect();
+        let instance = Arc::new(Instance {
+            application_id,
+            repartition_topics,
+            positions: Positions::new(Arc::clone(&log), &config.application_id, resets),
+            settings: settings(&config),
+            resources: SharedResources::new(config.rocksdb_memory_bytes_max)?,
+            metrics: Metrics::new(&config.application_id)?,
+            board: TaskBoard::default(),
+            heartbeats: Heartbeats::default(),
+            topology,
+            log,
+            clock,
+            state_dir,
+            on_commit,
+            failures,
+        });
+        let silence_max = Duration::from_millis(config.health_stuck_ms);
+        let probe = Arc::new(InstanceProbe::new(Arc::clone(&instance), silence_max));
+        let http = match config.http {
+            HttpAddress::Off => None,
+            HttpAddress::On(address) => {
+                Some(HttpServer::start(address, Arc::<InstanceProbe>::clone(&probe))?)
+            }
+        };
+        let stop = Arc::new(StopSignal::default());
+        let workers = start_workers(&instance)?;
+        let (end, ended) = sync_channel(1);
+        let control = {
+            let (instance, stop) = (Arc::clone(&instance), Arc::clone(&stop));
+            let run = move || {
+                let outcome = control(&instance, workers, stop, failed);
+                // The receiver is gone if nobody waits for the end.
+                let _ = end.send(outcome);
+            };
+            spawn("millstream-control", run)?
+        };
+        let close_timeout = Duration::from_millis(config.close_timeout_ms);
+        Ok(Self { instance, stop, control: Some(control), ended, close_timeout, probe, http })
+    }
+
+    /// Where the instance is in its life.
+    pub fn state(&self) -> StreamsState {
+        self.instance.board.instance()
+    }
+
+    /// Waits until the instance is in one of `states`, or `timeout` has passed; the state then.
+    pub fn wait_for(&self, states: &[StreamsState], timeout: Duration) -> StreamsState {
+        self.instance.board.wait_for(states, timeout)
+    }
+
+    /// The tasks of this instance with their states.
+    pub fn tasks(&self) -> Vec<(crate::TaskId, crate::TaskState)> {
+        self.instance.board.tasks().into_iter().collect()
+    }
+
+    /// All metrics of this instance, as Prometheus reads them.
+    pub fn metrics(&self) -> String {
+        self.probe.metrics()
+    }
+
+    /// Where `/metrics`, `/healthz` and `/readyz` are served, if they are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpServer::address)
+    }
+
+    /// Runs until SIGINT or SIGTERM (then finishes the records in hand, commits, leaves the group)
+    /// or until the instance fails.
+    ///
+    /// # Errors
+    /// What the instance failed with.
+    pub fn run_until_signal(self) -> Result<()> {
+        let signal = signals::on_stop_signal(Arc::clone(&self.stop))?;
+        let outcome = self.ended.recv().unwrap_or_else(|_| Err(died()));
+        signal.end();
+        outcome
+    }
+
+    /// Stops: finishes the records in hand, commits, leaves the group, closes the stores.
+    ///
+    /// # Errors
+    /// What the instance had failed with, or that it did not stop in time.
+    pub fn close(mut self) -> Result<()> {
+        self.stop.set();
+        let ended = self.ended.recv_timeout(self.close_timeout + WORKER_STOP_MAX);
+        let outcome = ended.unwrap_or_else(|_| {
+            let reason = "it did not end in time".to_owned();
+            Err(Error::Fatal { what: "stopping".to_owned(), reason })
+        });
+        if let Some(control) = self.control.take()
+            && outcome.is_ok()
+            && control.join().is_err()
+        {
+            return Err(died());
+        }
+        outcome
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.stop.set();
+    }
+}
+
+fn died() -> Error {
+    Error::Fatal { what: "the control thread".to_owned(), reason: "it died".to_owned() }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).spawn(run).map_err(|error| Error::Fatal {
+        what: "starting a thread".to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// A worker's thread with the address of its actor.
+struct WorkerThread {
+    address: Addr<Worker>,
+    thread: JoinHandle<()>,
+}
+
+fn start_workers(instance: &Arc<Instance>) -> Result<Vec<WorkerThread>> {
+    (0..instance.settings.workers).map(|index| start_worker(index, instance)).collect()
+}
+
+fn start_worker(index: usize, instance: &Arc<Instance>) -> Result<WorkerThread> {
+    let (tell, told) = sync_channel(1);
+    let instance = Arc::clone(instance);
+    let thread = spawn(&format!("millstream-worker-{index}"), move || {
+        let system = actix::System::new();
+        system.block_on(async {
+            // The one who waits for it is still there: it cannot go on without.
+            let _ = tell.send(Worker::new(index, instance).start());
+        });
+        if let Err(error) = system.run() {
+            tracing::error!(worker = index, %error, "a worker ended in disorder");
+        }
+    })?;
+    let address = told.recv().map_err(|_| Error::Fatal {
+        what: format!("starting worker {index}"),
+        reason: "its thread ended".to_owned(),
+    })?;
+    Ok(WorkerThread { address, thread })
+}
+
+/// The control thread's work, from start to the end of the workers.
+fn control(
+    instance: &Arc<Instance>,
+    workers: Vec<WorkerThread>,
+    stop: Arc<StopSignal>,
+    failed: Receiver<Error>,
+) -> Result<()> {
+    let addresses = workers.iter().map(|worker| worker.address.clone()).collect();
+    let control = Control::new(Arc::clone(instance), addresses, stop, failed);
+    let outcome = control.run();
+    for worker in workers {
+        if let Err(error) = worker.address.try_send(StopWorker) {
+            tracing::error!(%error, "a worker cannot be told to stop");
+            continue;
+        }
+        if worker.thread.join().is_err() {
+            tracing::error!("a worker died");
+        }
+    }
+    let state = if outcome.is_ok() { StreamsState::Stopped } else { StreamsState::Failed };
+    instance.board.set_instance(state);
+    tracing::info!(application = %instance.application_id, ?state, "ended");
+    outcome
+}
+
+fn settings(config: &StreamsConfig) -> Settings {
+    let ms = Duration::from_millis;
+    let extra = config.windowstore_changelog_additional_retention_ms;
+    Settings {
+        exactly_once: config.is_exactly_once(),
+        commit_interval: config.commit_interval(),
+        workers: config.num_stream_threads,
+        turn_records_max: config.task_turn_records_max,
+        task_idle_ms_max: config.max_task_idle_ms,
+        uncommitted_bytes_max: config.uncommitted_bytes_max,
+        cache_bytes_max: config.cache_bytes_max,
+        transaction_timeout: ms(config.transaction_timeout_ms),
+        repartition_purge_interval: ms(config.repartition_purge_interval_ms),
+        tombstones_kept: ms(config.delete_retention_ms),
+        // Half of what the group allows: the client needs the other half to answer.
+        revoke_budget: ms(config.max_poll_interval_ms / 2),
+        replication_factor: config.replication_factor,
+        window_changelog_retention_extra_ms: i64::try_from(extra).unwrap_or(i64::MAX),
+        prefetch_bytes_max: config.prefetch_bytes_max,
+        static_member: config.group_instance_id.clone(),
+        replace_failed_tasks: config.uncaught_error == UncaughtError::ReplaceTask,
+        backoff_min: ms(config.retry_backoff_ms),
+        backoff_max: ms(config.retry_backoff_max_ms),
+    }
+}

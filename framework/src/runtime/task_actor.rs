@@ -1,0 +1,220 @@
+//! The actor that hosts a task: it turns messages into turns of the task.
+//!
+//! One turn processes records until there are none, or until its time is up, so that commits,
+//! rebalances and the other tasks of the worker never wait long. The cell is shared with the worker
+//! on the same thread: a commit reaches all tasks of a worker at one moment, without a message
+//! round trip in which a task could go on. A panic of a user's closure ends at this boundary.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
+};
+
+use crate::error::{Error, Result};
+use crate::log::Wake;
+use crate::record::Timestamp;
+use crate::runtime::clock::SharedClock;
+use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
+use crate::task::{Rest, Task, TaskId, Turn};
+
+/// A turn ends after this: longer delays commits and rebalances, shorter costs messages.
+const TURN_MAX: Duration = Duration::from_millis(10);
+/// How soon a task that waits for a slower input looks again.
+const WAITING_RETRY: Duration = Duration::from_millis(5);
+/// Messages are few: wake-ups are deduplicated, the rest comes from the worker and from queries.
+const MAILBOX_MESSAGES_MAX: usize = 256;
+
+/// A task and what its worker must know of it; empty once the task was taken away.
+pub(crate) type TaskCell = Rc<RefCell<Option<Task>>>;
+
+/// There may be something to process.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct WakeUp;
+
+/// A wall-clock punctuation may be due.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Punctuate;
+
+/// The task was taken away: the actor ends.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Retire;
+
+pub(crate) struct TaskActor {
+    id: TaskId,
+    cell: TaskCell,
+    worker: Addr<Worker>,
+    clock: SharedClock,
+    /// Records between two looks at the clock.
+    slice_records: usize,
+    /// True while a wake-up is in the mailbox.
+    woken: Arc<AtomicBool>,
+    punctuation: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl TaskActor {
+    pub(crate) fn start(
+        cell: TaskCell,
+        id: TaskId,
+        worker: Addr<Worker>,
+        clock: SharedClock,
+        slice_records: usize,
+    ) -> Addr<Self> {
+        let woken = Arc::new(AtomicBool::new(false));
+        Self { id, cell, worker, clock, slice_records, woken, punctuation: None }.start()
+    }
+
+    /// One turn of the task, ended by the clock.
+    fn turn(&mut self) -> Result<Option<Turn>> {
+        let mut cell = self.cell.borrow_mut();
+        let Some(task) = cell.as_mut() else { return Ok(None) };
+        let started = self.clock.elapsed();
+        let mut records = 0;
+        loop {
+            let turn = guarded(self.id, || task.process(self.slice_records, self.clock.now()))?;
+            records += turn.records;
+            let timed_out = self.clock.elapsed().saturating_sub(started) >= TURN_MAX;
+            if turn.rest != Rest::Budget || timed_out || task.ctx.commit_requested {
+                return Ok(Some(Turn { records, rest: turn.rest }));
+            }
+        }
+    }
+
+    fn after(&mut self, turn: Turn, ctx: &mut Context<Self>) {
+        match turn.rest {
+            Rest::Budget => wake_after_others(ctx.address(), &self.woken),
+            Rest::Waiting => {
+                ctx.notify_later(WakeUp, WAITING_RETRY);
+            }
+            Rest::Full => self.want_commit(),
+            Rest::Empty => {}
+        }
+        let wanted = self.cell.borrow().as_ref().is_some_and(|task| task.ctx.commit_requested);
+        if wanted {
+            self.want_commit();
+        }
+        self.plan_punctuation(ctx);
+    }
+
+    fn want_commit(&self) {
+        // A full mailbox holds such a message already, or the worker is about to commit.
+        let _ = self.worker.try_send(CommitWanted);
+    }
+
+    fn plan_punctuation(&mut self, ctx: &mut Context<Self>) {
+        let due = self.cell.borrow().as_ref().and_then(|task| task.ctx.next_wall_clock());
+        if due == self.punctuation.as_ref().map(|(at, _)| *at) {
+            return;
+        }
+        if let Some((_, old)) = self.punctuation.take() {
+            ctx.cancel_future(old);
+        }
+        if let Some(at) = due {
+            let wait = u64::try_from(at.0 - self.clock.now().0).unwrap_or(0);
+            let handle = ctx.notify_later(Punctuate, Duration::from_millis(wait));
+            self.punctuation = Some((at, handle));
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        let failed = TaskFailed { task: self.id, error };
+        if let Err(unsent) = self.worker.try_send(failed) {
+            tracing::error!(task = %self.id, error = %unsent, "the worker cannot be told of a failed task");
+        }
+    }
+}
+
+/// Runs a piece of a task; a panic becomes an error.
+pub(crate) fn guarded<R>(task: TaskId, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(Error::Panicked { task, reason: panic_text(&*panic) }))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_owned())
+}
+
+/// Wakes the actor again once the other actors of the thread had their turn.
+fn wake_after_others(actor: Addr<TaskActor>, woken: &Arc<AtomicBool>) {
+    if woken.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let woken = Arc::clone(woken);
+    actix::spawn(async move {
+        tokio::task::yield_now().await;
+        if actor.try_send(WakeUp).is_err() {
+            woken.store(false, Ordering::Release);
+        }
+    });
+}
+
+impl Actor for TaskActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
+        let actor = ctx.address();
+        let woken = Arc::clone(&self.woken);
+        let wake: Wake = Arc::new(move || {
+            if !woken.swap(true, Ordering::AcqRel) && actor.try_send(WakeUp).is_err() {
+                // Full or closed: the next call tries again.
+                woken.store(false, Ordering::Release);
+            }
+        });
+        if let Some(task) = self.cell.borrow_mut().as_mut() {
+            task.on_data(&wake);
+        }
+        wake();
+        self.plan_punctuation(ctx);
+    }
+}
+
+impl Handler<WakeUp> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, _: WakeUp, ctx: &mut Self::Context) {
+        // Cleared first: what arrives from now on wakes again.
+        self.woken.store(false, Ordering::Release);
+        match self.turn() {
+            Ok(Some(turn)) => self.after(turn, ctx),
+            Ok(None) => {}
+            Err(error) => self.fail(error),
+        }
+    }
+}
+
+impl Handler<Punctuate> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Punctuate, ctx: &mut Self::Context) {
+        self.punctuation = None;
+        let now = self.clock.now();
+        let done = match self.cell.borrow_mut().as_mut() {
+            Some(task) => guarded(self.id, || task.punctuate_wall_clock(now)),
+            None => return,
+        };
+        match done {
+            Ok(()) => self.after(Turn { records: 0, rest: Rest::Empty }, ctx),
+            Err(error) => self.fail(error),
+        }
+    }
+}
+
+impl Handler<Retire> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,577 @@
+//! A worker: the unit of commit and of abort. It owns a producer and the tasks that share it.
+//!
+//! A task on its way to running passes through `advance`, which is called whenever something
+//! may have changed and does what is possible now; what is not is tried again with back-off:
+//!
+//! ```text
+//!   assigned ──► waiting ──(positions, producer, stores)──► restoring ──► running
+//!                   ▲                                           │            │
+//!                   └───────────────── abort ───────────────────┴────────────┘
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message};
+use millstream_state::TaskStores;
+
+use crate::error::{Error, Reaction, Result};
+use crate::log::{Member, PartitionQueue, ProducerSpec, TopicPartition};
+use crate::runtime::build::{Making, ReadyInput, build_chain};
+use crate::runtime::instance::Instance;
+use crate::runtime::positions::StartPosition;
+use crate::runtime::restore::Restorer;
+use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
+use crate::sink::WorkerProducer;
+use crate::task::{Task, TaskId, TaskState};
+
+/// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
+/// what they mean), so a full mailbox means that the same was said already.
+const MAILBOX_MESSAGES_MAX: usize = 1024;
+/// How long one step of restoring may wait for records.
+const RESTORE_WAIT: Duration = Duration::from_millis(5);
+/// After so long nobody expects a revoked task back: its stores are closed.
+const SUSPENDED_MAX: Duration = Duration::from_secs(30);
+/// How often lag, sizes and the like are measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A partition with its queue; the position is absent where it must be looked up.
+pub(crate) type AssignedInput = (TopicPartition, Box<dyn PartitionQueue>, Option<StartPosition>);
+
+/// Tasks to start.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AssignTasks {
+    pub(crate) member: Arc<dyn Member>,
+    /// Suspended tasks that are not among those are closed.
+    pub(crate) tasks: Vec<(TaskId, Vec<AssignedInput>)>,
+}
+
+/// Tasks to stop; the group waits for the answer, which holds their queues.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct RevokeTasks {
+    pub(crate) tasks: Vec<TaskId>,
+    /// They are gone already: nothing of them may be committed.
+    pub(crate) lost: bool,
+    pub(crate) answer: SyncSender<Vec<(TopicPartition, Box<dyn PartitionQueue>)>>,
+}
+
+/// The worker closes what it has and ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopWorker;
+
+/// A task asks for a commit before it goes on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CommitWanted;
+
+/// A task could not go on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct TaskFailed {
+    pub(crate) task: TaskId,
+    pub(crate) error: Error,
+}
+
+/// Something may have become possible.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Advance;
+
+/// More of the changelogs may be there.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct RestoreStep;
+
+pub(super) enum Stage {
+    Waiting { inputs: Vec<AssignedInput>, disk: Option<TaskStores> },
+    Restoring(Task),
+    Running { cell: TaskCell, actor: Addr<TaskActor> },
+}
+
+pub(crate) struct Worker {
+    pub(super) index: usize,
+    pub(super) instance: Arc<Instance>,
+    pub(super) member: Option<Arc<dyn Member>>,
+    pub(super) producer: Option<Rc<RefCell<WorkerProducer>>>,
+    pub(super) hosted: BTreeMap<TaskId, Stage>,
+    /// With the time at which they were suspended.
+    suspended: BTreeMap<TaskId, (Duration, TaskStores)>,
+    pub(super) restorer: Restorer,
+    /// Tries of `advance` that did not get through, in a row.
+    tries: u32,
+    advance_planned: bool,
+    /// True while a `RestoreStep` is on its way.
+    restoring: bool,
+    /// When repartition topics were purged last.
+    pub(super) purged: Duration,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, instance: Arc<Instance>) -> Self {
+        let restorer = Restorer::new(Arc::clone(&instance.log), instance.settings.tombstones_kept);
+        Self {
+            index,
+            instance,
+            member: None,
+            producer: None,
+            hosted: BTreeMap::new(),
+            suspended: BTreeMap::new(),
+            restorer,
+            tries: 0,
+            advance_planned: false,
+            restoring: false,
+            purged: Duration::ZERO,
+        }
+    }
+
+    /// Brings waiting tasks on as far as possible, or plans the next try.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        match self.try_advance(ctx) {
+            Ok(()) => self.tries = 0,
+            Err(error) if matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) => {
+                let wait = self.instance.settings.backoff(self.tries);
+                tracing::warn!(worker = self.index, %error, tries = self.tries, ?wait, "tasks cannot start yet");
+                self.tries += 1;
+                self.plan_advance(wait, ctx);
+            }
+            Err(error) => self.instance.fail(error),
+        }
+    }
+
+    fn plan_advance(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.advance_planned, true) {
+            ctx.notify_later(Advance, wait);
+        }
+    }
+
+    /// The next step of restoring, once the other actors of the thread had their turn.
+    fn plan_restore_step(&mut self, ctx: &mut Context<Self>) {
+        if self.restorer.is_idle() || std::mem::replace(&mut self.restoring, true) {
+            return;
+        }
+        let worker = ctx.address();
+        actix::spawn(async move {
+            tokio::task::yield_now().await;
+            // Only a worker that ended refuses it.
+            let _ = worker.try_send(RestoreStep);
+        });
+    }
+
+    fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let waiting: Vec<TaskId> = self
+            .hosted
+            .iter()
+            .filter(|(_, stage)| matches!(stage, Stage::Waiting { .. }))
+            .map(|(task, _)| *task)
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let producer = self.open_producer()?;
+        self.look_up_positions()?;
+        for id in waiting {
+            let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { continue };
+            let built = self.build(id, &producer, inputs, disk);
+            let task = match built {
+                Ok(task) => task,
+                Err((error, inputs, disk)) => {
+                    self.hosted.insert(id, Stage::Waiting { inputs, disk });
+                    return Err(error);
+                }
+            };
+            match self.restorer.add(&task, self.instance.clock.now()) {
+                Ok(true) => {
+                    self.note_state(id, TaskState::Restoring);
+                    self.hosted.insert(id, Stage::Restoring(task));
+                    self.plan_restore_step(ctx);
+                }
+                Ok(false) => self.run(task, ctx)?,
+                Err(error) => {
+                    self.wait_again(task);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The worker's producer. A new one ends whatever transaction its predecessor left open.
+    fn open_producer(&mut self) -> Result<Rc<RefCell<WorkerProducer>>> {
+        if let Some(producer) = &self.producer {
+            return Ok(Rc::clone(producer));
+        }
+        let settings = &self.instance.settings;
+        let transactional_id = settings.exactly_once.then(|| {
+            let process = self.instance.state_dir.process_id();
+            format!("{}-{process}-{}", self.instance.application_id, self.index)
+        });
+        let spec = ProducerSpec {
+            transactional_id,
+            transaction_timeout: settings.exactly_once.then_some(settings.transaction_timeout),
+        };
+        let producer = self.instance.log.producer(&spec)?;
+        let log = Arc::clone(&self.instance.log);
+        let shared = WorkerProducer::new(log, producer, settings.exactly_once);
+        let shared = Rc::new(RefCell::new(shared));
+        self.producer = Some(Rc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// Fills in positions that are not known: tasks that are rebuilt start where the group's
+    /// committed offsets say, and the client is moved there.
+    fn look_up_positions(&mut self) -> Result<()> {
+        let mut unknown = Vec::new();
+        for stage in self.hosted.values() {
+            if let Stage::Waiting { inputs, .. } = stage {
+                let missing = inputs.iter().filter(|(_, _, start)| start.is_none());
+                unknown.extend(missing.map(|(partition, _, _)| partition.clone()));
+            }
+        }
+        let Some(member) = self.member.as_ref().filter(|_| !unknown.is_empty()) else {
+            return Ok(());
+        };
+        let starts = self.instance.positions.resolve(&unknown, self.instance.clock.now())?;
+        let found: BTreeMap<TopicPartition, StartPosition> =
+            unknown.into_iter().zip(starts).collect();
+        let seeks: Vec<(TopicPartition, i64)> =
+            found.iter().map(|(partition, start)| (partition.clone(), start.offset)).collect();
+        member.seek(&seeks)?;
+        for stage in self.hosted.values_mut() {
+            if let Stage::Waiting { inputs, .. } = stage {
+                for (partition, _, start) in inputs {
+                    if start.is_none() {
+                        *start = found.get(partition).cloned();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "what was taken is given back with the error")]
+    fn build(
+        &self,
+        id: TaskId,
+        producer: &Rc<RefCell<WorkerProducer>>,
+        inputs: Vec<AssignedInput>,
+        disk: Option<TaskStores>,
+    ) -> std::result::Result<Task, (Error, Vec<AssignedInput>, Option<TaskStores>)> {
+        let disk = match disk.map_or_else(|| self.instance.open_stores(id), Ok) {
+            Ok(disk) => disk,
+            Err(error) => return Err((error, inputs, None)),
+        };
+        let mut ready: Vec<ReadyInput> = Vec::new();
+        let mut unknown = Vec::new();
+        for (partition, queue, start) in inputs {
+            match start {
+                Some(start) => ready.push((partition, queue, start)),
+                None => unknown.push((partition, queue, None)),
+            }
+        }
+        if let Some((partition, ..)) = unknown.first() {
+            let what = format!("looking up the position of {partition}");
+            let error = Error::Unavailable { what, reason: "not in a group".to_owned() };
+            return Err((error, waiting_inputs(ready, unknown), Some(disk)));
+        }
+        let making = Making { producer, cache_bytes: self.cache_share() };
+        match build_chain(&self.instance, id, making, disk.clone(), &ready) {
+            Ok(chain) => chain.attach(ready).map_err(|error| (error, Vec::new(), Some(disk))),
+            Err(error) => Err((error, waiting_inputs(ready, unknown), Some(disk))),
+        }
+    }
+
+    /// The bytes of record caches that one task may have: each worker has an equal part of the
+    /// setting, and shares it out over its tasks that cache.
+    fn cache_share(&self) -> usize {
+        // The task being built is not among the hosted ones.
+        let others = self.hosted.keys().filter(|task| self.instance.has_cache(**task)).count();
+        let settings = &self.instance.settings;
+        settings.cache_bytes_max / settings.workers.max(1) / (others + 1)
+    }
+
+    /// Initialises a restored task and gives it to an actor.
+    fn run(&mut self, mut task: Task, ctx: &mut Context<Self>) -> Result<()> {
+        let id = task.id();
+        task.init(self.instance.clock.now())?;
+        let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
+        let clock = Arc::clone(&self.instance.clock);
+        let slice = self.instance.settings.turn_records_max;
+        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), clock, slice);
+        self.hosted.insert(id, Stage::Running { cell, actor });
+        self.note_state(id, TaskState::Running);
+        tracing::info!(task = %id, worker = self.index, "running");
+        Ok(())
+    }
+
+    /// A task becomes a waiting one: all of it but its stores and queues is thrown away.
+    fn wait_again(&mut self, task: Task) {
+        let id = task.id();
+        let (disk, queues) = task.close();
+        let inputs = queues.into_iter().map(|(partition, queue)| (partition, queue, None));
+        let stage = Stage::Waiting { inputs: inputs.collect(), disk: Some(disk) };
+        self.hosted.insert(id, stage);
+        self.note_state(id, TaskState::Created);
+    }
+
+    /// Drops everything since the last commit and starts all tasks again from there.
+    pub(super) fn abort(&mut self, error: &Error, ctx: &mut Context<Self>) {
+        tracing::warn!(worker = self.index, %error, "dropping everything since the last commit");
+        self.instance.metrics.aborts.inc();
+        let ids: Vec<TaskId> = self.hosted.keys().copied().collect();
+        for id in ids {
+            if let Some(task) = self.take_task(id) {
+                self.wait_again(task);
+            }
+        }
+        // The next one fences it and ends its transaction; what it still holds is never sent.
+        self.producer = None;
+        let wait = self.instance.settings.backoff(self.tries);
+        self.tries += 1;
+        self.plan_advance(wait, ctx);
+    }
+
+    /// Takes a restoring or running task out of its stage; a waiting one stays.
+    fn take_task(&mut self, id: TaskId) -> Option<Task> {
+        match self.hosted.remove(&id)? {
+            Stage::Running { cell, actor } => {
+                // A full mailbox is no loss: the cell is empty, and the address is dropped.
+                let _ = actor.try_send(Retire);
+                cell.borrow_mut().take()
+            }
+            Stage::Restoring(task) => {
+                if let Err(error) = self.restorer.remove(id) {
+                    tracing::debug!(task = %id, %error, "the restoring reader could not be moved");
+                }
+                Some(task)
+            }
+            waiting @ Stage::Waiting { .. } => {
+                self.hosted.insert(id, waiting);
+                None
+            }
+        }
+    }
+
+    /// Ends a task but keeps its stores open; its queues come back.
+    fn suspend(&mut self, id: TaskId) -> Vec<(TopicPartition, Box<dyn PartitionQueue>)> {
+        let (disk, queues) = match self.take_task(id) {
+            Some(task) => {
+                let (disk, queues) = task.close();
+                (Some(disk), queues)
+            }
+            None => match self.hosted.remove(&id) {
+                Some(Stage::Waiting { inputs, disk }) => {
+                    (disk, inputs.into_iter().map(|(p, queue, _)| (p, queue)).collect())
+                }
+                _ => return Vec::new(),
+            },
+        };
+        match disk {
+            Some(disk) => {
+                self.suspended.insert(id, (self.instance.clock.elapsed(), disk));
+                self.note_state(id, TaskState::Suspended);
+            }
+            None => self.note_state(id, TaskState::Closed),
+        }
+        queues
+    }
+
+    /// Closes the stores of tasks that were suspended at least so long ago.
+    pub(super) fn close_suspended(&mut self, age: Duration) {
+        let now = self.instance.clock.elapsed();
+        let old = self.suspended.extract_if(.., |_, (since, _)| now.saturating_sub(*since) >= age);
+        let closed: Vec<TaskId> = old.map(|(id, _)| id).collect();
+        for id in closed {
+            self.note_state(id, TaskState::Closed);
+        }
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = (TaskId, &TaskCell, &Addr<TaskActor>)> {
+        self.hosted.iter().filter_map(|(id, stage)| match stage {
+            Stage::Running { cell, actor } => Some((*id, cell, actor)),
+            Stage::Waiting { .. } | Stage::Restoring(_) => None,
+        })
+    }
+
+    fn note_state(&self, task: TaskId, state: TaskState) {
+        self.instance.board.set(task, state);
+    }
+
+    /// Commits if there is something to commit; a failure aborts.
+    fn commit_or_abort(&mut self, ctx: &mut Context<Self>) {
+        if let Err(error) = self.commit() {
+            self.react(None, error, ctx);
+        }
+        for (_, _, actor) in self.running() {
+            // A full mailbox holds a wake-up already.
+            let _ = actor.try_send(WakeUp);
+        }
+    }
+
+    fn react(&mut self, task: Option<TaskId>, error: Error, ctx: &mut Context<Self>) {
+        let replace = self.instance.settings.replace_failed_tasks;
+        match error.reaction() {
+            Reaction::Retry | Reaction::Rebuild => self.abort(&error, ctx),
+            Reaction::Skip | Reaction::Stop if replace && task.is_some() => {
+                tracing::error!(task = ?task, %error, "the task failed and is replaced");
+                self.abort(&error, ctx);
+            }
+            Reaction::Skip | Reaction::Stop => self.instance.fail(error),
+        }
+    }
+}
+
+fn waiting_inputs(ready: Vec<ReadyInput>, unknown: Vec<AssignedInput>) -> Vec<AssignedInput> {
+    let known = ready.into_iter().map(|(partition, queue, start)| (partition, queue, Some(start)));
+    known.chain(unknown).collect()
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
+        ctx.run_interval(self.instance.settings.commit_interval, |worker, ctx| {
+            worker.commit_or_abort(ctx);
+        });
+        ctx.run_interval(MEASURE_INTERVAL, |worker, _| {
+            worker.measure();
+            worker.close_suspended(SUSPENDED_MAX);
+        });
+    }
+}
+
+impl Handler<AssignTasks> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, assign: AssignTasks, ctx: &mut Self::Context) {
+        self.member = Some(assign.member);
+        for (id, mut inputs) in assign.tasks {
+            if self.hosted.contains_key(&id) {
+                // Further inputs of a task that runs with what is here: it is built anew with all.
+                self.commit_or_abort(ctx);
+                let kept = self.suspend(id);
+                inputs.extend(kept.into_iter().map(|(p, queue)| (p, queue, None)));
+            }
+            let disk = self.suspended.remove(&id).map(|(_, disk)| disk);
+            self.hosted.insert(id, Stage::Waiting { inputs, disk });
+            self.note_state(id, TaskState::Created);
+        }
+        self.close_suspended(Duration::ZERO);
+        self.advance(ctx);
+    }
+}
+
+impl Handler<RevokeTasks> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, revoke: RevokeTasks, ctx: &mut Self::Context) {
+        let mut failed = None;
+        if !revoke.lost
+            && let Err(error) = self.commit()
+        {
+            failed = Some(error);
+        }
+        let mut queues = Vec::new();
+        for id in &revoke.tasks {
+            queues.extend(self.suspend(*id));
+        }
+        // What was not committed must not stay in the transaction or in the other tasks.
+        match failed {
+            Some(error) => self.react(None, error, ctx),
+            None if revoke.lost => {
+                let reason = "partitions were lost".to_owned();
+                let error = Error::Aborted { what: "a commit".to_owned(), reason };
+                self.abort(&error, ctx);
+            }
+            None => {}
+        }
+        if revoke.answer.send(queues).is_err() {
+            tracing::warn!(worker = self.index, "the group did not wait for the revocation");
+        }
+    }
+}
+
+impl Handler<CommitWanted> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitWanted, ctx: &mut Self::Context) {
+        let wanted = self.running().any(|(_, cell, _)| {
+            let task = cell.borrow();
+            let limit = self.instance.settings.uncommitted_bytes_max;
+            task.as_ref()
+                .is_some_and(|task| task.ctx.commit_requested || task.uncommitted_bytes() > limit)
+        });
+        if wanted {
+            self.commit_or_abort(ctx);
+        }
+    }
+}
+
+impl Handler<TaskFailed> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, failed: TaskFailed, ctx: &mut Self::Context) {
+        if matches!(self.hosted.get(&failed.task), Some(Stage::Running { .. })) {
+            self.react(Some(failed.task), failed.error, ctx);
+        }
+    }
+}
+
+impl Handler<Advance> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: Advance, ctx: &mut Self::Context) {
+        self.advance_planned = false;
+        self.advance(ctx);
+    }
+}
+
+impl Handler<RestoreStep> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: RestoreStep, ctx: &mut Self::Context) {
+        self.restoring = false;
+        match self.restorer.step(RESTORE_WAIT) {
+            Ok(complete) => {
+                for id in complete {
+                    if let Some(Stage::Restoring(task)) = self.hosted.remove(&id)
+                        && let Err(error) = self.run(task, ctx)
+                    {
+                        self.react(None, error, ctx);
+                    }
+                }
+            }
+            Err(error) => return self.react(None, error, ctx),
+        }
+        self.plan_restore_step(ctx);
+    }
+}
+
+impl Handler<StopWorker> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWorker, ctx: &mut Self::Context) {
+        let ids: Vec<TaskId> = self.hosted.keys().copied().collect();
+        for id in ids {
+            drop(self.suspend(id));
+        }
+        self.close_suspended(Duration::ZERO);
+        self.producer = None;
+        ctx.stop();
+        actix::System::current().stop();
+    }
+}
