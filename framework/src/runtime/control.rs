@@ -1,37 +1,27 @@
-//! The control thread of an instance: it prepares the topics, holds the membership in the group,
-//! and turns what happens to partitions into messages to the workers.
-//!
-//! The group waits while a callback runs, so a callback hands messages over and waits for their
-//! answers within a budget (`max_poll_interval_ms` is the group's).
+//! The control thread of an instance: it prepares the topics and holds the membership in the group.
+//! What happens to partitions is the listener's business.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use actix::Addr;
 
 use crate::error::{Error, Reaction, Result};
-use crate::log::{
-    GroupListener, GroupSpec, Isolation, Member, Membership, PartitionQueue, TopicPartition,
-};
-use crate::runtime::assignment::{Assignments, SubTopologyShape, TaskPlan};
+use crate::log::{GroupSpec, Isolation, Membership};
+use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
 use crate::runtime::board::StreamsState;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
-use crate::runtime::positions::StartPosition;
+use crate::runtime::listener::Listener;
 use crate::runtime::stop::StopSignal;
-use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
-use crate::task::{TaskId, TaskState};
+use crate::runtime::worker::Worker;
 
 /// How long one poll of the group waits: only stopping is noticed this late.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a missing source topic may be missing: the one who creates it may be starting too.
 const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
-
-/// A partition's queue and where it starts; the position is absent where it must be looked up.
-type Queued = (Box<dyn PartitionQueue>, Option<StartPosition>);
 
 /// The control thread.
 pub(crate) struct Control {
@@ -66,24 +56,15 @@ impl Control {
         let plan = TaskPlan::new(&shapes)?;
         tracing::info!(application = %self.instance.application_id, tasks = plan.tasks(), workers = self.workers.len(), "joining the group");
         let mut membership = self.instance.log.join(&self.group(&shapes))?;
-        let mut listener = Listener {
-            instance: Arc::clone(&self.instance),
-            workers: self.workers.clone(),
-            stop: Arc::clone(&self.stop),
-            member: membership.member(),
-            assignments: Assignments::new(plan, self.workers.len()),
-            starts: BTreeMap::new(),
-            commits: true,
-            failure: None,
-        };
+        let (instance, stop) = (Arc::clone(&self.instance), Arc::clone(&self.stop));
+        let member = membership.member();
+        let mut listener = Listener::new(instance, self.workers.clone(), stop, member, plan);
         let outcome = self.serve(&mut *membership, &mut listener);
         self.instance.board.set_instance(StreamsState::Stopping);
-        // After a failure nobody knows what is whole: nothing more is committed.
-        listener.commits = outcome.is_ok();
-        let left = membership.leave(&mut listener);
-        if let Err(error) = &left {
-            tracing::warn!(%error, "the group was not told that this instance leaves");
+        if outcome.is_err() {
+            listener.end_commits();
         }
+        leave(membership, &mut listener);
         outcome
     }
 
@@ -142,7 +123,7 @@ impl Control {
                 return Err(error);
             }
             let polled = membership.poll(POLL, listener);
-            if let Some(error) = listener.failure.take() {
+            if let Some(error) = listener.take_failure() {
                 return Err(error);
             }
             match polled {
@@ -162,131 +143,8 @@ impl Control {
     }
 }
 
-/// Turns events of the group into messages to workers.
-struct Listener {
-    instance: Arc<Instance>,
-    workers: Vec<Addr<Worker>>,
-    stop: Arc<StopSignal>,
-    member: Arc<dyn Member>,
-    assignments: Assignments<Queued>,
-    starts: BTreeMap<TopicPartition, StartPosition>,
-    /// False after a failure: revoked partitions are given back without a commit.
-    commits: bool,
-    failure: Option<Error>,
-}
-
-impl Listener {
-    /// The committed positions; waits for the broker as long as it takes.
-    fn resolve(&self, added: &[TopicPartition]) -> Result<Option<Vec<StartPosition>>> {
-        let mut tries = 0;
-        loop {
-            match self.instance.positions.resolve(added, self.instance.clock.now()) {
-                Ok(starts) => return Ok(Some(starts)),
-                Err(error) if error.reaction() == Reaction::Retry => {
-                    let wait = self.instance.settings.backoff(tries);
-                    tracing::info!(%error, ?wait, "waiting for the committed positions");
-                    tries += 1;
-                    if self.stop.wait(wait) {
-                        return Ok(None);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn stop_tasks(&mut self, removed: &[TopicPartition], lost: bool) {
-        self.instance.metrics.rebalances.inc();
-        let stops = self.assignments.revoked(removed);
-        let mut answers = Vec::new();
-        for (worker, tasks) in stops {
-            let (answer, received) = sync_channel(1);
-            let Some(worker) = self.workers.get(worker) else { continue };
-            let lost = lost || !self.commits;
-            match worker.try_send(RevokeTasks { tasks, lost, answer }) {
-                Ok(()) => answers.push(received),
-                Err(error) => tracing::error!(%error, "a worker cannot be told of a revocation"),
-            }
-        }
-        let deadline = self.instance.clock.elapsed() + self.instance.settings.revoke_budget;
-        for answer in answers {
-            let left = deadline.saturating_sub(self.instance.clock.elapsed());
-            match answer.recv_timeout(left) {
-                Ok(queues) => {
-                    let kept = queues.into_iter().filter(|(p, _)| !removed.contains(p));
-                    let kept = kept.map(|(p, queue)| (p, (queue, None))).collect();
-                    self.assignments.put_back(kept);
-                }
-                Err(RecvTimeoutError::Timeout) => tracing::error!(
-                    "a worker did not commit within the time the group allows; its work since the last commit will be done again"
-                ),
-                Err(RecvTimeoutError::Disconnected) => {
-                    tracing::error!("a worker ended before it could commit");
-                }
-            }
-        }
-    }
-}
-
-impl GroupListener for Listener {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-        match self.resolve(added) {
-            Ok(Some(starts)) => {
-                let offsets = starts.iter().map(|start| start.offset).collect();
-                self.starts = added.iter().cloned().zip(starts).collect();
-                offsets
-            }
-            Ok(None) => vec![0; added.len()],
-            Err(error) => {
-                self.failure = Some(error);
-                vec![0; added.len()]
-            }
-        }
-    }
-
-    fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
-        if self.failure.is_some() || self.stop.is_set() {
-            return;
-        }
-        tracing::info!(partitions = ?added.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), "assigned");
-        let mut queued = Vec::new();
-        for (partition, queue) in added {
-            let start = self.starts.remove(&partition);
-            queued.push((partition, (queue, start)));
-        }
-        let starts = self.assignments.assigned(queued);
-        let mut by_worker: Vec<Vec<(TaskId, Vec<_>)>> = Vec::new();
-        by_worker.resize_with(self.workers.len(), Vec::new);
-        for start in starts {
-            self.instance.board.set(start.task, TaskState::Created);
-            let inputs = start.inputs.into_iter().map(|(p, (queue, at))| (p, queue, at)).collect();
-            if let Some(tasks) = by_worker.get_mut(start.worker) {
-                tasks.push((start.task, inputs));
-            }
-        }
-        for (worker, tasks) in self.workers.iter().zip(by_worker) {
-            let assign = AssignTasks { member: Arc::clone(&self.member), tasks };
-            if let Err(error) = worker.try_send(assign) {
-                let reason = format!("a worker cannot be told: {error}");
-                self.failure = Some(Error::Fatal { what: "assigning tasks".to_owned(), reason });
-            }
-        }
-        self.instance.board.set_instance(StreamsState::Running);
-        for task in self.assignments.incomplete() {
-            tracing::warn!(%task, "waits for the rest of its partitions");
-        }
-        if self.assignments.running().is_empty() {
-            tracing::info!("this instance owns no task: there are more instances than partitions");
-        }
-    }
-
-    fn revoked(&mut self, removed: &[TopicPartition]) {
-        tracing::info!(partitions = ?removed.iter().map(ToString::to_string).collect::<Vec<_>>(), "revoked");
-        self.stop_tasks(removed, false);
-    }
-
-    fn lost(&mut self, removed: &[TopicPartition]) {
-        tracing::warn!(partitions = ?removed.iter().map(ToString::to_string).collect::<Vec<_>>(), "lost");
-        self.stop_tasks(removed, true);
+fn leave(membership: Box<dyn Membership>, listener: &mut Listener) {
+    if let Err(error) = membership.leave(listener) {
+        tracing::warn!(%error, "the group was not told that this instance leaves");
     }
 }

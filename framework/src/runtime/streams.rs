@@ -250,6 +250,17 @@ struct WorkerThread {
     thread: JoinHandle<()>,
 }
 
+impl WorkerThread {
+    /// Lets the worker close what it has, and waits for it.
+    fn stop(self) {
+        let told = self.address.try_send(StopWorker).map_err(|error| error.to_string());
+        let ended = told.and_then(|()| self.thread.join().map_err(|_| "it died".to_owned()));
+        if let Err(error) = ended {
+            tracing::error!(error, "a worker did not end in order");
+        }
+    }
+}
+
 fn start_workers(instance: &Arc<Instance>) -> Result<Vec<WorkerThread>> {
     (0..instance.settings.workers).map(|index| start_worker(index, instance)).collect()
 }
@@ -284,15 +295,7 @@ fn control(
     let addresses = workers.iter().map(|worker| worker.address.clone()).collect();
     let control = Control::new(Arc::clone(instance), addresses, stop, failed);
     let outcome = control.run();
-    for worker in workers {
-        if let Err(error) = worker.address.try_send(StopWorker) {
-            tracing::error!(%error, "a worker cannot be told to stop");
-            continue;
-        }
-        if worker.thread.join().is_err() {
-            tracing::error!("a worker died");
-        }
-    }
+    workers.into_iter().for_each(WorkerThread::stop);
     let state = if outcome.is_ok() { StreamsState::Stopped } else { StreamsState::Failed };
     instance.board.set_instance(state);
     tracing::info!(application = %instance.application_id, ?state, "ended");

@@ -71,11 +71,6 @@ impl WorkerProducer {
         &mut *self.producer
     }
 
-    /// True between the first record and the end of a transaction.
-    pub(crate) fn in_transaction(&self) -> bool {
-        self.in_transaction
-    }
-
     /// Starts a transaction unless one is open; does nothing for a producer without.
     pub(crate) fn ensure_transaction(&mut self) -> Result<()> {
         if self.transactional && !self.in_transaction {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Error, Result};
-use crate::log::{RawRecord, RecordBatch};
+use crate::log::RecordBatch;
 use crate::metrics::{DropReason, Drops};
 use crate::record::Timestamp;
 use crate::sink::{Collector, DeadLetter};
@@ -116,12 +116,6 @@ impl TaskContext {
         Some(Source { topic: &origin.topic, partition: origin.partition, offset: origin.offset })
     }
 
-    /// The bytes of the record in hand as they came; `None` in a punctuation.
-    pub(crate) fn raw(&self) -> Option<RawRecord<'_>> {
-        let origin = self.origin.as_ref().filter(|_| self.in_record)?;
-        origin.batch.get(origin.index)
-    }
-
     /// Called by the host when it takes a record of `batch` in hand.
     #[inline]
     pub(crate) fn enter_record(
@@ -183,16 +177,21 @@ impl TaskContext {
                 reason: error.to_string(),
             }),
             OnError::Skip => {
-                tracing::warn!(task = %self.task, node, at = ?self.source(), %error, "record skipped");
-                self.drops.add(reason);
+                self.note_drop(node, reason, error, "nowhere");
                 Ok(())
             }
             OnError::DeadLetter(topic) => {
-                tracing::warn!(task = %self.task, node, at = ?self.source(), %error, %topic, "record sent to the dead letter topic");
-                self.drops.add(reason);
+                self.note_drop(node, reason, error, topic);
                 self.send_dead_letter(topic, node, error)
             }
         }
+    }
+
+    /// Says and counts that a record goes no further here.
+    fn note_drop(&mut self, node: &str, reason: DropReason, error: &BoxError, to: &str) {
+        self.drops.add(reason);
+        let at = self.source();
+        tracing::warn!(task = %self.task, node, ?at, %error, to, "a record goes no further");
     }
 
     fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {

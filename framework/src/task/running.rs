@@ -57,6 +57,9 @@ pub(crate) struct Turn {
 /// A task's operator under its name in the topology.
 pub(crate) type NamedNode = (Arc<str>, Rc<RefCell<dyn Node>>);
 
+/// The queues of partitions that are owned.
+pub(crate) type OwnedQueues = Vec<(TopicPartition, Box<dyn PartitionQueue>)>;
+
 pub(crate) struct Task {
     inputs: Vec<Input>,
     /// In the order in which records flow.
@@ -94,10 +97,6 @@ impl Task {
         // Stream time goes on where the partitions' times were committed.
         self.ctx.stream_time = self.ctx.stream_time.max(input.partition_time);
         self.inputs.push(input);
-    }
-
-    pub(crate) fn inputs(&self) -> &[Input] {
-        &self.inputs
     }
 
     pub(crate) fn inputs_mut(&mut self) -> &mut [Input] {
@@ -258,7 +257,7 @@ impl Task {
     }
 
     /// Ends the task; its stores stay open, its queues come back.
-    pub(crate) fn close(mut self) -> (TaskStores, Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
+    pub(crate) fn close(mut self) -> (TaskStores, OwnedQueues) {
         self.ctx.forget_origin();
         for (_, node) in &self.nodes {
             node.borrow_mut().close();

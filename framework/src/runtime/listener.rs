@@ -1,0 +1,208 @@
+//! Turns what the group says of partitions into messages to workers, and waits for their answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use actix::Addr;
+
+use crate::error::{Error, Reaction, Result};
+use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition};
+use crate::runtime::assignment::{Assignments, TaskPlan, TaskStart};
+use crate::runtime::board::StreamsState;
+use crate::runtime::instance::Instance;
+use crate::runtime::positions::StartPosition;
+use crate::runtime::stop::StopSignal;
+use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
+use crate::task::{OwnedQueues, TaskId, TaskState};
+
+/// A partition's queue and where it starts; the position is absent where it must be looked up.
+type Queued = (Box<dyn PartitionQueue>, Option<StartPosition>);
+
+/// Turns events of the group into messages to workers.
+pub(crate) struct Listener {
+    instance: Arc<Instance>,
+    workers: Vec<Addr<Worker>>,
+    stop: Arc<StopSignal>,
+    member: Arc<dyn Member>,
+    assignments: Assignments<Queued>,
+    starts: BTreeMap<TopicPartition, StartPosition>,
+    commits: bool,
+    failure: Option<Error>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("running", self.assignments.running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    pub(crate) fn new(
+        instance: Arc<Instance>,
+        workers: Vec<Addr<Worker>>,
+        stop: Arc<StopSignal>,
+        member: Arc<dyn Member>,
+        plan: TaskPlan,
+    ) -> Self {
+        let assignments = Assignments::new(plan, workers.len());
+        Self {
+            instance,
+            workers,
+            stop,
+            member,
+            assignments,
+            starts: BTreeMap::new(),
+            commits: true,
+            failure: None,
+        }
+    }
+
+    /// From now on revoked partitions are given back without a commit: after a failure nobody
+    /// knows what is whole.
+    pub(crate) fn end_commits(&mut self) {
+        self.commits = false;
+    }
+
+    /// What went wrong in a callback, if anything did.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    /// The committed positions; waits for the broker as long as it takes.
+    fn resolve(&self, added: &[TopicPartition]) -> Result<Option<Vec<StartPosition>>> {
+        let mut tries = 0;
+        loop {
+            match self.instance.positions.resolve(added, self.instance.clock.now()) {
+                Ok(starts) => return Ok(Some(starts)),
+                Err(error) if error.reaction() == Reaction::Retry => {
+                    let wait = self.instance.settings.backoff(tries);
+                    tracing::info!(%error, ?wait, "waiting for the committed positions");
+                    tries += 1;
+                    if self.stop.wait(wait) {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells the workers to stop what cannot go on without these partitions, and waits for it.
+    fn stop_tasks(&mut self, removed: &[TopicPartition], lost: bool) {
+        self.instance.metrics.rebalances.inc();
+        let lost = lost || !self.commits;
+        let mut answers = Vec::new();
+        for (worker, tasks) in self.assignments.revoked(removed) {
+            let (answer, received) = sync_channel(1);
+            let Some(worker) = self.workers.get(worker) else { continue };
+            match worker.try_send(RevokeTasks { tasks, lost, answer }) {
+                Ok(()) => answers.push(received),
+                Err(error) => tracing::error!(%error, "a worker cannot be told of a revocation"),
+            }
+        }
+        let deadline = self.instance.clock.elapsed() + self.instance.settings.revoke_budget;
+        for answer in answers {
+            let left = deadline.saturating_sub(self.instance.clock.elapsed());
+            let queues = stopped(&answer, left).into_iter();
+            let kept = queues.filter(|(partition, _)| !removed.contains(partition));
+            self.assignments.put_back(kept.map(|(p, queue)| (p, (queue, None))).collect());
+        }
+    }
+
+    /// Tells every worker its new tasks; one without any closes what it had kept open.
+    fn start_tasks(&mut self, starts: Vec<TaskStart<Queued>>) {
+        let mut by_worker: Vec<Vec<(TaskId, Vec<_>)>> = Vec::new();
+        by_worker.resize_with(self.workers.len(), Vec::new);
+        for start in starts {
+            self.instance.board.set(start.task, TaskState::Created);
+            let inputs = start.inputs.into_iter().map(|(p, (queue, at))| (p, queue, at)).collect();
+            if let Some(tasks) = by_worker.get_mut(start.worker) {
+                tasks.push((start.task, inputs));
+            }
+        }
+        for (worker, tasks) in self.workers.iter().zip(by_worker) {
+            let assign = AssignTasks { member: Arc::clone(&self.member), tasks };
+            if let Err(error) = worker.try_send(assign) {
+                let reason = format!("a worker cannot be told: {error}");
+                self.failure = Some(Error::Fatal { what: "assigning tasks".to_owned(), reason });
+            }
+        }
+        self.instance.board.set_instance(StreamsState::Running);
+    }
+
+    fn say_what_waits(&self) {
+        let incomplete: Vec<String> =
+            self.assignments.incomplete().map(|t| t.to_string()).collect();
+        if !incomplete.is_empty() {
+            tracing::warn!(
+                tasks = incomplete.join(", "),
+                "waiting for the rest of their partitions"
+            );
+        } else if self.assignments.running().is_empty() {
+            tracing::info!("this instance owns no task: there are more instances than partitions");
+        }
+    }
+}
+
+/// Waits for a worker's answer; the queues it gave back.
+fn stopped(answer: &Receiver<OwnedQueues>, left: Duration) -> OwnedQueues {
+    let reason = match answer.recv_timeout(left) {
+        Ok(queues) => return queues,
+        Err(RecvTimeoutError::Timeout) => "it did not commit within the time the group allows",
+        Err(RecvTimeoutError::Disconnected) => "it ended before it could commit",
+    };
+    tracing::error!(reason, "a worker's work since its last commit will be done again");
+    Vec::new()
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl GroupListener for Listener {
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
+        match self.resolve(added) {
+            Ok(Some(starts)) => {
+                let offsets = starts.iter().map(|start| start.offset).collect();
+                self.starts = added.iter().cloned().zip(starts).collect();
+                offsets
+            }
+            Ok(None) => vec![0; added.len()],
+            Err(error) => {
+                self.failure = Some(error);
+                vec![0; added.len()]
+            }
+        }
+    }
+
+    fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
+        if self.failure.is_some() || self.stop.is_set() {
+            return;
+        }
+        let partitions: Vec<TopicPartition> = added.iter().map(|(p, _)| p.clone()).collect();
+        tracing::info!(partitions = names(&partitions), "assigned");
+        let mut queued = Vec::new();
+        for (partition, queue) in added {
+            let start = self.starts.remove(&partition);
+            queued.push((partition, (queue, start)));
+        }
+        let starts = self.assignments.assigned(queued);
+        self.start_tasks(starts);
+        self.say_what_waits();
+    }
+
+    fn revoked(&mut self, removed: &[TopicPartition]) {
+        tracing::info!(partitions = names(removed), "revoked");
+        self.stop_tasks(removed, false);
+    }
+
+    fn lost(&mut self, removed: &[TopicPartition]) {
+        tracing::warn!(partitions = names(removed), "lost");
+        self.stop_tasks(removed, true);
+    }
+}

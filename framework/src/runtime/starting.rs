@@ -1,0 +1,206 @@
+//! How the tasks of a worker start: positions, producer, stores, chain, restoring, running.
+//!
+//! `advance` does what is possible now; what is not is tried again with back-off.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{AsyncContext as _, Context};
+use millstream_state::TaskStores;
+
+use crate::error::{Error, Reaction, Result};
+use crate::log::{ProducerSpec, TopicPartition};
+use crate::runtime::build::{Making, ReadyInput, build_chain};
+use crate::runtime::positions::StartPosition;
+use crate::runtime::task_actor::{TaskActor, TaskCell};
+use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
+use crate::sink::WorkerProducer;
+use crate::task::{Task, TaskId, TaskState};
+
+impl Worker {
+    /// Brings waiting tasks on as far as possible, or plans the next try.
+    pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
+        match self.try_advance(ctx) {
+            Ok(()) => self.tries = 0,
+            Err(error) if matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) => {
+                let wait = self.instance.settings.backoff(self.tries);
+                tracing::warn!(worker = self.index, %error, tries = self.tries, ?wait, "tasks cannot start yet");
+                self.tries += 1;
+                self.plan_advance(wait, ctx);
+            }
+            Err(error) => self.instance.fail(error),
+        }
+    }
+
+    pub(super) fn plan_advance(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.advance_planned, true) {
+            ctx.notify_later(Advance, wait);
+        }
+    }
+
+    /// The next step of restoring, once the other actors of the thread had their turn.
+    pub(super) fn plan_restore_step(&mut self, ctx: &mut Context<Self>) {
+        if self.restorer.is_idle() || std::mem::replace(&mut self.restoring, true) {
+            return;
+        }
+        let worker = ctx.address();
+        actix::spawn(async move {
+            tokio::task::yield_now().await;
+            // Only a worker that ended refuses it.
+            let _ = worker.try_send(RestoreStep);
+        });
+    }
+
+    fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let waiting: Vec<TaskId> = self
+            .hosted
+            .iter()
+            .filter(|(_, stage)| matches!(stage, Stage::Waiting { .. }))
+            .map(|(task, _)| *task)
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let producer = self.open_producer()?;
+        self.look_up_positions()?;
+        for id in waiting {
+            let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { continue };
+            let built = self.build(id, &producer, inputs, disk);
+            let task = match built {
+                Ok(task) => task,
+                Err((error, inputs, disk)) => {
+                    self.hosted.insert(id, Stage::Waiting { inputs, disk });
+                    return Err(error);
+                }
+            };
+            match self.restorer.add(&task, self.instance.clock.now()) {
+                Ok(true) => {
+                    self.note_state(id, TaskState::Restoring);
+                    self.hosted.insert(id, Stage::Restoring(Box::new(task)));
+                    self.plan_restore_step(ctx);
+                }
+                Ok(false) => self.run(task, ctx)?,
+                Err(error) => {
+                    self.wait_again(task);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The worker's producer. A new one ends whatever transaction its predecessor left open.
+    fn open_producer(&mut self) -> Result<Rc<RefCell<WorkerProducer>>> {
+        if let Some(producer) = &self.producer {
+            return Ok(Rc::clone(producer));
+        }
+        let settings = &self.instance.settings;
+        let transactional_id = settings.exactly_once.then(|| {
+            let process = self.instance.state_dir.process_id();
+            format!("{}-{process}-{}", self.instance.application_id, self.index)
+        });
+        let spec = ProducerSpec {
+            transactional_id,
+            transaction_timeout: settings.exactly_once.then_some(settings.transaction_timeout),
+        };
+        let producer = self.instance.log.producer(&spec)?;
+        let log = Arc::clone(&self.instance.log);
+        let shared = WorkerProducer::new(log, producer, settings.exactly_once);
+        let shared = Rc::new(RefCell::new(shared));
+        self.producer = Some(Rc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// Fills in positions that are not known: tasks that are rebuilt start where the group's
+    /// committed offsets say, and the client is moved there.
+    fn look_up_positions(&mut self) -> Result<()> {
+        let mut unknown = Vec::new();
+        for stage in self.hosted.values() {
+            if let Stage::Waiting { inputs, .. } = stage {
+                let missing = inputs.iter().filter(|(_, _, start)| start.is_none());
+                unknown.extend(missing.map(|(partition, _, _)| partition.clone()));
+            }
+        }
+        let Some(member) = self.member.as_ref().filter(|_| !unknown.is_empty()) else {
+            return Ok(());
+        };
+        let starts = self.instance.positions.resolve(&unknown, self.instance.clock.now())?;
+        let found: BTreeMap<TopicPartition, StartPosition> =
+            unknown.into_iter().zip(starts).collect();
+        let seeks: Vec<(TopicPartition, i64)> =
+            found.iter().map(|(partition, start)| (partition.clone(), start.offset)).collect();
+        member.seek(&seeks)?;
+        for stage in self.hosted.values_mut() {
+            if let Stage::Waiting { inputs, .. } = stage {
+                for (partition, _, start) in inputs {
+                    if start.is_none() {
+                        *start = found.get(partition).cloned();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        id: TaskId,
+        producer: &Rc<RefCell<WorkerProducer>>,
+        inputs: Vec<AssignedInput>,
+        disk: Option<TaskStores>,
+    ) -> std::result::Result<Task, (Error, Vec<AssignedInput>, Option<TaskStores>)> {
+        let disk = match disk.map_or_else(|| self.instance.open_stores(id), Ok) {
+            Ok(disk) => disk,
+            Err(error) => return Err((error, inputs, None)),
+        };
+        let mut ready: Vec<ReadyInput> = Vec::new();
+        let mut unknown = Vec::new();
+        for (partition, queue, start) in inputs {
+            match start {
+                Some(start) => ready.push((partition, queue, start)),
+                None => unknown.push((partition, queue, None)),
+            }
+        }
+        if let Some((partition, ..)) = unknown.first() {
+            let what = format!("looking up the position of {partition}");
+            let error = Error::Unavailable { what, reason: "not in a group".to_owned() };
+            return Err((error, waiting_inputs(ready, unknown), Some(disk)));
+        }
+        let making = Making { producer, cache_bytes: self.cache_share() };
+        match build_chain(&self.instance, id, making, disk.clone(), &ready) {
+            Ok(chain) => chain.attach(ready).map_err(|error| (error, Vec::new(), Some(disk))),
+            Err(error) => Err((error, waiting_inputs(ready, unknown), Some(disk))),
+        }
+    }
+
+    /// The bytes of record caches that one task may have: each worker has an equal part of the
+    /// setting, and shares it out over its tasks that cache.
+    fn cache_share(&self) -> usize {
+        // The task being built is not among the hosted ones.
+        let others = self.hosted.keys().filter(|task| self.instance.has_cache(**task)).count();
+        let settings = &self.instance.settings;
+        settings.cache_bytes_max / settings.workers.max(1) / (others + 1)
+    }
+
+    /// Initialises a restored task and gives it to an actor.
+    pub(super) fn run(&mut self, mut task: Task, ctx: &mut Context<Self>) -> Result<()> {
+        let id = task.id();
+        task.init(self.instance.clock.now())?;
+        let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
+        let clock = Arc::clone(&self.instance.clock);
+        let slice = self.instance.settings.turn_records_max;
+        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), clock, slice);
+        self.hosted.insert(id, Stage::Running { cell, actor });
+        self.note_state(id, TaskState::Running);
+        tracing::info!(task = %id, worker = self.index, "running");
+        Ok(())
+    }
+}
+
+fn waiting_inputs(ready: Vec<ReadyInput>, unknown: Vec<AssignedInput>) -> Vec<AssignedInput> {
+    let known = ready.into_iter().map(|(partition, queue, start)| (partition, queue, Some(start)));
+    known.chain(unknown).collect()
+}
