@@ -109,7 +109,8 @@ impl Broker {
     pub fn restart(&self) -> anyhow::Result<()> {
         let own = self.own()?;
         let (port, owner) = (own.port.to_string(), std::process::id().to_string());
-        own.run("start", &["--port", &port, "--owner", &owner]).map(drop)
+        let options = ["--port", &port, "--owner", &owner, "--temporary", "yes"];
+        own.run("start", &options).map(drop)
     }
 
     /// Creates a topic whose records are never deleted by age, and waits until the broker serves it.
