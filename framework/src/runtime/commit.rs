@@ -28,6 +28,12 @@ impl Worker {
     /// # Errors
     /// Whatever failed; nobody knows then whether the commit happened, and the worker must abort.
     pub(super) fn commit(&mut self) -> Result<()> {
+        if self.has_failed_task() {
+            return Err(Error::Aborted {
+                what: "a commit".to_owned(),
+                reason: "a task of the worker failed".to_owned(),
+            });
+        }
         let dirty =
             self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(Task::is_dirty));
         let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
@@ -71,6 +77,11 @@ impl Worker {
         instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
         self.purge(&positions);
         Ok(())
+    }
+
+    /// True if a task failed; the message that says why is on its way.
+    pub(super) fn has_failed_task(&self) -> bool {
+        self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(Task::has_failed))
     }
 
     fn positions(&self) -> Vec<(TopicPartition, Committed)> {

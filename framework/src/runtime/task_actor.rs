@@ -76,7 +76,7 @@ impl TaskActor {
     /// One turn of the task, ended by the clock.
     fn turn(&mut self) -> Result<Option<Turn>> {
         let mut cell = self.cell.borrow_mut();
-        let Some(task) = cell.as_mut() else { return Ok(None) };
+        let Some(task) = cell.as_mut().filter(|task| !task.has_failed()) else { return Ok(None) };
         let started = self.clock.elapsed();
         let mut records = 0;
         loop {
@@ -126,6 +126,9 @@ impl TaskActor {
     }
 
     fn fail(&mut self, error: Error) {
+        if let Some(task) = self.cell.borrow_mut().as_mut() {
+            task.fail();
+        }
         let failed = TaskFailed { task: self.id, error };
         if let Err(unsent) = self.worker.try_send(failed) {
             tracing::error!(task = %self.id, error = %unsent, "the worker cannot be told of a failed task");

@@ -8,6 +8,7 @@ use crate::log::memory::MemoryLog;
 use crate::log::{Log, NewTopic, TopicPartition};
 use crate::record::Headers;
 use crate::runtime::{Streams, StreamsState};
+use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -87,6 +88,94 @@ fn processes_and_goes_on_after_a_restart(guarantee: ProcessingGuarantee) {
     let streams = start();
     wait_for(&log, "out", &["ONE", "THREE", "TWO"]);
     streams.close().unwrap();
+}
+
+/// Each fault hits a commit; whatever is done again must not show in the committed output.
+#[test]
+fn exactly_once_survives_failed_commits() {
+    use crate::log::memory::{Fault, Operation};
+    let faults = [
+        (Operation::Commit, Fault::Aborted),
+        (Operation::Commit, Fault::Fenced),
+        (Operation::Commit, Fault::LostAnswer),
+        (Operation::SendOffsets, Fault::Aborted),
+        (Operation::Flush, Fault::Unavailable),
+    ];
+    for (operation, fault) in faults {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log_with(&[("in", 1), ("out", 1)]);
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+        let streams = Streams::with(upper(), config).log(shared).start().unwrap();
+        put(&log, 0, "a", "one");
+        wait_for(&log, "out", &["ONE"]);
+        log.fail(operation, fault, 1);
+        put(&log, 0, "a", "two");
+        wait_for(&log, "out", &["ONE", "TWO"]);
+        put(&log, 0, "a", "three");
+        wait_for(&log, "out", &["ONE", "THREE", "TWO"]);
+        let metrics = streams.metrics();
+        let aborts = metrics.lines().find(|line| line.starts_with("millstream_aborts_total"));
+        assert!(aborts.unwrap().ends_with(" 1"), "{aborts:?} after {operation:?} {fault:?}");
+        streams.close().unwrap();
+    }
+}
+
+/// Two instances of a group share the partitions; what one leaves the other takes.
+#[test]
+fn a_second_instance_takes_its_part_and_gives_it_back() {
+    let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = log_with(&[("in", 4), ("out", 1)]);
+    let start = |dir: &tempfile::TempDir| {
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let config = config(dir, ProcessingGuarantee::ExactlyOnceV2);
+        Streams::with(upper(), config).log(shared).start().unwrap()
+    };
+    let first = start(&first_dir);
+    assert_eq!(first.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
+    let second = start(&second_dir);
+    let mut rounds = PATIENCE.as_millis() / 5;
+    let running = |streams: &Streams| {
+        streams.tasks().iter().filter(|(_, state)| *state == TaskState::Running).count()
+    };
+    while (running(&first), running(&second)) != (2, 2) {
+        assert!(rounds > 0, "{:?} and {:?}", first.tasks(), second.tasks());
+        rounds -= 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    for partition in 0..4 {
+        put(&log, partition, "a", &format!("v{partition}"));
+    }
+    wait_for(&log, "out", &["V0", "V1", "V2", "V3"]);
+    second.close().unwrap();
+    for partition in 0..4 {
+        put(&log, partition, "a", &format!("w{partition}"));
+    }
+    wait_for(&log, "out", &["V0", "V1", "V2", "V3", "W0", "W1", "W2", "W3"]);
+    first.close().unwrap();
+}
+
+/// A record that the topology refuses ends the instance with an error that names the record.
+#[test]
+fn a_fault_without_a_policy_stops_the_instance() {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .try_map_values(|value: String| value.parse::<i64>())
+        .map_values(|number: i64| number.to_string())
+        .to("out");
+    let topology = builder.build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    put(&log, 0, "a", "1");
+    put(&log, 0, "a", "no number");
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+    let streams = Streams::with(topology, config).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
+    let text = streams.close().unwrap_err().to_string();
+    assert!(text.contains("in-0@1"), "{text}");
+    assert_eq!(values(&log, "out"), Vec::<String>::new());
 }
 
 #[test]

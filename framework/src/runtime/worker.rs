@@ -232,6 +232,9 @@ impl Worker {
 
     /// Commits if there is something to commit; a failure aborts.
     fn commit_or_abort(&mut self, ctx: &mut Context<Self>) {
+        if self.has_failed_task() {
+            return;
+        }
         if let Err(error) = self.commit() {
             self.react(None, error, ctx);
         }

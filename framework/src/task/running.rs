@@ -70,6 +70,8 @@ pub(crate) struct Task {
     pub(crate) ctx: TaskContext,
     /// True if anything happened since the last commit.
     dirty: bool,
+    /// True once it failed in the middle of something: it must not be committed any more.
+    failed: bool,
 }
 
 impl fmt::Debug for Task {
@@ -86,7 +88,7 @@ impl Task {
         disk: TaskStores,
         limits: TaskLimits,
     ) -> Self {
-        Self { inputs: Vec::new(), nodes, stores, disk, limits, ctx, dirty: false }
+        Self { inputs: Vec::new(), nodes, stores, disk, limits, ctx, dirty: false, failed: false }
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -208,6 +210,17 @@ impl Task {
     /// Bytes in the record caches of all stores.
     pub(crate) fn cache_bytes(&self) -> usize {
         self.stores.iter().map(|store| store.borrow().cache_bytes()).sum()
+    }
+
+    /// Notes that the task failed in the middle of something. Its position may be past a record
+    /// that was not processed, so nothing of it may be committed.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// True once it failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// True if there is something to commit.
