@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use millstream::log::Log;
+use millstream::log::kafka::{GroupProtocol, KafkaLog, KafkaSettings};
 use millstream::log::memory::MemoryLog;
+use millstream_tests::kafka::Broker;
 
 /// A log, and what a test can do to it from outside.
 pub(crate) trait LogUnderTest {
@@ -41,5 +44,27 @@ impl LogUnderTest for Memory {
     fn end_sessions(&self, group: &str) -> bool {
         self.0.end_sessions(group);
         true
+    }
+}
+
+/// A real Kafka, with one of its group protocols.
+pub(crate) struct Kafka {
+    log: Arc<KafkaLog>,
+    _broker: Arc<Broker>,
+}
+
+impl Kafka {
+    pub(crate) fn new(protocol: GroupProtocol) -> Result<Self> {
+        let broker = Broker::shared()?;
+        let mut settings = KafkaSettings::new(broker.bootstrap(), "contract");
+        settings.group_protocol = protocol;
+        settings.session_timeout = Duration::from_secs(6);
+        Ok(Self { log: Arc::new(KafkaLog::new(settings)?), _broker: broker })
+    }
+}
+
+impl LogUnderTest for Kafka {
+    fn log(&self) -> Arc<dyn Log> {
+        self.log.clone()
     }
 }

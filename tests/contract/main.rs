@@ -22,6 +22,18 @@ macro_rules! contract {
                 crate::$module::$test(&crate::logs::Memory::new())
             })*
         }
+        mod kafka_classic {
+            use millstream::log::kafka::GroupProtocol::Classic;
+            $(#[test] fn $test() -> anyhow::Result<()> {
+                crate::$module::$test(&crate::logs::Kafka::new(Classic)?)
+            })*
+        }
+        mod kafka_consumer {
+            use millstream::log::kafka::GroupProtocol::Consumer;
+            $(#[test] fn $test() -> anyhow::Result<()> {
+                crate::$module::$test(&crate::logs::Kafka::new(Consumer)?)
+            })*
+        }
     };
 }
 

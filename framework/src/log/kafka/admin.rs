@@ -43,7 +43,7 @@ enum Asking {
 const CREATED_PAUSE: Duration = Duration::from_millis(20);
 
 /// A position that is part of an open transaction may stay so for long: the caller asks again.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(5);
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Admin {
     /// Opens nothing yet.
