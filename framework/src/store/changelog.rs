@@ -19,16 +19,6 @@ impl Changelog {
         Ok(Self { collector, topic, partition })
     }
 
-    /// The topic, as the worker's collectors know it.
-    pub(crate) fn topic(&self) -> SinkTopic {
-        self.topic
-    }
-
-    /// The partition.
-    pub(crate) fn partition(&self) -> i32 {
-        self.partition
-    }
-
     /// The position one past the last acknowledged record; none if nothing was written since the
     /// producer was opened. Complete after the producer's flush.
     pub(crate) fn acknowledged_end(&self) -> Result<Option<i64>> {

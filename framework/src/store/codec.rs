@@ -57,12 +57,6 @@ impl<T: 'static> Codec<T> {
     #[inline]
     pub(crate) fn encode_key(&self, key: &T, into: &mut Vec<u8>) -> Result<()> {
         into.clear();
-        self.append_key(key, into)
-    }
-
-    /// Appends a key.
-    #[inline]
-    pub(crate) fn append_key(&self, key: &T, into: &mut Vec<u8>) -> Result<()> {
         match self.encode(key, into)? {
             Null::No => Ok(()),
             Null::Yes => Err(self.refused("cannot be written", &"it is null".into())),

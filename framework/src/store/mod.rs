@@ -41,7 +41,6 @@ pub(crate) use supplier::{
     WindowSpec, WindowTableSpec, changelog_topic,
 };
 pub(crate) use table::{Held, Outcome, Stamp, TableStore};
-pub(crate) use table_rows::TableRows;
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
 
 use crate::error::Result;
@@ -94,3 +93,6 @@ pub(crate) trait StateStore {
         0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,11 +160,6 @@ impl<V: Data> Rows<V> {
         Merged::over(&layered, &self.stores, self.id, ranges, direction)
     }
 
-    /// About how many rows there are.
-    pub(crate) fn entries_estimate(&self) -> u64 {
-        self.stores.entries_estimate(self.id) + self.dirty.len() as u64
-    }
-
     pub(crate) fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
         let Some(key) = record.key else { return Ok(()) };
         let mut local = Vec::new();

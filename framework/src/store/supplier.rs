@@ -349,7 +349,7 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
         let expiry = Expiry::new(layout, &place.stores, place.id);
         let rows = Rows::new(Arc::clone(name), place, values, changelog, Some(expiry));
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
-            Rc::new(WindowKeys { inner, layout, size_ms: self.window_size_ms });
+            Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
         let cache_bytes = if self.cached { place.cache_bytes } else { 0 };
         Ok(TaskStore::new(TableStore::<Windowed<K>, V>::new(keys, rows, cache_bytes)))
     }

@@ -146,7 +146,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         value: Option<V>,
         stamp: &Stamp<'_>,
     ) -> Result<Outcome<V>> {
-        if self.cache.is_none() || self.needs_old {
+        if self.needs_old {
             return self.change(key, stamp, |_| (value, stamp.timestamp));
         }
         // Nobody asks what was there: do not read it.
@@ -154,7 +154,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
             return Ok(Outcome::Expired);
         }
         self.keys.encode(key, &mut self.local)?;
-        let Some(cache) = &mut self.cache else { return Ok(Outcome::Held) };
+        let Some(cache) = &mut self.cache else {
+            return self.write_through(stamp, None, (value, stamp.timestamp));
+        };
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
             Some(slot) => slot,
@@ -175,7 +177,11 @@ impl<K: Data, V: Data> TableStore<K, V> {
             return Ok(Outcome::Expired);
         }
         self.keys.encode(key, &mut self.local)?;
-        let Some(cache) = &mut self.cache else { return self.write_through(stamp, make) };
+        let Some(cache) = &mut self.cache else {
+            let row = self.rows.read(&self.local)?;
+            let old = row.as_ref().filter(|_| self.needs_old).map(|(value, _)| value.clone());
+            return self.write_through(stamp, old, make(row));
+        };
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
             Some(slot) => slot,
@@ -216,11 +222,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
         Ok(())
     }
 
-    /// About how many rows there are.
-    pub(crate) fn approximate_entries(&self) -> u64 {
-        self.rows.entries_estimate()
-    }
-
     /// Whether a write to a key is not too late.
     #[inline]
     fn admits(&mut self, key: &K) -> bool {
@@ -234,11 +235,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
     fn write_through(
         &mut self,
         stamp: &Stamp<'_>,
-        make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
+        old: Option<V>,
+        (new, timestamp): (Option<V>, Timestamp),
     ) -> Result<Outcome<V>> {
-        let row = self.rows.read(&self.local)?;
-        let old = if self.needs_old { row.as_ref().map(|(value, _)| value.clone()) } else { None };
-        let (new, timestamp) = make(row);
         let row = new.clone().map(|value| (value, timestamp));
         let new = match self.rows.write(&self.local, row, stamp.timestamp)? {
             Some(_) => new,

@@ -1,5 +1,7 @@
 //! How the key of a table becomes the key of a row: as it is, or as a window's.
 
+use std::cell::RefCell;
+
 use millstream_state::WindowLayout;
 
 use crate::error::{Error, Result};
@@ -37,25 +39,31 @@ impl<K: Data> RowKeys<K> for PlainKeys<K> {
 
 /// Keys of windows of one size, laid out so that they can expire.
 pub(crate) struct WindowKeys<K> {
-    pub(crate) inner: Codec<K>,
-    pub(crate) layout: WindowLayout,
+    inner: Codec<K>,
+    layout: WindowLayout,
     /// From the start of a window to its end.
-    pub(crate) size_ms: i64,
+    size_ms: i64,
+    /// The inner key in hand: the layout puts bytes before it, and its length is known only once
+    /// it is written.
+    written: RefCell<Vec<u8>>,
 }
 
 impl<K> WindowKeys<K> {
+    pub(crate) fn new(inner: Codec<K>, layout: WindowLayout, size_ms: i64) -> Self {
+        Self { inner, layout, size_ms, written: RefCell::default() }
+    }
+
     /// The window of a key that starts at a time.
-    pub(crate) fn window(&self, key: K, start: i64) -> Windowed<K> {
+    fn window(&self, key: K, start: i64) -> Windowed<K> {
         Windowed { key, start, end: start.saturating_add(self.size_ms) }
     }
 }
 
 impl<K: Data> RowKeys<Windowed<K>> for WindowKeys<K> {
     fn encode(&self, key: &Windowed<K>, into: &mut Vec<u8>) -> Result<()> {
-        // The layout puts bytes before and after the key, whose length is known only once written.
-        let mut inner = Vec::with_capacity(32);
-        self.inner.append_key(&key.key, &mut inner)?;
-        self.layout.encode(&inner, key.start, 0, into);
+        let mut written = self.written.borrow_mut();
+        self.inner.encode_key(&key.key, &mut written)?;
+        self.layout.encode(&written, key.start, 0, into);
         Ok(())
     }
 

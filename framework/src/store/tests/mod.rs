@@ -1,0 +1,160 @@
+//! The stores over a memory log: what they keep, what they log, what a restart finds.
+
+mod key_value;
+mod model;
+mod table;
+mod window;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::{StoreId, TaskStores};
+
+use crate::error::BoxError;
+use crate::log::memory::{MemoryLog, MemoryRecord};
+use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
+use crate::record::{Headers, Timestamp};
+use crate::serde::{Null, Place, Serde};
+use crate::sink::{Collector, WorkerProducer};
+use crate::store::{Serdes, StorePlace, StoreSupplier, TaskStore};
+use crate::task::RecordTime;
+
+/// Strings as UTF-8.
+pub(super) struct Text;
+
+impl Serde<String> for Text {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &String,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        into.extend_from_slice(value.as_bytes());
+        Ok(Null::No)
+    }
+
+    fn deserialize(&self, _: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<String, BoxError> {
+        Ok(String::from_utf8(bytes.ok_or("null")?.to_vec())?)
+    }
+}
+
+/// Longs as Java writes them; the smallest one stands for null.
+pub(super) struct Long;
+
+impl Serde<i64> for Long {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &i64,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        if *value == i64::MIN {
+            return Ok(Null::Yes);
+        }
+        into.extend_from_slice(&value.to_be_bytes());
+        Ok(Null::No)
+    }
+
+    fn deserialize(&self, _: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<i64, BoxError> {
+        Ok(i64::from_be_bytes(bytes.ok_or("null")?.try_into()?))
+    }
+}
+
+/// What Kafka Streams adds to the retention of a window changelog.
+pub(super) const DAY_MS: i64 = 86_400_000;
+
+pub(super) fn text_to_long() -> Serdes<String, i64> {
+    Serdes { key: Arc::new(Text), value: Arc::new(Long) }
+}
+
+pub(super) fn text_to_text() -> Serdes<String, String> {
+    Serdes { key: Arc::new(Text), value: Arc::new(Text) }
+}
+
+/// One store of one task, with a log of its own.
+pub(super) struct Rig {
+    log: MemoryLog,
+    pub(super) place: StorePlace,
+    pub(super) store: TaskStore,
+    topic: String,
+}
+
+impl Rig {
+    pub(super) fn new(supplier: &dyn StoreSupplier, cache_bytes: usize) -> Self {
+        let log = MemoryLog::new();
+        let topic = format!("app-{}-changelog", supplier.name());
+        let config = supplier.changelog_config(DAY_MS).unwrap_or_default();
+        let name = topic.clone();
+        log.create(&[NewTopic { name, partitions: 1, replication_factor: 1, config }]).unwrap();
+        let producer = log.producer(&ProducerSpec::default()).unwrap();
+        let producer = WorkerProducer::new(Arc::new(log.clone()), producer, false);
+        let place = StorePlace {
+            id: StoreId(0),
+            stores: TaskStores::in_memory(&[supplier.spec()]),
+            collector: Collector::new(Rc::new(RefCell::new(producer))),
+            application_id: "app".into(),
+            partition: 0,
+            cache_bytes,
+            record_time: RecordTime::default(),
+        };
+        let store = supplier.make(&place).unwrap();
+        Self { log, place, store, topic }
+    }
+
+    /// The same store made anew over the same state: what a restart finds.
+    pub(super) fn reopened(&self, supplier: &dyn StoreSupplier) -> TaskStore {
+        supplier.make(&self.place).unwrap()
+    }
+
+    pub(super) fn at(&self, time: i64) {
+        self.place.record_time.replace(Timestamp(time));
+    }
+
+    /// The commit of a store, after its record cache was flushed.
+    pub(super) fn commit(&self) {
+        let mut batch = self.place.stores.batch();
+        self.store.state().borrow_mut().drain(&mut batch);
+        self.place.stores.write(batch).unwrap();
+        self.store.state().borrow_mut().drop_expired().unwrap();
+    }
+
+    pub(super) fn logged(&self) -> Vec<MemoryRecord> {
+        self.log.records(&self.topic)
+    }
+
+    /// The changelog as `key=value@time` in hex.
+    pub(super) fn logged_hex(&self) -> Vec<String> {
+        let line = |record: &MemoryRecord| {
+            let value = record.value.as_deref().map_or("null".to_owned(), hex);
+            format!("{}={value}@{}", hex(record.key.as_deref().unwrap()), record.timestamp)
+        };
+        self.logged().iter().map(line).collect()
+    }
+
+    /// A store of another task, restored from this one's changelog.
+    pub(super) fn restored(&self, supplier: &dyn StoreSupplier) -> Rig {
+        let other = Rig::new(supplier, self.place.cache_bytes);
+        let mut batch = other.place.stores.batch();
+        for record in self.logged() {
+            let raw = RawRecord {
+                offset: record.offset,
+                timestamp: record.timestamp,
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                headers: Headers::default(),
+            };
+            other.store.state().borrow_mut().restore(&mut batch, &raw).unwrap();
+        }
+        other.place.stores.write(batch).unwrap();
+        other
+    }
+
+    pub(super) fn rollback(&self) {
+        self.store.state().borrow_mut().rollback();
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
