@@ -14,6 +14,7 @@ mod operators;
 mod store;
 mod sink;
 mod runtime;
+mod query;
 mod metrics;
 
 pub use config::{
@@ -23,9 +24,12 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use metrics::DropReason;
 pub use operators::{Branches, KStream, KTable, Repartitioned, Split};
+pub use query::StoreQuery;
 pub use runtime::{CommitStep, Streams, StreamsOptions, StreamsState};
 pub use sink::{Produced, murmur2_partition};
 pub use source::{Consumed, OnError, Reset};
-pub use store::{KeyValueIterator, KeyValueStore, WindowIterator, WindowStore, WindowedIterator};
+pub use store::{
+    KeyValueIterator, KeyValueStore, StoredEntry, WindowIterator, WindowStore, WindowedIterator,
+};
 pub use task::{Clock, Schedule, Source, TaskId, TaskState};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};

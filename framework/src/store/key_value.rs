@@ -7,6 +7,7 @@
 //! | `delete` | deletes, returns what was there | null, also if nothing was there |
 //! | reads | of uncommitted writes and of committed state | none |
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::RangeBounds;
@@ -21,8 +22,9 @@ use crate::record::Data;
 use crate::serde::Null;
 use crate::store::codec::Codec;
 use crate::store::supplier::{StorePlace, TaskStore};
+use crate::store::table_keys::{PlainKeys, RowKeys};
 use crate::store::table_rows::encoded_range;
-use crate::store::{Changelog, StateStore};
+use crate::store::{Changelog, Committed, StateStore};
 use crate::task::RecordTime;
 
 /// A key-value store of one task, as its processors see it.
@@ -292,5 +294,11 @@ impl<K: Data, V: Data> StateStore for KeyValueState<K, V> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.dirty.bytes()
+    }
+
+    fn committed(&self) -> Box<dyn Any> {
+        let keys: Rc<dyn RowKeys<K>> = Rc::new(PlainKeys(self.keys.clone()));
+        let place = (self.stores.clone(), self.id);
+        Box::new(Committed::new(place, keys, self.values.clone(), false, None))
     }
 }

@@ -29,11 +29,16 @@ mod cache;
 mod table_keys;
 mod table;
 mod table_rows;
+mod committed;
 mod supplier;
+
+use std::any::Any;
 
 use millstream_state::{Batch, StoreId};
 
 pub(crate) use changelog::Changelog;
+pub(crate) use committed::Committed;
+pub use committed::StoredEntry;
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use supplier::{
@@ -87,6 +92,10 @@ pub(crate) trait StateStore {
         0
     }
 
+    /// A `Committed<K, V>` of the store's own types: what it has committed, for questions from
+    /// outside.
+    fn committed(&self) -> Box<dyn Any>;
+
     /// How many puts were dropped as expired since the last call; the host counts them as
     /// `DropReason::Expired`.
     fn take_expired(&mut self) -> u64 {
@@ -95,4 +104,4 @@ pub(crate) trait StateStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

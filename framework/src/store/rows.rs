@@ -75,6 +75,10 @@ impl<V: Data> Rows<V> {
         self.id
     }
 
+    pub(crate) fn stores(&self) -> &TaskStores {
+        &self.stores
+    }
+
     pub(crate) fn changelog(&self) -> Option<&Changelog> {
         self.changelog.as_ref()
     }

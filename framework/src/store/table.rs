@@ -20,6 +20,7 @@
 //! | `Change::old` | the row before the write | the row before the first write since the flush |
 //! | a deletion of what was never there | forwarded | dropped |
 
+use std::any::Any;
 use std::rc::Rc;
 
 use millstream_state::{Batch, StoreId};
@@ -31,7 +32,7 @@ use crate::serde::Null;
 use crate::store::cache::{Below, RecordCache, Room, Slot};
 use crate::store::rows::{Row, Rows};
 use crate::store::table_keys::RowKeys;
-use crate::store::{Changelog, StateStore};
+use crate::store::{Changelog, Committed, StateStore};
 
 /// The record that causes a write: its time and its headers.
 #[derive(Clone, Copy, Debug)]
@@ -369,6 +370,13 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
 
     fn cache_bytes(&self) -> usize {
         self.cache.as_ref().map_or(0, RecordCache::bytes)
+    }
+
+    fn committed(&self) -> Box<dyn Any> {
+        let layout = self.rows.expiry().map(|expiry| *expiry.layout());
+        let values = self.rows.values().clone();
+        let place = (self.rows.stores().clone(), self.rows.id());
+        Box::new(Committed::new(place, Rc::clone(&self.keys), values, true, layout))
     }
 
     fn take_expired(&mut self) -> u64 {

@@ -12,6 +12,7 @@
 //! `key ‖ start i64 ‖ seq i32`; `seq` counts the puts of a store with duplicates. Unlike Java's it is
 //! kept over restarts, so that a put after one does not replace what was put before.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -29,8 +30,9 @@ use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
 use crate::store::rows::window_key;
 use crate::store::supplier::{StorePlace, TaskStore};
+use crate::store::table_keys::{RowKeys, WindowKeys};
 use crate::store::table_rows::Wanted;
-use crate::store::{Changelog, StateStore};
+use crate::store::{Changelog, Committed, StateStore};
 use crate::task::RecordTime;
 
 /// A window store of one task, as its processors see it.
@@ -442,6 +444,14 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
 
     fn uncommitted_bytes(&self) -> usize {
         self.dirty.bytes()
+    }
+
+    fn committed(&self) -> Box<dyn Any> {
+        let layout = *self.expiry.layout();
+        let keys: Rc<dyn RowKeys<Windowed<K>>> =
+            Rc::new(WindowKeys::new(self.keys.clone(), layout, self.size_ms));
+        let place = (self.stores.clone(), self.id);
+        Box::new(Committed::new(place, keys, self.values.clone(), false, Some(layout)))
     }
 
     fn take_expired(&mut self) -> u64 {

@@ -21,7 +21,7 @@ use crate::store::{Serdes, StorePlace, StoreSupplier, TaskStore};
 use crate::task::RecordTime;
 
 /// Strings as UTF-8.
-pub(super) struct Text;
+pub(crate) struct Text;
 
 impl Serde<String> for Text {
     fn serialize(
@@ -40,7 +40,7 @@ impl Serde<String> for Text {
 }
 
 /// Longs as Java writes them; the smallest one stands for null.
-pub(super) struct Long;
+pub(crate) struct Long;
 
 impl Serde<i64> for Long {
     fn serialize(
@@ -62,26 +62,26 @@ impl Serde<i64> for Long {
 }
 
 /// What Kafka Streams adds to the retention of a window changelog.
-pub(super) const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
-pub(super) fn text_to_long() -> Serdes<String, i64> {
+pub(crate) fn text_to_long() -> Serdes<String, i64> {
     Serdes { key: Arc::new(Text), value: Arc::new(Long) }
 }
 
-pub(super) fn text_to_text() -> Serdes<String, String> {
+pub(crate) fn text_to_text() -> Serdes<String, String> {
     Serdes { key: Arc::new(Text), value: Arc::new(Text) }
 }
 
 /// One store of one task, with a log of its own.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     log: MemoryLog,
-    pub(super) place: StorePlace,
-    pub(super) store: TaskStore,
+    pub(crate) place: StorePlace,
+    pub(crate) store: TaskStore,
     topic: String,
 }
 
 impl Rig {
-    pub(super) fn new(supplier: &dyn StoreSupplier, cache_bytes: usize) -> Self {
+    pub(crate) fn new(supplier: &dyn StoreSupplier, cache_bytes: usize) -> Self {
         let log = MemoryLog::new();
         let topic = format!("app-{}-changelog", supplier.name());
         let config = supplier.changelog_config(DAY_MS).unwrap_or_default();
@@ -103,28 +103,28 @@ impl Rig {
     }
 
     /// The same store made anew over the same state: what a restart finds.
-    pub(super) fn reopened(&self, supplier: &dyn StoreSupplier) -> TaskStore {
+    pub(crate) fn reopened(&self, supplier: &dyn StoreSupplier) -> TaskStore {
         supplier.make(&self.place).unwrap()
     }
 
-    pub(super) fn at(&self, time: i64) {
+    pub(crate) fn at(&self, time: i64) {
         self.place.record_time.replace(Timestamp(time));
     }
 
     /// The commit of a store, after its record cache was flushed.
-    pub(super) fn commit(&self) {
+    pub(crate) fn commit(&self) {
         let mut batch = self.place.stores.batch();
         self.store.state().borrow_mut().drain(&mut batch);
         self.place.stores.write(batch).unwrap();
         self.store.state().borrow_mut().drop_expired().unwrap();
     }
 
-    pub(super) fn logged(&self) -> Vec<MemoryRecord> {
+    pub(crate) fn logged(&self) -> Vec<MemoryRecord> {
         self.log.records(&self.topic)
     }
 
     /// The changelog as `key=value@time` in hex.
-    pub(super) fn logged_hex(&self) -> Vec<String> {
+    pub(crate) fn logged_hex(&self) -> Vec<String> {
         let line = |record: &MemoryRecord| {
             let value = record.value.as_deref().map_or("null".to_owned(), hex);
             format!("{}={value}@{}", hex(record.key.as_deref().unwrap()), record.timestamp)
@@ -133,7 +133,7 @@ impl Rig {
     }
 
     /// A store of another task, restored from this one's changelog.
-    pub(super) fn restored(&self, supplier: &dyn StoreSupplier) -> Rig {
+    pub(crate) fn restored(&self, supplier: &dyn StoreSupplier) -> Rig {
         let other = Rig::new(supplier, self.place.cache_bytes);
         let mut batch = other.place.stores.batch();
         for record in self.logged() {
@@ -150,11 +150,11 @@ impl Rig {
         other
     }
 
-    pub(super) fn rollback(&self) {
+    pub(crate) fn rollback(&self) {
         self.store.state().borrow_mut().rollback();
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
