@@ -163,7 +163,7 @@ mod tests {
 
     impl Probe for Told {
         fn metrics(&self) -> String {
-            "millstream_workers 1\n".to_owned()
+            "millstream_aborts_total 0\n".to_owned()
         }
         fn stuck(&self) -> Vec<String> {
             self.stuck.lock().unwrap().clone()
@@ -187,7 +187,7 @@ mod tests {
 
     fn started() -> (Arc<Told>, HttpServer) {
         let told = Arc::new(Told::default());
-        let probe: Arc<dyn Probe> = told.clone();
+        let probe: Arc<dyn Probe> = Arc::<Told>::clone(&told);
         (told, HttpServer::start("127.0.0.1:0".parse().unwrap(), probe).unwrap())
     }
 
@@ -195,7 +195,10 @@ mod tests {
     fn metrics_are_served_on_the_port_it_says() {
         let (_, server) = started();
         assert_ne!(server.address().port(), 0);
-        assert_eq!(get(server.address(), "/metrics"), (200, "millstream_workers 1\n".to_owned()));
+        assert_eq!(
+            get(server.address(), "/metrics"),
+            (200, "millstream_aborts_total 0\n".to_owned())
+        );
         assert_eq!(get(server.address(), "/other").0, 404);
     }
 

@@ -8,8 +8,7 @@ use std::sync::Mutex;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -51,12 +50,6 @@ pub(crate) struct Metrics {
     pub(crate) rebalances: IntCounter,
     /// Records read from changelogs to restore state.
     pub(crate) restored: IntCounter,
-    /// Seconds that workers spent on turns, commits and restoring.
-    pub(crate) busy: prometheus::Counter,
-    /// Worker threads of this instance.
-    pub(crate) workers: IntGauge,
-    /// When the instance started, in seconds since the epoch.
-    pub(crate) started: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -101,9 +94,6 @@ impl Metrics {
             aborts: new.counter(ABORTS)?,
             rebalances: new.counter(REBALANCES)?,
             restored: new.counter(RESTORED)?,
-            busy: new.keep(prometheus::Counter::with_opts(BUSY.opts())?)?,
-            workers: new.keep(IntGauge::with_opts(WORKERS.opts())?)?,
-            started: new.keep(Gauge::with_opts(STARTED.opts())?)?,
             registry,
         })
     }
@@ -177,14 +167,6 @@ const REBALANCES: Described =
     Described("rebalances_total", "Changes of the partitions assigned to this instance.");
 const RESTORED: Described =
     Described("restored_records_total", "Records read from changelogs to restore state.");
-const BUSY: Described = Described(
-    "worker_busy_seconds_total",
-    "Time that the workers spent working; by `workers` seconds a second they are used up.",
-);
-const WORKERS: Described = Described("workers", "Worker threads.");
-const STARTED: Described =
-    Described("start_time_seconds", "When the instance started, in seconds since the epoch.");
-
 /// Makes and registers.
 struct New<'a> {
     registry: &'a Registry,

@@ -150,6 +150,7 @@ fn measure_task(metrics: &Metrics, task: &mut Task) {
         metrics.received(&topic, records, bytes);
         metrics.lag(&input.partition, input.remaining());
     }
+    metrics.punctuations.inc_by(task.take_punctuations());
     metrics.held(id, task.uncommitted_bytes(), task.cache_bytes());
     metrics.restoring(id, 0);
     for store in task.stores() {

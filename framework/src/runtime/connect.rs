@@ -19,6 +19,19 @@ pub(crate) fn log(config: &StreamsConfig) -> Result<Arc<dyn Log>> {
     }
 }
 
+impl StreamsConfig {
+    /// Connects to the log that is named here. [`Streams`](crate::Streams) does so by itself; this
+    /// is for programs that also write to it or read from it, and hand it over with
+    /// [`StreamsOptions::log`](crate::StreamsOptions::log).
+    ///
+    /// # Errors
+    /// `Config` for a setting that the client refuses; `StateLocked` for an embedded log that
+    /// another process uses.
+    pub fn connect(&self) -> Result<Arc<dyn Log>> {
+        log(self)
+    }
+}
+
 fn kafka_settings(config: &StreamsConfig) -> KafkaSettings {
     let mut settings =
         KafkaSettings::new(config.bootstrap_servers.clone(), config.application_id.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use millstream_state::{SharedResources, TaskStores};
+use millstream_state::{SharedResources, StoreSpec, TaskStores};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -137,7 +137,15 @@ impl Instance {
     /// # Errors
     /// When they cannot be opened.
     pub(crate) fn open_stores(&self, task: TaskId) -> Result<TaskStores> {
-        let specs = self.sub_topology(task)?.store_specs(&self.topology);
+        let specs = self.store_specs(task)?;
         Ok(TaskStores::open(&self.state_dir.task(task), &specs, &self.resources)?)
+    }
+
+    /// The stores that a task has.
+    ///
+    /// # Errors
+    /// If there is no such sub-topology.
+    pub(crate) fn store_specs(&self, task: TaskId) -> Result<Vec<StoreSpec>> {
+        Ok(self.sub_topology(task)?.store_specs(&self.topology))
     }
 }

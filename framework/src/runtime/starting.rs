@@ -190,9 +190,8 @@ impl Worker {
         let id = task.id();
         task.init(self.instance.clock.now())?;
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
-        let clock = Arc::clone(&self.instance.clock);
-        let slice = self.instance.settings.turn_records_max;
-        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), clock, slice);
+        let instance = Arc::clone(&self.instance);
+        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance);
         self.hosted.insert(id, Stage::Running { cell, actor });
         self.note_state(id, TaskState::Running);
         tracing::info!(task = %id, worker = self.index, "running");

@@ -20,7 +20,7 @@ use actix::{
 use crate::error::{Error, Result};
 use crate::log::Wake;
 use crate::record::Timestamp;
-use crate::runtime::clock::SharedClock;
+use crate::runtime::instance::Instance;
 use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
 use crate::task::{Rest, Task, TaskId, Turn};
 
@@ -53,9 +53,7 @@ pub(crate) struct TaskActor {
     id: TaskId,
     cell: TaskCell,
     worker: Addr<Worker>,
-    clock: SharedClock,
-    /// Records between two looks at the clock.
-    slice_records: usize,
+    instance: Arc<Instance>,
     /// True while a wake-up is in the mailbox.
     woken: Arc<AtomicBool>,
     punctuation: Option<(Timestamp, SpawnHandle)>,
@@ -66,24 +64,28 @@ impl TaskActor {
         cell: TaskCell,
         id: TaskId,
         worker: Addr<Worker>,
-        clock: SharedClock,
-        slice_records: usize,
+        instance: Arc<Instance>,
     ) -> Addr<Self> {
         let woken = Arc::new(AtomicBool::new(false));
-        Self { id, cell, worker, clock, slice_records, woken, punctuation: None }.start()
+        Self { id, cell, worker, instance, woken, punctuation: None }.start()
     }
 
     /// One turn of the task, ended by the clock.
     fn turn(&mut self) -> Result<Option<Turn>> {
         let mut cell = self.cell.borrow_mut();
         let Some(task) = cell.as_mut().filter(|task| !task.has_failed()) else { return Ok(None) };
-        let started = self.clock.elapsed();
+        let clock = &self.instance.clock;
+        let slice_records = self.instance.settings.turn_records_max;
+        let started = clock.elapsed();
         let mut records = 0;
         loop {
-            let turn = guarded(self.id, || task.process(self.slice_records, self.clock.now()))?;
+            let turn = guarded(self.id, || task.process(slice_records, clock.now()))?;
             records += turn.records;
-            let timed_out = self.clock.elapsed().saturating_sub(started) >= TURN_MAX;
-            if turn.rest != Rest::Budget || timed_out || task.ctx.commit_requested {
+            let spent = clock.elapsed().saturating_sub(started);
+            if turn.rest != Rest::Budget || spent >= TURN_MAX || task.ctx.commit_requested {
+                if records > 0 {
+                    self.instance.metrics.process_latency.observe(spent.as_secs_f64());
+                }
                 return Ok(Some(Turn { records, rest: turn.rest }));
             }
         }
@@ -119,7 +121,7 @@ impl TaskActor {
             ctx.cancel_future(old);
         }
         if let Some(at) = due {
-            let wait = u64::try_from(at.0 - self.clock.now().0).unwrap_or(0);
+            let wait = u64::try_from(at.0 - self.instance.clock.now().0).unwrap_or(0);
             let handle = ctx.notify_later(Punctuate, Duration::from_millis(wait));
             self.punctuation = Some((at, handle));
         }
@@ -202,7 +204,7 @@ impl Handler<Punctuate> for TaskActor {
 
     fn handle(&mut self, _: Punctuate, ctx: &mut Self::Context) {
         self.punctuation = None;
-        let now = self.clock.now();
+        let now = self.instance.clock.now();
         let done = match self.cell.borrow_mut().as_mut() {
             Some(task) => guarded(self.id, || task.punctuate_wall_clock(now)),
             None => return,

@@ -206,7 +206,18 @@ impl Worker {
             }
             None => self.note_state(id, TaskState::Closed),
         }
+        self.forget(id, &queues);
         queues
+    }
+
+    /// Takes the gauges of a task away that would stand still from now on.
+    fn forget(&self, id: TaskId, queues: &OwnedQueues) {
+        let metrics = &self.instance.metrics;
+        for (partition, _) in queues {
+            metrics.forget_input(partition);
+        }
+        let stores = self.instance.store_specs(id).unwrap_or_default();
+        metrics.forget_task(id, stores.iter().map(|store| store.name.as_str()));
     }
 
     /// Closes the stores of tasks that were suspended at least so long ago.

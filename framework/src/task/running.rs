@@ -70,6 +70,8 @@ pub(crate) struct Task {
     pub(crate) ctx: TaskContext,
     /// True if anything happened since the last commit.
     dirty: bool,
+    /// Punctuations run since the host last asked.
+    punctuations: u64,
     /// True once it failed in the middle of something: it must not be committed any more.
     failed: bool,
 }
@@ -88,7 +90,17 @@ impl Task {
         disk: TaskStores,
         limits: TaskLimits,
     ) -> Self {
-        Self { inputs: Vec::new(), nodes, stores, disk, limits, ctx, dirty: false, failed: false }
+        Self {
+            inputs: Vec::new(),
+            nodes,
+            stores,
+            disk,
+            limits,
+            ctx,
+            dirty: false,
+            punctuations: 0,
+            failed: false,
+        }
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -184,10 +196,16 @@ impl Task {
         })
     }
 
+    /// Punctuations run since the last call.
+    pub(crate) fn take_punctuations(&mut self) -> u64 {
+        std::mem::take(&mut self.punctuations)
+    }
+
     /// Runs the punctuations that are due, in the order of their due times.
     fn punctuate(&mut self, clock: Clock) -> Result<()> {
         while let Some((node, schedule, now)) = self.ctx.due(clock) {
             self.dirty = true;
+            self.punctuations += 1;
             self.ctx.leave_record();
             if let Some((_, node)) = self.nodes.get(node) {
                 node.borrow_mut().punctuate(schedule, now, &mut self.ctx)?;
