@@ -6,6 +6,7 @@ mod error;
 mod config;
 pub mod record;
 pub mod serde;
+mod time;
 mod topology;
 pub mod log;
 mod source;
@@ -16,6 +17,7 @@ mod sink;
 mod runtime;
 mod query;
 mod metrics;
+pub mod testing;
 
 pub use config::{
     Compression, GroupProtocol, HttpAddress, KafkaOverrides, LogKind, ProcessingGuarantee, Sources,
@@ -23,13 +25,19 @@ pub use config::{
 };
 pub use error::{BoxError, Error, Reaction, Result};
 pub use metrics::DropReason;
-pub use operators::{Branches, KStream, KTable, Repartitioned, Split};
+pub use operators::{
+    Branches, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,
+    KTable, KeyValue, Processor, Repartitioned, Split, Store, StoreKind, Stores, Window,
+    WindowedStream,
+};
 pub use query::StoreQuery;
 pub use runtime::{CommitStep, Streams, StreamsOptions, StreamsState};
 pub use sink::{Produced, murmur2_partition};
 pub use source::{Consumed, OnError, Reset};
 pub use store::{
-    KeyValueIterator, KeyValueStore, StoredEntry, WindowIterator, WindowStore, WindowedIterator,
+    KeyValueIterator, KeyValueStore, Materialized, StoredEntry, WindowIterator, WindowStore,
+    WindowedIterator,
 };
 pub use task::{Clock, Schedule, Source, TaskId, TaskState};
+pub use time::{Emit, Grace, NoGraceYet, TimeWindows, UnlimitedWindows, WindowStarts, Windows};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};

@@ -47,4 +47,10 @@ impl Faults {
         };
         self.apply(DropReason::Failed, &error, ctx)
     }
+
+    /// An error that no policy can skip, since there is no record.
+    #[cold]
+    pub(crate) fn fatal(&self, what: &str, error: &BoxError) -> Error {
+        Error::Fatal { what: format!("{what} of {}", self.node), reason: error.to_string() }
+    }
 }

@@ -69,3 +69,40 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TopologyDriver, text};
+    use crate::{DropReason, OnError, StreamsBuilder};
+
+    #[test]
+    fn keeps_what_the_predicate_accepts() {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in");
+        stream.filter(|_, value| value.len() > 1).to("long");
+        stream.filter_not(|_, value| value.len() > 1).to("short");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in ["a", "bb", "c"] {
+            driver.pipe("in", &text("k", value, 1)).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("long").unwrap(), [text("k", "bb", 1)]);
+        let short = driver.read::<String, String>("short").unwrap();
+        assert_eq!(short, [text("k", "a", 1), text("k", "c", 1)]);
+    }
+
+    #[test]
+    fn a_failed_predicate_follows_the_policy() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .try_filter(|_, value| value.parse::<i64>().map(|number| number > 1))
+            .on_error(OnError::Skip)
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in ["1", "x", "2"] {
+            driver.pipe("in", &text("k", value, 1)).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "2", 1)]);
+        assert_eq!(driver.dropped(DropReason::Failed), 1);
+    }
+}

@@ -78,3 +78,22 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::StreamsBuilder;
+    use crate::testing::{TopologyDriver, text};
+
+    #[test]
+    fn each_result_has_its_own_key_and_the_time_of_its_record() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .flat_map(|key, value| [(key.clone(), value.clone()), (value, key)])
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &text("a", "b", 5)).unwrap();
+        let out = driver.read::<String, String>("out").unwrap();
+        assert_eq!(out, [text("a", "b", 5), text("b", "a", 5)]);
+    }
+}

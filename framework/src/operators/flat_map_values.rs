@@ -75,3 +75,26 @@ where
         self.children.forward(Record { key, value, timestamp, headers }, ctx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::StreamsBuilder;
+    use crate::testing::{TopologyDriver, text};
+
+    #[test]
+    fn none_one_and_many() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .flat_map_values(|line| {
+                line.split_whitespace().map(str::to_owned).collect::<Vec<String>>()
+            })
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for line in ["", "a", "b c"] {
+            driver.pipe("in", &text("k", line, 1)).unwrap();
+        }
+        let out = driver.read::<String, String>("out").unwrap();
+        assert_eq!(out, [text("k", "a", 1), text("k", "b", 1), text("k", "c", 1)]);
+    }
+}

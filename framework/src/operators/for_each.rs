@@ -59,3 +59,26 @@ impl<K, V, E: Into<BoxError>, F: Fn(K, V) -> Result<(), E>> Operator<K, V> for F
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use crate::StreamsBuilder;
+    use crate::testing::{TopologyDriver, text};
+
+    #[test]
+    fn peek_and_for_each_see_every_record_in_order() {
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (peeked, ended) = (Arc::clone(&seen), Arc::clone(&seen));
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .peek(move |_, value| peeked.lock().unwrap().push(format!("peek {value}")))
+            .for_each(move |_, value| ended.lock().unwrap().push(format!("end {value}")));
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &text("k", "a", 1)).unwrap();
+        driver.pipe("in", &text("k", "b", 1)).unwrap();
+        assert_eq!(*seen.lock().unwrap(), ["peek a", "end a", "peek b", "end b"]);
+    }
+}

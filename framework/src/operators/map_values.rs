@@ -85,3 +85,53 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TopologyDriver, text};
+    use crate::{Error, OnError, StreamsBuilder};
+
+    #[test]
+    fn the_key_is_kept_and_no_topic_is_needed_before_grouping() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .map_values_with_key(|key, value| key.clone() + &value)
+            .group_by_key()
+            .count("counts");
+        assert_eq!(builder.build().unwrap().sub_topologies().len(), 1);
+    }
+
+    #[test]
+    fn without_a_policy_a_failure_stops_and_names_the_record() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .try_map_values(|value| value.parse::<i64>())
+            .named("numbers")
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        match driver.pipe("in", &text("k", "x", 1)) {
+            Err(Error::BadRecord { at, node, .. }) => {
+                assert_eq!((at.as_str(), node.as_str()), ("in-0@0", "numbers"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_carries_the_bytes_as_they_came() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .try_map_values(|value| value.parse::<i64>())
+            .on_error(OnError::DeadLetter("bad".into()))
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &text("k", "x", 7)).unwrap();
+        let letters = driver.read::<String, String>("bad").unwrap();
+        assert_eq!((letters[0].key.as_str(), letters[0].value.as_str()), ("k", "x"));
+        assert_eq!(letters[0].headers.last("__streams.errors.topic"), Some(&b"in"[..]));
+        assert!(driver.read::<String, i64>("out").unwrap().is_empty());
+    }
+}

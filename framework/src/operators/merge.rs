@@ -57,3 +57,31 @@ impl<K: Data, V: Data> Operator<K, V> for Pass<K, V> {
         self.children.forward(record, ctx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TopologyDriver, text};
+    use crate::{StreamsBuilder, TopologyFault};
+
+    #[test]
+    fn records_of_both_come_through() {
+        let builder = StreamsBuilder::new();
+        let left = builder.stream::<String, String>("left");
+        left.merge(&builder.stream("right")).to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("right", &text("k", "r", 1)).unwrap();
+        driver.pipe("left", &text("k", "l", 2)).unwrap();
+        let out = driver.read::<String, String>("out").unwrap();
+        assert_eq!(out, [text("k", "r", 1), text("k", "l", 2)]);
+    }
+
+    #[test]
+    fn streams_of_two_builders_do_not_mix() {
+        let (builder, other) = (StreamsBuilder::new(), StreamsBuilder::new());
+        let stream = builder.stream::<String, String>("in");
+        stream.merge(&other.stream("in")).to("out");
+        let faults = builder.build().unwrap_err();
+        let merge = "KSTREAM-MERGE-0000000001".to_owned();
+        assert_eq!(faults.faults(), [TopologyFault::OtherBuilder(merge)]);
+    }
+}

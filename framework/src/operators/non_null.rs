@@ -78,3 +78,28 @@ impl<K: Data, V: Data> Operator<K, Option<V>> for NonNullValues<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{Record, Timestamp};
+    use crate::testing::{TopologyDriver, text};
+    use crate::{DropReason, StreamsBuilder};
+
+    #[test]
+    fn nulls_are_dropped_and_counted() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<Option<String>, Option<String>>("in")
+            .non_null_keys()
+            .non_null_values()
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for (key, value) in [(Some("k"), None), (None, Some("v")), (Some("k"), Some("v"))] {
+            let (key, value) = (key.map(str::to_owned), value.map(str::to_owned));
+            driver.pipe("in", &Record::new(key, value, Timestamp(1))).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "v", 1)]);
+        assert_eq!(driver.dropped(DropReason::NullKey), 1);
+        assert_eq!(driver.dropped(DropReason::NullValue), 1);
+    }
+}

@@ -123,3 +123,37 @@ impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
         self.children.forward(record, ctx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::StreamsBuilder;
+    use crate::record::{Record, Timestamp};
+    use crate::testing::{TopologyDriver, text};
+
+    #[test]
+    fn null_keys_do_not_get_into_the_topic() {
+        let builder = StreamsBuilder::new();
+        builder.stream::<Option<String>, String>("in").repartition("by-name").to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &Record::new(None::<String>, "x".to_owned(), Timestamp(1))).unwrap();
+        driver.pipe("in", &text("k", "y", 2)).unwrap();
+        assert_eq!(driver.read_raw("app-by-name-repartition").len(), 1);
+        assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "y", 2)]);
+    }
+
+    #[test]
+    fn a_named_grouping_shares_its_topic() {
+        let builder = StreamsBuilder::new();
+        let grouped =
+            builder.stream::<String, String>("in").group_by(|_, value| value.clone()).named("g");
+        grouped.count("counts").updates().to("a");
+        grouped.reduce("all", |all, value| all + &value).updates().to("b");
+        let topology = builder.build().unwrap();
+        assert_eq!(topology.sub_topologies().len(), 2);
+        let mut driver = TopologyDriver::new(&topology).unwrap();
+        driver.pipe("in", &text("k", "x", 1)).unwrap();
+        assert_eq!(driver.read_raw("app-g-repartition").len(), 1);
+        assert_eq!(driver.read::<String, i64>("a").unwrap().len(), 1);
+        assert_eq!(driver.read::<String, String>("b").unwrap(), [text("x", "x", 1)]);
+    }
+}

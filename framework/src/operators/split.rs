@@ -163,3 +163,39 @@ impl<K: Data, V: Data> Operator<K, V> for Splitter<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{TopologyDriver, text};
+    use crate::{StreamsBuilder, TopologyFault};
+
+    #[test]
+    fn the_first_branch_that_holds_takes_the_record() {
+        let builder = StreamsBuilder::new();
+        let branches = builder
+            .stream::<String, String>("in")
+            .split("by-")
+            .branch("a", |_, value| value.starts_with('a'))
+            .branch("ab", |_, value| value.starts_with("ab"))
+            .no_default_branch();
+        branches["a"].to("a");
+        branches["ab"].to("ab");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in ["ab", "c"] {
+            driver.pipe("in", &text("k", value, 1)).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("a").unwrap(), [text("k", "ab", 1)]);
+        assert!(driver.read::<String, String>("ab").unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_unknown_branch_is_a_fault_of_the_topology() {
+        let builder = StreamsBuilder::new();
+        let branches = builder.stream::<String, String>("in").split("by-").default_branch("rest");
+        branches["ret"].to("out");
+        let faults = builder.build().unwrap_err();
+        let fault =
+            TopologyFault::NoSuchBranch { split: "by-".to_owned(), branch: "ret".to_owned() };
+        assert_eq!(faults.faults(), [fault]);
+    }
+}

@@ -31,6 +31,7 @@ mod table;
 mod table_rows;
 mod committed;
 mod supplier;
+mod materialized;
 
 use std::any::Any;
 
@@ -40,6 +41,7 @@ pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;
 pub use committed::StoredEntry;
 pub use key_value::{KeyValueIterator, KeyValueStore};
+pub use materialized::Materialized;
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use supplier::{
     KeyValueSpec, Serdes, StoreOptions, StorePlace, StoreSupplier, TableSpec, TaskStore,

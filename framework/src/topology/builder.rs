@@ -43,3 +43,98 @@ impl StreamsBuilder {
         Ok(Topology(Arc::new(Plan { graph, sub_topologies })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::KeyValue;
+    use crate::record::Record;
+    use crate::topology::{NodeName, TopologyFault};
+    use crate::{BoxError, Context, KeyValueStore, Processor, TimeWindows};
+    use std::time::Duration;
+
+    struct Keep(
+        #[expect(dead_code, reason = "the store is only connected")] KeyValueStore<String, i64>,
+    );
+
+    impl Processor<String, String> for Keep {
+        type KOut = String;
+        type VOut = String;
+
+        fn process(
+            &mut self,
+            record: Record<String, String>,
+            ctx: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            ctx.forward(record);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let builder = StreamsBuilder::new();
+        builder.store(KeyValue::<String, i64>::named("unused"));
+        let seen = builder.store(KeyValue::<String, i64>::named("seen"));
+        let stream = builder.stream::<String, String>("in");
+        stream.process(NodeName::generated(), &seen, Keep).to("out");
+        stream.group_by_key().count("a b");
+        let windows = TimeWindows::of(Duration::from_millis(10)).no_grace();
+        let grouped = stream.group_by(|_, value| value.clone());
+        grouped.windowed_by(windows.advance_by(Duration::from_millis(11))).count("w");
+        grouped.count("seen");
+        let faults = builder.build().unwrap_err();
+        let text = faults.to_string();
+        for part in [
+            "store unused is used by no node",
+            "KSTREAM-PROCESSOR-0000000001 has no name of its own",
+            "a store is named \"a b\"",
+            "the windows of w: they advance by 11 ms",
+            "two stores are named seen",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(faults.faults().len(), 5, "{text}");
+    }
+
+    #[test]
+    fn a_topic_has_one_source() {
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("in").to("a");
+        builder.stream::<String, String>("in").to("b");
+        let faults = builder.build().unwrap_err();
+        assert!(faults.to_string().contains("topic in is read by KSTREAM-SOURCE-0000000000 and"));
+        assert_eq!(StreamsBuilder::new().build().unwrap_err().faults(), [TopologyFault::Empty]);
+    }
+
+    #[test]
+    fn a_name_takes_its_number_and_topologies_print_as_text_and_mermaid() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .map_values(|value| value)
+            .named("same")
+            .filter(|_, _| true)
+            .to("out");
+        let topology = builder.build().unwrap();
+        let text = topology.describe();
+        assert!(
+            text.contains(
+                "    Processor: same (stores: [])\n      --> KSTREAM-FILTER-0000000002\n"
+            )
+        );
+        assert!(topology.mermaid().contains("n1[\"same\"]"), "{}", topology.mermaid());
+    }
+
+    #[test]
+    fn a_shared_store_joins_two_streams_that_must_be_partitioned_alike() {
+        let builder = StreamsBuilder::new();
+        let seen = builder.store(KeyValue::<String, i64>::named("seen"));
+        builder.stream::<String, String>("left").process("l", &seen, Keep).to("out");
+        builder.stream::<String, String>("right").process("r", &seen, Keep).to("out");
+        let topology = builder.build().unwrap();
+        let [sub] = topology.sub_topologies() else { panic!("{topology:?}") };
+        let together: Vec<&str> = sub.copartitioned[0].iter().map(|s| &*s.topic).collect();
+        assert_eq!(together, ["left", "right"]);
+    }
+}

@@ -37,6 +37,8 @@ pub(crate) struct TaskParts {
     pub(crate) nodes: Vec<(Arc<str>, Rc<RefCell<dyn Node>>)>,
     /// Its stores, in the order of [`SubTopology::stores`].
     pub(crate) stores: Vec<Rc<RefCell<dyn StateStore>>>,
+    /// The same with their types, for who looks at them from outside.
+    pub(crate) typed_stores: Vec<TaskStore>,
 }
 
 impl fmt::Debug for TaskParts {
@@ -107,7 +109,8 @@ impl Linker<'_, '_> {
             }
         }
         let stores = self.stores.iter().map(|(_, store)| Rc::clone(store.state())).collect();
-        Ok(TaskParts { sources: self.sources, nodes, stores })
+        let typed_stores = self.stores.into_iter().map(|(_, store)| store).collect();
+        Ok(TaskParts { sources: self.sources, nodes, stores, typed_stores })
     }
 
     fn make_stores(&mut self, sub: &SubTopology) -> Result<()> {

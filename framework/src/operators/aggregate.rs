@@ -1,0 +1,222 @@
+//! `count`, `reduce`, `aggregate`, `aggregate_or_delete`: one row per key.
+//!
+//! | | |
+//! |---|---|
+//! | emits | the change of the row: at each record, or with a record cache once per key and flush |
+//! | drops | null keys (`NullKey`) and null values (`NullValue`) |
+//! | key | the group's |
+//! | time | the later one of the record's and the row's |
+//! | headers | of the record |
+//! | state | a key-value store with timestamps; `aggregate_or_delete`: `None` deletes the row and emits the deletion |
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::metrics::DropReason;
+use crate::operators::{KGroupedStream, KTable};
+use crate::record::{Change, Data, Record};
+use crate::serde::HasSerde;
+use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
+use crate::task::{Children, Node, Operator, TaskContext};
+use crate::topology::Linker;
+
+impl<K: HasSerde, V: Data> KGroupedStream<K, V> {
+    /// How many records there are per key.
+    pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
+        self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| Some(count.unwrap_or(0) + 1))
+    }
+
+    /// Combines the values of each key: the first is the result so far, each later one is combined
+    /// with it.
+    pub fn reduce(
+        &self,
+        store: impl Into<Materialized<K, V>>,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+    ) -> KTable<K, V> {
+        self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| {
+            Some(match so_far {
+                Some(so_far) => f(so_far, value),
+                None => value,
+            })
+        })
+    }
+
+    /// Adds the values of each key up into something else, beginning with `init`.
+    pub fn aggregate<A: Data>(
+        &self,
+        store: impl Into<Materialized<K, A>>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        f: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        self.aggregate_or_delete(store, init, move |key, value, so_far| Some(f(key, value, so_far)))
+    }
+
+    /// As [`Self::aggregate`]; `None` deletes the row, and the next record begins with `init`.
+    pub fn aggregate_or_delete<A: Data>(
+        &self,
+        store: impl Into<Materialized<K, A>>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        f: impl Fn(&K, V, A) -> Option<A> + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
+            f(key, value, so_far.unwrap_or_else(&init))
+        })
+    }
+
+    fn rows<A: Data>(
+        &self,
+        prefix: &str,
+        store: Materialized<K, A>,
+        f: impl Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        let Materialized { options, serdes, cached, .. } = store;
+        let supplier = Arc::new(TableSpec { options, serdes, cached });
+        let f = Arc::new(f);
+        let serdes = self.serdes.clone();
+        self.aggregated(prefix, supplier, |index| {
+            move |linker: &mut Linker<'_, '_>| {
+                let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
+                if linker.sends_old()? {
+                    store.borrow_mut().send_old_values();
+                }
+                let children = linker.children::<K, Change<A>>()?;
+                let (f, serdes) = (Arc::clone(&f), serdes.clone());
+                linker.add::<K, V, _>(Aggregate { f, serdes, store, children });
+                Ok(())
+            }
+        })
+    }
+}
+
+struct Aggregate<K, V, A, F> {
+    f: Arc<F>,
+    serdes: Serdes<K, V>,
+    store: Rc<RefCell<TableStore<K, A>>>,
+    children: Children<K, Change<A>>,
+}
+
+impl<K: Data, V: Data, A: Data, F> Node for Aggregate<K, V, A, F> {
+    fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        forward_held(&self.store, &self.children, ctx)
+    }
+}
+
+impl<K, V, A, F> Operator<K, V> for Aggregate<K, V, A, F>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    F: Fn(&K, V, Option<A>) -> Option<A>,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        if self.serdes.key.is_null(&key) {
+            ctx.dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        if self.serdes.value.is_null(&value) {
+            ctx.dropped(DropReason::NullValue);
+            return Ok(());
+        }
+        let stamp = Stamp { timestamp, headers: &headers };
+        let make = |so_far| (self.f)(&key, value, so_far);
+        // Let go of the store before forwarding: operators downstream may read it.
+        let outcome = self.store.borrow_mut().update(&key, &stamp, make)?;
+        match outcome {
+            Outcome::Forward { change, timestamp } => {
+                self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
+            }
+            Outcome::Held | Outcome::Expired => Ok(()),
+            Outcome::Full => self.flush(ctx),
+        }
+    }
+}
+
+/// Forwards all changes that the record cache of a store holds back.
+pub(crate) fn forward_held<K: Data, A: Data>(
+    store: &RefCell<TableStore<K, A>>,
+    children: &Children<K, Change<A>>,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    loop {
+        let held = store.borrow_mut().next_held()?;
+        let Some(held) = held else { return Ok(()) };
+        let record = Record {
+            key: held.key,
+            value: held.change,
+            timestamp: held.timestamp,
+            headers: held.headers,
+        };
+        children.forward(record, ctx)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{Record, Timestamp};
+    use crate::testing::{DriverOptions, TopologyDriver, text};
+    use crate::{DropReason, StreamsBuilder, Topology};
+
+    fn sums() -> Topology {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, i64>("in")
+            .group_by_key()
+            .aggregate_or_delete(
+                "sums",
+                || 0,
+                |_, value, sum| Some(sum + value).filter(|s| *s != 0),
+            )
+            .to_stream()
+            .to("out");
+        builder.build().unwrap()
+    }
+
+    fn number(value: i64, at: i64) -> Record<String, i64> {
+        Record::new("k".to_owned(), value, Timestamp(at))
+    }
+
+    #[test]
+    fn a_row_that_becomes_nothing_is_deleted_and_begins_anew() {
+        let mut driver = TopologyDriver::new(&sums()).unwrap();
+        for (value, at) in [(1, 10), (-1, 5), (7, 6)] {
+            driver.pipe("in", &number(value, at)).unwrap();
+        }
+        let out = driver.read::<String, Option<i64>>("out").unwrap();
+        let out: Vec<(Option<i64>, i64)> = out.iter().map(|r| (r.value, r.timestamp.0)).collect();
+        assert_eq!(out, [(Some(1), 10), (None, 10), (Some(7), 6)]);
+    }
+
+    #[test]
+    fn the_record_cache_emits_once_per_commit_and_the_last_state() {
+        let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
+        let mut driver = TopologyDriver::with_options(&sums(), &options).unwrap();
+        driver.pipe("in", &number(1, 10)).unwrap();
+        driver.pipe("in", &number(2, 11)).unwrap();
+        let out = driver.read::<String, Option<i64>>("out").unwrap();
+        assert_eq!(out.iter().map(|r| r.value).collect::<Vec<_>>(), [Some(1), Some(3)]);
+        let rows = driver.table::<String, i64>("sums").unwrap();
+        assert_eq!(rows, [("k".to_owned(), 3, Timestamp(11))]);
+    }
+
+    #[test]
+    fn null_keys_and_values_are_dropped_and_counted() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<Option<String>, Option<String>>("in")
+            .group_by_key()
+            .count("counts")
+            .updates()
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &Record::new(None::<String>, "v".to_owned(), Timestamp(1))).unwrap();
+        driver.pipe("in", &Record::new("k".to_owned(), None::<String>, Timestamp(1))).unwrap();
+        driver.pipe("in", &text("k", "v", 1)).unwrap();
+        assert_eq!(driver.read::<String, i64>("out").unwrap(), [number(1, 1)]);
+        assert_eq!(driver.dropped(DropReason::NullKey), 1);
+        assert_eq!(driver.dropped(DropReason::NullValue), 1);
+    }
+}

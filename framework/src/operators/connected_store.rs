@@ -1,0 +1,214 @@
+//! Stores of processors: declared on the builder, connected by being named in `process`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::record::Data;
+use crate::serde::{HasSerde, Serde};
+use crate::store::{
+    KeyValueSpec, KeyValueStore, Serdes, StoreOptions, StoreSupplier, TaskStore, WindowSpec,
+    WindowStore,
+};
+use crate::time::millis;
+use crate::topology::{Linker, StoreIndex, StreamsBuilder};
+
+/// A key-value store to be declared with [`StreamsBuilder::store`].
+#[derive(Debug)]
+pub struct KeyValue<K, V>(KeyValueSpec<K, V>);
+
+/// A window store to be declared with [`StreamsBuilder::store`]: values by key and time, which
+/// expire.
+#[derive(Debug)]
+pub struct Window<K, V>(WindowSpec<K, V>);
+
+impl<K: HasSerde, V: HasSerde> KeyValue<K, V> {
+    /// A store of this name: on disk and logged. The name is part of the changelog topic's.
+    pub fn named(name: &str) -> Self {
+        Self(KeyValueSpec { options: StoreOptions::named(name), serdes: Serdes::default() })
+    }
+}
+
+impl<K, V> KeyValue<K, V> {
+    /// A store of this name, in bytes of these serdes.
+    pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
+        Self(KeyValueSpec { options: StoreOptions::named(name), serdes })
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> Window<K, V> {
+    /// A store of this name: on disk and logged. `retention` is how long entries are kept, counted
+    /// from the latest start; `size` is that of the windows it tells of.
+    pub fn named(name: &str, retention: Duration, size: Duration) -> Self {
+        Self(WindowSpec {
+            options: StoreOptions::named(name),
+            serdes: Serdes::default(),
+            retention_ms: millis(retention),
+            window_size_ms: millis(size),
+            duplicates: false,
+        })
+    }
+}
+
+impl<K, V> Window<K, V> {
+    /// Keeps all values put for one key and time, in the order of their puts.
+    #[must_use]
+    pub fn with_duplicates(mut self) -> Self {
+        self.0.duplicates = true;
+        self
+    }
+}
+
+macro_rules! options {
+    ($($kind:ident),*) => { $(
+        impl<K, V> $kind<K, V> {
+            /// Kept in memory only: restored from the changelog's start each time.
+            #[must_use]
+            pub fn in_memory(mut self) -> Self {
+                self.0.options.in_memory = true;
+                self
+            }
+
+            /// No changelog: the store is empty after its directory is lost or its task moves.
+            #[must_use]
+            pub fn without_changelog(mut self) -> Self {
+                self.0.options.logged = false;
+                self
+            }
+
+            /// A setting of the changelog topic, in Kafka's words; it goes before the default.
+            #[must_use]
+            pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
+                self.0.options.topic_config.push((name.to_owned(), value.to_owned()));
+                self
+            }
+        }
+    )* };
+}
+options!(KeyValue, Window);
+
+/// A kind of store: what is declared, and the handle that a processor gets.
+pub trait StoreKind: Send + Sync + 'static {
+    /// What a processor works with.
+    type Handle: 'static;
+
+    /// Turns the declaration into what the topology keeps.
+    #[doc(hidden)]
+    fn declare(self) -> Declared<Self::Handle>;
+}
+
+/// A declared store.
+#[doc(hidden)]
+pub struct Declared<H> {
+    supplier: Arc<dyn StoreSupplier>,
+    open: fn(&TaskStore) -> Result<H>,
+}
+
+impl<H> fmt::Debug for Declared<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Declared").field(&self.supplier).finish()
+    }
+}
+
+impl<K: Data, V: Data> StoreKind for KeyValue<K, V> {
+    type Handle = KeyValueStore<K, V>;
+
+    fn declare(self) -> Declared<Self::Handle> {
+        Declared { supplier: Arc::new(self.0), open: KeyValueStore::of }
+    }
+}
+
+impl<K: Data, V: Data> StoreKind for Window<K, V> {
+    type Handle = WindowStore<K, V>;
+
+    fn declare(self) -> Declared<Self::Handle> {
+        Declared { supplier: Arc::new(self.0), open: WindowStore::of }
+    }
+}
+
+/// A store of a topology with its type: naming it in `process` connects it.
+pub struct Store<S: StoreKind> {
+    index: StoreIndex,
+    open: fn(&TaskStore) -> Result<S::Handle>,
+    kind: PhantomData<fn() -> S>,
+}
+
+impl<S: StoreKind> fmt::Debug for Store<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.index).finish()
+    }
+}
+
+impl StreamsBuilder {
+    /// Declares a store for processors.
+    pub fn store<S: StoreKind>(&self, store: S) -> Store<S> {
+        let Declared { supplier, open } = store.declare();
+        let index = self.graph.borrow_mut().add_store(supplier);
+        Store { index, open, kind: PhantomData }
+    }
+}
+
+/// Opens the stores of a processor in one task.
+#[doc(hidden)]
+pub struct Connection<H>(Box<dyn Fn(&Linker<'_, '_>) -> Result<H> + Send + Sync>);
+
+impl<H> fmt::Debug for Connection<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl<H> Connection<H> {
+    pub(crate) fn open(&self, linker: &Linker<'_, '_>) -> Result<H> {
+        (self.0)(linker)
+    }
+}
+
+/// The stores that a processor uses: `()`, `&store`, `(&a, &b)` and so on up to four.
+pub trait Stores {
+    /// The handles that the processor's factory gets.
+    type Handles: 'static;
+
+    /// Where they are in the topology, and how a task opens them.
+    #[doc(hidden)]
+    fn connect(&self) -> (Vec<StoreIndex>, Connection<Self::Handles>);
+}
+
+impl Stores for () {
+    type Handles = ();
+
+    fn connect(&self) -> (Vec<StoreIndex>, Connection<()>) {
+        (Vec::new(), Connection(Box::new(|_| Ok(()))))
+    }
+}
+
+impl<S: StoreKind> Stores for &Store<S> {
+    type Handles = S::Handle;
+
+    fn connect(&self) -> (Vec<StoreIndex>, Connection<S::Handle>) {
+        let (index, open) = (self.index, self.open);
+        (vec![index], Connection(Box::new(move |linker| open(linker.store(index)?))))
+    }
+}
+
+macro_rules! tuples {
+    ($( ($($part:ident $name:ident),*) ),*) => { $(
+        impl<$($part: Stores),*> Stores for ($($part,)*) {
+            type Handles = ($($part::Handles,)*);
+
+            fn connect(&self) -> (Vec<StoreIndex>, Connection<Self::Handles>) {
+                let ($($name,)*) = self;
+                let mut indices = Vec::new();
+                $(
+                    let (more, $name) = $name.connect();
+                    indices.extend(more);
+                )*
+                (indices, Connection(Box::new(move |linker| Ok(($($name.open(linker)?,)*)))))
+            }
+        }
+    )* };
+}
+tuples!((A a), (A a, B b), (A a, B b, C c), (A a, B b, C c, D d));

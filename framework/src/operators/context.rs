@@ -1,0 +1,158 @@
+//! What a processor sees while it is called: times, the record's origin, the way on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::operators::fixed_key::FixedKeyRecord;
+use crate::record::{Data, Record, Timestamp};
+use crate::task::{Children, Clock, Schedule, Source, TaskContext, TaskId};
+use crate::time::millis;
+
+/// The way on from one node.
+pub(crate) struct Ways<K, V> {
+    pub(crate) children: Children<K, V>,
+    /// The names of the children, in the same order.
+    pub(crate) names: Vec<Arc<str>>,
+    /// The node's place in the task.
+    pub(crate) place: usize,
+}
+
+/// The context of a processor, for the length of one call.
+///
+/// Forwarding goes down the chain at once and returns when the record is through. If something
+/// downstream fails, later calls of `forward` do nothing and the failure comes up after the
+/// processor has returned.
+pub struct Context<'a, K, V> {
+    pub(crate) task: &'a mut TaskContext,
+    ways: &'a Ways<K, V>,
+    failed: Option<Error>,
+}
+
+impl<K, V> fmt::Debug for Context<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+impl<'a, K: Data, V: Data> Context<'a, K, V> {
+    pub(crate) fn new(task: &'a mut TaskContext, ways: &'a Ways<K, V>) -> Self {
+        Self { task, ways, failed: None }
+    }
+
+    /// What failed downstream, if anything did.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Hands a record to all children.
+    pub fn forward(&mut self, record: Record<K, V>) {
+        if self.failed.is_none() {
+            self.failed = self.ways.children.forward(record, self.task).err();
+        }
+    }
+
+    /// Hands a record to the child of this name. A name that no child has fails the task: it is a
+    /// fault of the program.
+    pub fn forward_to(&mut self, child: &str, record: Record<K, V>) {
+        if self.failed.is_some() {
+            return;
+        }
+        let index = self.ways.names.iter().position(|name| **name == *child);
+        self.failed = match index.and_then(|index| self.ways.children.get(index)) {
+            Some(link) => link.borrow_mut().process(record, self.task).err(),
+            None => Some(Error::Fatal {
+                what: format!("forwarding to {child}"),
+                reason: "no child has this name".to_owned(),
+            }),
+        };
+    }
+
+    /// Calls [`crate::Processor::punctuate`] every so often, until cancelled.
+    pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
+        self.task.schedule(self.ways.place, millis(every), on)
+    }
+
+    /// Ends a schedule.
+    pub fn cancel(&mut self, which: Schedule) {
+        self.task.cancel(which);
+    }
+
+    /// Asks for a commit soon; never commits inside a record.
+    pub fn request_commit(&mut self) {
+        self.task.commit_requested = true;
+    }
+
+    /// Where the record in hand came from; `None` in a punctuation.
+    pub fn source(&self) -> Option<Source<'_>> {
+        self.task.source()
+    }
+
+    /// The highest timestamp the task has taken for processing; negative before the first record.
+    pub fn stream_time(&self) -> Timestamp {
+        self.task.stream_time
+    }
+
+    /// The machine's time as the task sees it.
+    pub fn wall_clock(&self) -> Timestamp {
+        self.task.wall_clock
+    }
+
+    /// Which task this is.
+    pub fn task_id(&self) -> TaskId {
+        self.task.task
+    }
+
+    /// The application's id.
+    pub fn application_id(&self) -> &str {
+        &self.task.application_id
+    }
+}
+
+/// The context of a processor that may not change keys, for the length of one call: as
+/// [`Context`], but what is forwarded carries the key of a record that came in.
+#[derive(Debug)]
+pub struct FixedKeyContext<'a, K, V>(pub(crate) Context<'a, K, V>);
+
+impl<K: Data, V: Data> FixedKeyContext<'_, K, V> {
+    /// Hands a record to all children.
+    pub fn forward(&mut self, record: FixedKeyRecord<K, V>) {
+        self.0.forward(record.into_record());
+    }
+
+    /// See [`Context::schedule`].
+    pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
+        self.0.schedule(every, on)
+    }
+
+    /// See [`Context::cancel`].
+    pub fn cancel(&mut self, which: Schedule) {
+        self.0.cancel(which);
+    }
+
+    /// See [`Context::request_commit`].
+    pub fn request_commit(&mut self) {
+        self.0.request_commit();
+    }
+
+    /// See [`Context::source`].
+    pub fn source(&self) -> Option<Source<'_>> {
+        self.0.source()
+    }
+
+    /// See [`Context::stream_time`].
+    pub fn stream_time(&self) -> Timestamp {
+        self.0.stream_time()
+    }
+
+    /// See [`Context::wall_clock`].
+    pub fn wall_clock(&self) -> Timestamp {
+        self.0.wall_clock()
+    }
+
+    /// See [`Context::task_id`].
+    pub fn task_id(&self) -> TaskId {
+        self.0.task_id()
+    }
+}

@@ -1,0 +1,37 @@
+//! A record whose key cannot be changed: what `process_values` takes and forwards.
+
+use crate::record::{Headers, Record, Timestamp};
+
+/// A record with a key that can be looked at but not replaced, so that its partition stays right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedKeyRecord<K, V> {
+    key: K,
+    /// The value.
+    pub value: V,
+    /// Event time.
+    pub timestamp: Timestamp,
+    /// Headers, shared with the source record until they are changed.
+    pub headers: Headers,
+}
+
+impl<K, V> FixedKeyRecord<K, V> {
+    pub(crate) fn of(record: Record<K, V>) -> Self {
+        let Record { key, value, timestamp, headers } = record;
+        Self { key, value, timestamp, headers }
+    }
+
+    pub(crate) fn into_record(self) -> Record<K, V> {
+        let Self { key, value, timestamp, headers } = self;
+        Record { key, value, timestamp, headers }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// The same record with another value.
+    pub fn with_value<V2>(self, value: V2) -> FixedKeyRecord<K, V2> {
+        FixedKeyRecord { key: self.key, value, timestamp: self.timestamp, headers: self.headers }
+    }
+}

@@ -1,0 +1,134 @@
+//! `group_by_key`, `group_by`: brings the records of one key together, to be aggregated.
+//!
+//! | | |
+//! |---|---|
+//! | emits | nothing by itself; `group_by` gives each record the new key |
+//! | key | `group_by_key`: kept, and repartitioned only if it changed on the way; `group_by`: changed, always repartitioned |
+//! | state | none; the repartition topic is named after the store that follows, or by `named` |
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::operators::repartition::through_topic;
+use crate::operators::{KStream, KTable, Repartitioned};
+use crate::record::Data;
+use crate::serde::{HasSerde, Serde};
+use crate::store::{Serdes, StoreSupplier};
+use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex};
+
+/// A stream whose records are brought together by key.
+pub struct KGroupedStream<K, V> {
+    pub(crate) stream: KStream<K, V>,
+    pub(crate) serdes: Serdes<K, V>,
+    /// The name of the repartition topic, if the user gave one.
+    name: Option<String>,
+    /// Where the stream comes out of the topic of that name, once it does: several aggregations
+    /// of one named grouping share it.
+    shared: Rc<Cell<Option<NodeId>>>,
+}
+
+impl<K, V> Clone for KGroupedStream<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            stream: self.stream.clone(),
+            serdes: self.serdes.clone(),
+            name: self.name.clone(),
+            shared: Rc::clone(&self.shared),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for KGroupedStream<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KGroupedStream").field(&self.stream).finish()
+    }
+}
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Groups by the key the records have.
+    pub fn group_by_key(&self) -> KGroupedStream<K, V>
+    where
+        K: HasSerde,
+        V: HasSerde,
+    {
+        self.group_by_key_with(K::Serde::default(), V::Serde::default())
+    }
+
+    /// As [`Self::group_by_key`], with these serdes for a repartition topic.
+    pub fn group_by_key_with(
+        &self,
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+    ) -> KGroupedStream<K, V> {
+        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
+        KGroupedStream { stream: self.clone(), serdes, name: None, shared: Rc::default() }
+    }
+
+    /// Groups by another key. The records go through a repartition topic.
+    pub fn group_by<K2: HasSerde>(
+        &self,
+        f: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
+    ) -> KGroupedStream<K2, V>
+    where
+        V: HasSerde,
+    {
+        self.select_key(f).group_by_key()
+    }
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    /// Names the repartition topic, if there is one: `<application>-<name>-repartition`. Without
+    /// this it is named after the store that follows.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.stream.graph.borrow_mut().check_name("a repartition topic", name);
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The node to aggregate from: behind the repartition topic if the key changed on the way.
+    fn repartitioned(&self, graph: &mut Graph, store: &str) -> NodeId {
+        if !self.stream.rekeyed {
+            return self.stream.node;
+        }
+        if let Some(node) = self.shared.get().filter(|_| self.name.is_some()) {
+            return node;
+        }
+        let how = Repartitioned::named(self.name.as_deref().unwrap_or(store));
+        let node = through_topic(graph, self.stream.node, &how, &self.serdes);
+        self.shared.set(Some(node));
+        node
+    }
+
+    /// Adds a node that aggregates this grouping into a store.
+    pub(crate) fn aggregated<K2: Data, A: Data, M>(
+        &self,
+        prefix: &str,
+        store: Arc<dyn StoreSupplier>,
+        make: impl FnOnce(StoreIndex) -> M,
+    ) -> KTable<K2, A>
+    where
+        M: Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+    {
+        let mut graph = self.stream.graph.borrow_mut();
+        let name = graph.generate(prefix);
+        let parent = self.repartitioned(&mut graph, store.name());
+        let index = graph.add_store(store);
+        let node = graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Processor,
+            parents: vec![parent],
+            stores: vec![index],
+            make: Box::new(make(index)),
+        });
+        drop(graph);
+        KTable::new(self.graph(), node)
+    }
+
+    pub(crate) fn graph(&self) -> SharedGraph {
+        Rc::clone(&self.stream.graph)
+    }
+}

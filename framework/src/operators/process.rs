@@ -1,0 +1,172 @@
+//! `process`: a processor of the user's, with stores and schedules.
+//!
+//! | | |
+//! |---|---|
+//! | emits | what the processor forwards, at once |
+//! | drops | a record for which it returns an error, by policy (`Failed`); a failure of a store or of the log is no policy's business |
+//! | key | may be changed: what needs keys in one place comes behind a repartition topic |
+//! | time, headers | as the processor sets them |
+//! | state | the stores that are named; the processor's own fields live as long as the task |
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::{BoxError, Result};
+use crate::operators::connected_store::Stores;
+use crate::operators::context::{Context, Ways};
+use crate::operators::{Faults, KStream};
+use crate::record::{Data, Record, Timestamp};
+use crate::task::{Node, Operator, Schedule, TaskContext};
+use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, TopologyFault};
+
+/// A processor: one per task, on one worker at a time. Neither `Send` nor `Sync` is asked of it,
+/// only of the closure that makes it.
+pub trait Processor<K, V>: 'static {
+    /// The type of the keys it forwards.
+    type KOut: Data;
+    /// The type of the values it forwards.
+    type VOut: Data;
+
+    /// Called once, before the first record and after the stores were restored.
+    ///
+    /// # Errors
+    /// Stops the task.
+    fn init(&mut self, _ctx: &mut Context<'_, Self::KOut, Self::VOut>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// The record then follows the node's policy ([`KStream::on_error`]).
+    fn process(
+        &mut self,
+        record: Record<K, V>,
+        ctx: &mut Context<'_, Self::KOut, Self::VOut>,
+    ) -> Result<(), BoxError>;
+
+    /// A scheduled time has come; `now` is that clock's time.
+    ///
+    /// # Errors
+    /// Follows the node's policy; there is no record for a dead letter.
+    fn punctuate(
+        &mut self,
+        _which: Schedule,
+        _now: Timestamp,
+        _ctx: &mut Context<'_, Self::KOut, Self::VOut>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// The task ends; nothing can be forwarded.
+    fn close(&mut self) {}
+}
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Hands each record to a processor. `stores` are connected by being named here; `make` runs
+    /// once per task and gets their handles.
+    pub fn process<S: Stores, P: Processor<K, V>>(
+        &self,
+        name: impl Into<NodeName>,
+        stores: S,
+        make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
+    ) -> KStream<P::KOut, P::VOut> {
+        let (indices, connection) = stores.connect();
+        let made = move |linker: &mut Linker<'_, '_>| {
+            let processor = make(connection.open(linker)?);
+            let (ways, faults) = (linker.ways()?, linker.faults()?);
+            linker.add::<K, V, _>(Process::<K, V, P> { processor, ways, faults });
+            Ok(())
+        };
+        let node = ("KSTREAM-PROCESSOR-", name.into());
+        let stream: KStream<P::KOut, P::VOut> = self.processed(node, indices, made);
+        KStream::new(stream.graph, stream.node, true)
+    }
+
+    /// Adds the node of a processor. As in Kafka Streams, a name of its own takes no number.
+    pub(crate) fn processed<K2: Data, V2: Data>(
+        &self,
+        (prefix, name): (&str, NodeName),
+        stores: Vec<StoreIndex>,
+        make: impl Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+    ) -> KStream<K2, V2> {
+        let mut graph = self.graph.borrow_mut();
+        let name = match name.into_text() {
+            Some(name) => {
+                graph.check_name("a node", &name);
+                name
+            }
+            None => {
+                let generated = graph.generate(prefix);
+                if !graph.generated_names_allowed {
+                    graph.fault(TopologyFault::Unnamed(generated.clone()));
+                }
+                generated
+            }
+        };
+        let node = graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Processor,
+            parents: vec![self.node],
+            stores,
+            make: Box::new(make),
+        });
+        drop(graph);
+        KStream::new(Rc::clone(&self.graph), node, self.rekeyed)
+    }
+}
+
+impl Linker<'_, '_> {
+    /// The way on from the node being made, for processors.
+    pub(crate) fn ways<K: Data, V: Data>(&self) -> Result<Ways<K, V>> {
+        let names: Vec<Arc<str>> = self.names_of_children()?;
+        Ok(Ways { children: self.children()?, names, place: self.place() })
+    }
+}
+
+struct Process<K, V, P: Processor<K, V>> {
+    processor: P,
+    ways: Ways<P::KOut, P::VOut>,
+    faults: Faults,
+}
+
+impl<K: Data, V: Data, P: Processor<K, V>> Node for Process<K, V, P> {
+    fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        let mut context = Context::new(ctx, &self.ways);
+        let result = self.processor.init(&mut context);
+        context.finish()?;
+        result.map_err(|error| self.faults.fatal("its init", &error))
+    }
+
+    fn punctuate(
+        &mut self,
+        schedule: Schedule,
+        now: Timestamp,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let before = ctx.record_time.replace(now);
+        let mut context = Context::new(ctx, &self.ways);
+        let result = self.processor.punctuate(schedule, now, &mut context);
+        let forwarded = context.finish();
+        ctx.record_time.replace(before);
+        forwarded?;
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+    }
+
+    fn close(&mut self) {
+        self.processor.close();
+    }
+}
+
+impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let before = ctx.record_time.replace(record.timestamp);
+        let mut context = Context::new(ctx, &self.ways);
+        let result = self.processor.process(record, &mut context);
+        let forwarded = context.finish();
+        ctx.record_time.replace(before);
+        forwarded?;
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+    }
+}

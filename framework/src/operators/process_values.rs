@@ -1,0 +1,124 @@
+//! `process_values`: a processor of the user's that cannot change keys.
+//!
+//! | | |
+//! |---|---|
+//! | emits | what the processor forwards, at once |
+//! | drops | a record for which it returns an error, by policy (`Failed`); a failure of a store or of the log is no policy's business |
+//! | key | kept: no repartition |
+//! | time, headers | as the processor sets them |
+//! | state | the stores that are named; the processor's own fields live as long as the task |
+
+use crate::error::{BoxError, Result};
+use crate::operators::connected_store::Stores;
+use crate::operators::context::{Context, FixedKeyContext, Ways};
+use crate::operators::{Faults, FixedKeyRecord, KStream};
+use crate::record::{Data, Record, Timestamp};
+use crate::task::{Node, Operator, Schedule, TaskContext};
+use crate::topology::{Linker, NodeName};
+
+/// As [`crate::Processor`], for [`KStream::process_values`].
+pub trait FixedKeyProcessor<K, V>: 'static {
+    /// The type of the values it forwards.
+    type VOut: Data;
+
+    /// Called once, before the first record and after the stores were restored.
+    ///
+    /// # Errors
+    /// Stops the task.
+    fn init(&mut self, _ctx: &mut FixedKeyContext<'_, K, Self::VOut>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// The record then follows the node's policy ([`KStream::on_error`]).
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<K, V>,
+        ctx: &mut FixedKeyContext<'_, K, Self::VOut>,
+    ) -> Result<(), BoxError>;
+
+    /// A scheduled time has come; `now` is that clock's time.
+    ///
+    /// # Errors
+    /// Follows the node's policy; there is no record for a dead letter.
+    fn punctuate(
+        &mut self,
+        _which: Schedule,
+        _now: Timestamp,
+        _ctx: &mut FixedKeyContext<'_, K, Self::VOut>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// The task ends; nothing can be forwarded.
+    fn close(&mut self) {}
+}
+
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Hands each record to a processor that keeps its key. `stores` are connected by being named
+    /// here; `make` runs once per task and gets their handles.
+    pub fn process_values<S: Stores, P: FixedKeyProcessor<K, V>>(
+        &self,
+        name: impl Into<NodeName>,
+        stores: S,
+        make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
+    ) -> KStream<K, P::VOut> {
+        let (indices, connection) = stores.connect();
+        let made = move |linker: &mut Linker<'_, '_>| {
+            let processor = make(connection.open(linker)?);
+            let (ways, faults) = (linker.ways()?, linker.faults()?);
+            linker.add::<K, V, _>(ProcessValues::<K, V, P> { processor, ways, faults });
+            Ok(())
+        };
+        self.processed(("KSTREAM-PROCESSVALUES-", name.into()), indices, made)
+    }
+}
+
+struct ProcessValues<K, V, P: FixedKeyProcessor<K, V>> {
+    processor: P,
+    ways: Ways<K, P::VOut>,
+    faults: Faults,
+}
+
+impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Node for ProcessValues<K, V, P> {
+    fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
+        let result = self.processor.init(&mut context);
+        context.0.finish()?;
+        result.map_err(|error| self.faults.fatal("its init", &error))
+    }
+
+    fn punctuate(
+        &mut self,
+        schedule: Schedule,
+        now: Timestamp,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let before = ctx.record_time.replace(now);
+        let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
+        let result = self.processor.punctuate(schedule, now, &mut context);
+        let forwarded = context.0.finish();
+        ctx.record_time.replace(before);
+        forwarded?;
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+    }
+
+    fn close(&mut self) {
+        self.processor.close();
+    }
+}
+
+impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Operator<K, V> for ProcessValues<K, V, P> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        let before = ctx.record_time.replace(record.timestamp);
+        let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
+        let result = self.processor.process(FixedKeyRecord::of(record), &mut context);
+        let forwarded = context.0.finish();
+        ctx.record_time.replace(before);
+        forwarded?;
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+    }
+}

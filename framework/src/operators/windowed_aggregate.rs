@@ -1,0 +1,322 @@
+//! `count`, `reduce`, `aggregate` over time windows: one row per key and window.
+//!
+//! | | |
+//! |---|---|
+//! | emits | on update: the change of each window of the record, by ascending start (with a record cache: once per window and flush); on window close: each window once, when the operator's stream time passes its end and grace, by ascending start, then key |
+//! | drops | null keys (`NullKey`); records all of whose windows are closed (`Late`). A null value is handed to the aggregation |
+//! | key | `Windowed` |
+//! | time | the later one of the record's and the row's |
+//! | headers | of the record; on window close, of the one that closes the window |
+//! | state | a window store; on window close its keys go by time, and the last close time is noted with the committed offsets |
+//!
+//! A window takes a record as long as `end > stream time - grace`, where stream time is the
+//! largest timestamp that reached this operator, this record included.
+//!
+//! Unlike Kafka Streams, a jump of stream time past the store's retention loses no window: those
+//! that it closes are emitted, although the store no longer shows them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::Direction;
+
+use crate::error::Result;
+use crate::metrics::DropReason;
+use crate::operators::aggregate::forward_held;
+use crate::operators::{KTable, WindowedStream};
+use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
+use crate::serde::HasSerde;
+use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
+use crate::task::{Children, Node, Operator, TaskContext};
+use crate::time::{Emit, Windows};
+use crate::topology::Linker;
+
+impl<K: HasSerde, V: Data, W: Windows> WindowedStream<K, V, W> {
+    /// How many records there are per key and window.
+    pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
+        self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| count.unwrap_or(0) + 1)
+    }
+
+    /// Combines the values of each key and window: the first is the result so far, each later one
+    /// is combined with it.
+    pub fn reduce(
+        &self,
+        store: impl Into<Materialized<K, V>>,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, V> {
+        self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| match so_far {
+            Some(so_far) => f(so_far, value),
+            None => value,
+        })
+    }
+
+    /// Adds the values of each key and window up into something else, beginning with `init`.
+    pub fn aggregate<A: Data>(
+        &self,
+        store: impl Into<Materialized<K, A>>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        f: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
+            f(key, value, so_far.unwrap_or_else(&init))
+        })
+    }
+
+    fn rows<A: Data>(
+        &self,
+        prefix: &str,
+        store: Materialized<K, A>,
+        f: impl Fn(&K, V, Option<A>) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        let supplier = self.supplier(store);
+        let f = Arc::new(f);
+        let (windows, emit) = (self.windows.clone(), self.emit);
+        let serdes = self.grouped.serdes.clone();
+        self.grouped.aggregated(prefix, supplier, |index| {
+            move |linker: &mut Linker<'_, '_>| {
+                let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
+                if linker.sends_old()? {
+                    store.borrow_mut().send_old_values();
+                }
+                let name = linker.store(index)?.state().borrow().name().to_owned();
+                let node = WindowedAggregate {
+                    f: Arc::clone(&f),
+                    serdes: serdes.clone(),
+                    windows: windows.clone(),
+                    store,
+                    children: linker.children::<Windowed<K>, Change<A>>()?,
+                    observed: -1,
+                    closing: (emit == Emit::OnWindowClose).then(|| Closing::of(name)),
+                };
+                linker.add::<K, V, _>(node);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// What emitting on window close needs to remember.
+struct Closing {
+    /// The name under which the last close time is noted: the store's.
+    name: String,
+    /// Up to here all windows were emitted.
+    closed: i64,
+    /// The starts of the windows that were not emitted yet. There are few: as many as fit into
+    /// size and grace.
+    open: BTreeSet<i64>,
+}
+
+impl Closing {
+    fn of(name: String) -> Self {
+        Self { name, closed: -1, open: BTreeSet::new() }
+    }
+}
+
+struct WindowedAggregate<K, V, A, W, F> {
+    f: Arc<F>,
+    serdes: Serdes<K, V>,
+    windows: W,
+    store: Rc<RefCell<TableStore<Windowed<K>, A>>>,
+    children: Children<Windowed<K>, Change<A>>,
+    /// Stream time as this operator has seen it.
+    observed: i64,
+    closing: Option<Closing>,
+}
+
+impl<K, V, A, W, F> Node for WindowedAggregate<K, V, A, W, F>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    W: Windows,
+{
+    fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        closing.closed = ctx.progress.get(&closing.name).copied().unwrap_or(-1);
+        let first = (closing.closed.saturating_sub(self.windows.size_ms()) + 1).max(0);
+        let open = self.store.borrow_mut().starting((first, i64::MAX), Direction::Forward)?;
+        for row in open {
+            closing.open.insert(row?.0.start);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        match self.closing {
+            Some(_) => self.store.borrow_mut().settle(),
+            None => forward_held(&self.store, &self.children, ctx),
+        }
+    }
+}
+
+impl<K, V, A, W, F> Operator<K, V> for WindowedAggregate<K, V, A, W, F>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    W: Windows,
+    F: Fn(&K, V, Option<A>) -> A,
+{
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        if self.serdes.key.is_null(&record.key) {
+            ctx.dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let (timestamp, headers) = (record.timestamp, record.headers);
+        self.observed = self.observed.max(timestamp.0);
+        let closed = self.closing.as_ref().map_or(-1, |closing| closing.closed);
+        let close = self.observed.saturating_sub(self.windows.grace_ms()).max(closed);
+        let mut late = false;
+        let mut taken = None;
+        let mut pair = (record.key, record.value);
+        for start in self.windows.windows_for(timestamp) {
+            if self.windows.end(start) <= close {
+                late = true;
+                continue;
+            }
+            if let Some(earlier) = taken.replace(start) {
+                let again = pair.clone();
+                self.update(earlier, pair, (timestamp, &headers), ctx)?;
+                pair = again;
+            }
+        }
+        match taken {
+            Some(last) => self.update(last, pair, (timestamp, &headers), ctx)?,
+            None if late => ctx.dropped(DropReason::Late),
+            None => {}
+        }
+        self.emit_closed(close, &headers, ctx)
+    }
+}
+
+impl<K, V, A, W, F> WindowedAggregate<K, V, A, W, F>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    W: Windows,
+    F: Fn(&K, V, Option<A>) -> A,
+{
+    /// Updates one window with a record.
+    #[inline]
+    fn update(
+        &mut self,
+        start: i64,
+        (key, value): (K, V),
+        (timestamp, headers): (Timestamp, &Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let windowed = Windowed { key, start, end: self.windows.end(start) };
+        let stamp = Stamp { timestamp, headers };
+        let make = |so_far| Some((self.f)(&windowed.key, value, so_far));
+        // Let go of the store before forwarding: operators downstream may read it.
+        let outcome = self.store.borrow_mut().update(&windowed, &stamp, make)?;
+        if let Some(closing) = &mut self.closing {
+            closing.open.insert(start);
+            return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };
+        }
+        match outcome {
+            Outcome::Forward { change, timestamp } => {
+                let headers = headers.clone();
+                let record = Record { key: windowed, value: change, timestamp, headers };
+                self.children.forward(record, ctx)
+            }
+            Outcome::Held | Outcome::Expired => Ok(()),
+            Outcome::Full => self.flush(ctx),
+        }
+    }
+
+    /// Emits the windows that end at `close` or before.
+    #[inline]
+    fn emit_closed(&mut self, close: i64, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        let last = close.saturating_sub(self.windows.size_ms());
+        let Some(first) = closing.open.first().copied().filter(|first| *first <= last) else {
+            return Ok(());
+        };
+        closing.open = closing.open.split_off(&(last + 1));
+        closing.closed = close;
+        match ctx.progress.get_mut(&closing.name) {
+            Some(noted) => *noted = close,
+            None => drop(ctx.progress.insert(closing.name.clone(), close)),
+        }
+        let rows = self.store.borrow_mut().starting((first, last), Direction::Forward)?;
+        for row in rows {
+            let (key, value, timestamp) = row?;
+            let value = Change { new: Some(value), old: None };
+            let record = Record { key, value, timestamp, headers: headers.clone() };
+            self.children.forward(record, ctx)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::testing::{DriverOptions, TopologyDriver, text};
+    use crate::{DropReason, Emit, StreamsBuilder, TimeWindows, Topology};
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn counts(emit: Emit) -> Topology {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .group_by_key()
+            .windowed_by(TimeWindows::of(MS(10)).grace(MS(5)))
+            .emit(emit)
+            .count("counts")
+            .updates()
+            .map(|window, count| (format!("{}@{}", window.key, window.start), count))
+            .to("out");
+        builder.build().unwrap()
+    }
+
+    fn pipe(driver: &mut TopologyDriver, times: &[i64]) -> Vec<(String, i64, i64)> {
+        for at in times {
+            driver.pipe("in", &text("k", "v", *at)).unwrap();
+        }
+        let out = driver.read::<String, i64>("out").unwrap();
+        out.into_iter().map(|r| (r.key, r.value, r.timestamp.0)).collect()
+    }
+
+    fn row(key: &str, count: i64, at: i64) -> (String, i64, i64) {
+        (key.to_owned(), count, at)
+    }
+
+    #[test]
+    fn a_window_closes_when_its_grace_has_passed_and_not_before() {
+        let mut driver = TopologyDriver::new(&counts(Emit::OnUpdate)).unwrap();
+        let out = pipe(&mut driver, &[9, 14, 3, 15, 9]);
+        assert_eq!(
+            out,
+            [row("k@0", 1, 9), row("k@10", 1, 14), row("k@0", 2, 9), row("k@10", 2, 15)]
+        );
+        assert_eq!(driver.dropped(DropReason::Late), 1);
+    }
+
+    #[test]
+    fn on_close_each_window_is_emitted_once() {
+        let mut driver = TopologyDriver::new(&counts(Emit::OnWindowClose)).unwrap();
+        assert_eq!(pipe(&mut driver, &[9, 14, 3]), []);
+        assert_eq!(pipe(&mut driver, &[15]), [row("k@0", 2, 9)]);
+        assert_eq!(pipe(&mut driver, &[9, 24]), []);
+        assert_eq!(pipe(&mut driver, &[25]), [row("k@10", 2, 15)]);
+    }
+
+    #[test]
+    fn a_jump_of_stream_time_loses_no_window() {
+        for cache_bytes in [0, 1 << 20] {
+            let options = DriverOptions { cache_bytes, ..DriverOptions::default() };
+            let topology = counts(Emit::OnWindowClose);
+            let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+            let out = pipe(&mut driver, &[9, 14, 10_000_000]);
+            assert_eq!(out, [row("k@0", 1, 9), row("k@10", 1, 14)]);
+        }
+    }
+}

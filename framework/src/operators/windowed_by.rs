@@ -1,0 +1,79 @@
+//! `windowed_by`: brings the records of one key and one window together, to be aggregated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use millstream_state::WindowOrder;
+
+use crate::operators::KGroupedStream;
+use crate::record::Data;
+use crate::store::{Materialized, WindowTableSpec};
+use crate::time::{Emit, Windows, millis};
+use crate::topology::TopologyFault;
+
+/// A stream whose records are brought together by key and window.
+pub struct WindowedStream<K, V, W> {
+    pub(crate) grouped: KGroupedStream<K, V>,
+    pub(crate) windows: W,
+    pub(crate) emit: Emit,
+}
+
+impl<K, V, W: fmt::Debug> fmt::Debug for WindowedStream<K, V, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WindowedStream")
+            .field("grouped", &self.grouped)
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    /// Divides the records of each key into windows.
+    pub fn windowed_by<W: Windows>(&self, windows: W) -> WindowedStream<K, V, W> {
+        WindowedStream { grouped: self.clone(), windows, emit: Emit::default() }
+    }
+}
+
+impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
+    /// When results are emitted.
+    #[must_use]
+    pub fn emit(mut self, when: Emit) -> Self {
+        self.emit = when;
+        self
+    }
+
+    /// The store of an aggregation over these windows; notes what does not fit.
+    pub(crate) fn supplier<A: Data>(
+        &self,
+        store: Materialized<K, A>,
+    ) -> Arc<WindowTableSpec<K, A>> {
+        let Materialized { options, serdes, cached, retention } = store;
+        let least = self.windows.size_ms().saturating_add(self.windows.grace_ms());
+        let retention_ms = retention.map_or(least, millis);
+        let mut reasons: Vec<String> = self.windows.refusal().into_iter().collect();
+        if retention_ms < least {
+            reasons.push(format!(
+                "a retention of {retention_ms} ms is shorter than size and grace, {least} ms"
+            ));
+        }
+        if self.emit == Emit::OnWindowClose && self.windows.size_ms() == i64::MAX {
+            reasons.push("they never close, so nothing would ever be emitted".to_owned());
+        }
+        for reason in reasons {
+            let node = options.name.to_string();
+            let fault = TopologyFault::BadWindows { node, reason };
+            self.grouped.stream.graph.borrow_mut().fault(fault);
+        }
+        Arc::new(WindowTableSpec {
+            options,
+            serdes,
+            cached,
+            retention_ms,
+            window_size_ms: self.windows.size_ms(),
+            order: match self.emit {
+                Emit::OnUpdate => WindowOrder::KeyFirst,
+                Emit::OnWindowClose => WindowOrder::TimeFirst,
+            },
+        })
+    }
+}

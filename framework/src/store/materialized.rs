@@ -1,0 +1,95 @@
+//! How the result of an operator is kept: the name of its store and what is special about it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::serde::{HasSerde, Serde};
+use crate::store::{Serdes, StoreOptions};
+
+/// How a table is kept. A name is enough where the types know their serdes: the store is then on
+/// disk, logged and behind a record cache.
+///
+/// The name is part of the names of topics (`<application>-<name>-changelog`) and must not change.
+pub struct Materialized<K, V> {
+    pub(crate) options: StoreOptions,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) cached: bool,
+    pub(crate) retention: Option<Duration>,
+}
+
+impl<K, V> fmt::Debug for Materialized<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Materialized")
+            .field("options", &self.options)
+            .field("cached", &self.cached)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> From<&str> for Materialized<K, V> {
+    fn from(name: &str) -> Self {
+        Self::of(name, Serdes::default())
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> From<String> for Materialized<K, V> {
+    fn from(name: String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl<K: HasSerde, V: HasSerde> Materialized<K, V> {
+    /// A store of this name.
+    pub fn named(name: &str) -> Self {
+        Self::from(name)
+    }
+}
+
+impl<K, V> Materialized<K, V> {
+    /// A store of this name, in bytes of these serdes.
+    pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Self::of(name, Serdes { key: Arc::new(key), value: Arc::new(value) })
+    }
+
+    fn of(name: &str, serdes: Serdes<K, V>) -> Self {
+        Self { options: StoreOptions::named(name), serdes, cached: true, retention: None }
+    }
+
+    /// Kept in memory only: restored from the changelog's start each time.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.options.in_memory = true;
+        self
+    }
+
+    /// How long windows are kept, counted from the latest window's start. Without it: the size of
+    /// the windows and their grace, which is also the least that is allowed.
+    #[must_use]
+    pub fn retention(mut self, kept: Duration) -> Self {
+        self.retention = Some(kept);
+        self
+    }
+
+    /// No changelog: the store is empty after its directory is lost or its task moves.
+    #[must_use]
+    pub fn without_changelog(mut self) -> Self {
+        self.options.logged = false;
+        self
+    }
+
+    /// No record cache: each change is logged and emitted.
+    #[must_use]
+    pub fn without_cache(mut self) -> Self {
+        self.cached = false;
+        self
+    }
+
+    /// A setting of the changelog topic, in Kafka's words; it goes before the default.
+    #[must_use]
+    pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
+        self.options.topic_config.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}

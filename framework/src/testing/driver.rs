@@ -1,0 +1,290 @@
+//! The driver: tasks of all sub-topologies over one memory log, driven by hand.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_state::{SharedResources, TaskStores};
+
+use crate::error::{BoxError, Error, Result};
+use crate::log::memory::{MemoryLog, MemoryRecord};
+use crate::log::{Log, ProducerSpec, TopicPartition};
+use crate::metrics::DropReason;
+use crate::record::{Headers, Record, Timestamp};
+use crate::serde::{HasSerde, Null, Part, Place, Serde};
+use crate::sink::{Collector, WorkerProducer};
+use crate::store::TaskStore;
+use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
+use crate::time::millis;
+use crate::topology::{SubTopology, TaskSeed, Topology};
+
+/// Memory for RocksDB where stores are on disk: a test needs little.
+const DISK_BYTES: usize = 16 << 20;
+
+/// How a [`TopologyDriver`] is set up.
+#[derive(Clone, Debug)]
+pub struct DriverOptions {
+    /// The prefix of internal topics; `app` if not said otherwise.
+    pub application_id: String,
+    /// Bytes for the record caches of each task; 0, the default, turns them off, so that every
+    /// change is emitted.
+    pub cache_bytes: usize,
+    /// Where stores are kept on disk; without it they are in memory.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        Self { application_id: "app".to_owned(), cache_bytes: 0, state_dir: None }
+    }
+}
+
+/// Runs a topology synchronously: a record is piped in, processed to the end, through repartition
+/// topics too, and committed. Time is moved by hand: stream time by records, the wall clock, which
+/// begins at 0, by [`TopologyDriver::advance_wall_clock`].
+///
+/// It does not simulate: several partitions or tasks of a sub-topology, group membership, restore,
+/// transactions and their failures, the choice among inputs by timestamp beyond what is piped in.
+pub struct TopologyDriver {
+    log: MemoryLog,
+    application_id: Arc<str>,
+    producer: Rc<RefCell<WorkerProducer>>,
+    tasks: Vec<Task>,
+    pub(super) stores: Vec<TaskStore>,
+    now: Timestamp,
+    /// The next offset to read of each output.
+    read: BTreeMap<String, i64>,
+    drops: BTreeMap<DropReason, u64>,
+}
+
+impl fmt::Debug for TopologyDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopologyDriver").field("tasks", &self.tasks).finish_non_exhaustive()
+    }
+}
+
+impl TopologyDriver {
+    /// Runs a topology with the default options.
+    ///
+    /// # Errors
+    /// When a node or store cannot be made.
+    pub fn new(topology: &Topology) -> Result<Self> {
+        Self::with_options(topology, &DriverOptions::default())
+    }
+
+    /// Runs a topology.
+    ///
+    /// # Errors
+    /// When a node or store cannot be made.
+    pub fn with_options(topology: &Topology, options: &DriverOptions) -> Result<Self> {
+        let log = MemoryLog::new().auto_create(true);
+        let producer = log.producer(&ProducerSpec::default())?;
+        let producer = WorkerProducer::new(Arc::new(log.clone()), producer, false);
+        let mut driver = Self {
+            log,
+            application_id: options.application_id.as_str().into(),
+            producer: Rc::new(RefCell::new(producer)),
+            tasks: Vec::new(),
+            stores: Vec::new(),
+            now: Timestamp(0),
+            read: BTreeMap::new(),
+            drops: BTreeMap::new(),
+        };
+        let shared = SharedResources::new(DISK_BYTES)?;
+        for sub in topology.sub_topologies() {
+            let specs = sub.store_specs(topology);
+            let disk = match &options.state_dir {
+                Some(dir) => TaskStores::open(&dir.join(format!("{}_0", sub.id)), &specs, &shared)?,
+                None => TaskStores::in_memory(&specs),
+            };
+            driver.add_task(topology, sub, disk, options.cache_bytes)?;
+        }
+        for task in &mut driver.tasks {
+            task.init(driver.now)?;
+        }
+        driver.run_to_the_end()?;
+        Ok(driver)
+    }
+
+    fn add_task(
+        &mut self,
+        topology: &Topology,
+        sub: &SubTopology,
+        disk: TaskStores,
+        cache_bytes: usize,
+    ) -> Result<()> {
+        let id = TaskId { sub_topology: sub.id, partition: 0 };
+        let collector = Collector::new(Rc::clone(&self.producer));
+        let mut ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
+        let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_bytes };
+        let parts = topology.instantiate(sub, seed)?;
+        self.stores.extend(parts.typed_stores);
+        let limits = TaskLimits { idle_ms_max: -1, uncommitted_bytes_max: usize::MAX };
+        let mut task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
+        for (topic, source) in parts.sources {
+            let partition = TopicPartition::new(topic, 0);
+            let queue = super::queue::DriverQueue::new(self.log.clone(), partition.clone());
+            task.add_input(Input::new(partition, Box::new(queue), source, 0, Timestamp(-1)));
+        }
+        self.tasks.push(task);
+        Ok(())
+    }
+
+    /// Pipes a record in and processes it to the end.
+    ///
+    /// # Errors
+    /// Whatever the application would have stopped with.
+    pub fn pipe<K: HasSerde, V: HasSerde>(
+        &mut self,
+        topic: &str,
+        record: &Record<K, V>,
+    ) -> Result<()> {
+        self.pipe_with(topic, record, &K::Serde::default(), &V::Serde::default())
+    }
+
+    /// As [`Self::pipe`], in bytes of these serdes.
+    ///
+    /// # Errors
+    /// Whatever the application would have stopped with, or what a serde refuses.
+    pub fn pipe_with<K, V>(
+        &mut self,
+        topic: &str,
+        record: &Record<K, V>,
+        key: &impl Serde<K>,
+        value: &impl Serde<V>,
+    ) -> Result<()> {
+        let mut headers = record.headers.clone();
+        let refused = |error: BoxError| Error::Fatal {
+            what: format!("piping a record into {topic}"),
+            reason: error.to_string(),
+        };
+        let mut place = Place { topic, part: Part::Key, headers: &mut headers };
+        let mut keyed = Vec::new();
+        let null_key = key.serialize(&mut place, &record.key, &mut keyed).map_err(refused)?;
+        place.part = Part::Value;
+        let mut valued = Vec::new();
+        let null_value =
+            value.serialize(&mut place, &record.value, &mut valued).map_err(refused)?;
+        let keyed = (null_key == Null::No).then_some(&*keyed);
+        let valued = (null_value == Null::No).then_some(&*valued);
+        self.pipe_raw(topic, (keyed, valued), record.timestamp, &headers)
+    }
+
+    /// As [`Self::pipe`], bytes as they are.
+    ///
+    /// # Errors
+    /// Whatever the application would have stopped with.
+    pub fn pipe_raw(
+        &mut self,
+        topic: &str,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        timestamp: Timestamp,
+        headers: &Headers,
+    ) -> Result<()> {
+        self.log.append(&TopicPartition::new(topic, 0), key, value, timestamp.0, headers)?;
+        self.run_to_the_end()
+    }
+
+    /// Moves the wall clock and runs the punctuations that are due then.
+    ///
+    /// # Errors
+    /// Whatever the application would have stopped with.
+    pub fn advance_wall_clock(&mut self, by: Duration) -> Result<()> {
+        self.now = Timestamp(self.now.0.saturating_add(millis(by)));
+        self.log.set_time(self.now.0);
+        for index in 0..self.tasks.len() {
+            if let Some(task) = self.tasks.get_mut(index) {
+                task.punctuate_wall_clock(self.now)?;
+            }
+            self.commit(index)?;
+        }
+        self.run_to_the_end()
+    }
+
+    /// Processes until no task has anything left, a commit after each record.
+    fn run_to_the_end(&mut self) -> Result<()> {
+        loop {
+            let mut records = 0;
+            for index in 0..self.tasks.len() {
+                let Some(task) = self.tasks.get_mut(index) else { continue };
+                let taken = task.process(1, self.now)?.records;
+                if taken > 0 || task.is_dirty() {
+                    self.commit(index)?;
+                }
+                records += taken;
+            }
+            if records == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn commit(&mut self, index: usize) -> Result<()> {
+        let Some(task) = self.tasks.get_mut(index) else { return Ok(()) };
+        task.flush()?;
+        self.producer.borrow_mut().producer().flush()?;
+        task.apply(|_| {})?;
+        for (reason, count) in task.ctx.drops.take() {
+            *self.drops.entry(reason).or_default() += count;
+        }
+        Ok(())
+    }
+
+    /// The records that came to a topic since the last call for it.
+    ///
+    /// # Errors
+    /// When the bytes are of other types.
+    pub fn read<K: HasSerde, V: HasSerde>(&mut self, topic: &str) -> Result<Vec<Record<K, V>>> {
+        self.read_with(topic, &K::Serde::default(), &V::Serde::default())
+    }
+
+    /// As [`Self::read`], from bytes of these serdes.
+    ///
+    /// # Errors
+    /// When the bytes are of other types.
+    pub fn read_with<K, V>(
+        &mut self,
+        topic: &str,
+        key: &impl Serde<K>,
+        value: &impl Serde<V>,
+    ) -> Result<Vec<Record<K, V>>> {
+        let typed = |raw: MemoryRecord| -> Result<Record<K, V>, BoxError> {
+            let mut headers = raw.headers;
+            let mut place = Place { topic, part: Part::Key, headers: &mut headers };
+            let key = key.deserialize(&mut place, raw.key.as_deref())?;
+            place.part = Part::Value;
+            let value = value.deserialize(&mut place, raw.value.as_deref())?;
+            Ok(Record { key, value, timestamp: Timestamp(raw.timestamp), headers })
+        };
+        let all: Result<Vec<_>, BoxError> = self.read_raw(topic).into_iter().map(typed).collect();
+        all.map_err(|error| Error::Fatal {
+            what: format!("reading {topic}"),
+            reason: error.to_string(),
+        })
+    }
+
+    /// As [`Self::read`], bytes as they are. Internal topics can be read too, under their names in
+    /// the log: with the application's id in front.
+    pub fn read_raw(&mut self, topic: &str) -> Vec<MemoryRecord> {
+        let next = self.read.entry(topic.to_owned()).or_default();
+        let found = self.log.records_from(&TopicPartition::new(topic, 0), *next);
+        if let Some(last) = found.last() {
+            *next = last.offset + 1;
+        }
+        found
+    }
+
+    /// All topics there are, internal ones too, sorted.
+    pub fn topic_names(&self) -> Vec<String> {
+        self.log.topic_names()
+    }
+
+    /// How many records were dropped so far, for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.get(&reason).copied().unwrap_or(0)
+    }
+}

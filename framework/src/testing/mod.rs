@@ -1,0 +1,30 @@
+//! Runs a topology without a broker, record by record: for tests of topologies.
+//!
+//! ```
+//! use millstream::record::{Record, Timestamp};
+//! use millstream::testing::TopologyDriver;
+//! use millstream::StreamsBuilder;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let builder = StreamsBuilder::new();
+//! builder.stream::<String, String>("names").group_by_key().count("counts").updates().to("out");
+//!
+//! let mut driver = TopologyDriver::new(&builder.build()?)?;
+//! driver.pipe("names", &Record::new("a".to_owned(), "Ada".to_owned(), Timestamp(7)))?;
+//! let counted = driver.read::<String, i64>("out")?;
+//! assert_eq!(counted, [Record::new("a".to_owned(), 1, Timestamp(7))]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod driver;
+mod driver_stores;
+mod queue;
+
+pub use driver::{DriverOptions, TopologyDriver};
+
+/// A record of text, as most tests of operators pipe and expect it.
+#[cfg(test)]
+pub(crate) fn text(key: &str, value: &str, at: i64) -> crate::record::Record<String, String> {
+    crate::record::Record::new(key.to_owned(), value.to_owned(), crate::record::Timestamp(at))
+}

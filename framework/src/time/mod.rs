@@ -1,0 +1,69 @@
+//! Windows over event time: which windows a record falls into, and when one is closed.
+
+mod emit;
+mod time_windows;
+mod unlimited_windows;
+
+pub use emit::Emit;
+pub use time_windows::{Grace, NoGraceYet, TimeWindows};
+pub use unlimited_windows::UnlimitedWindows;
+
+use std::time::Duration;
+
+use crate::record::Timestamp;
+
+/// Windows that do not depend on the records in them: fixed in size, aligned to the epoch.
+///
+/// A window is open while `end > stream time - grace`; stream time is that of the operator: the
+/// largest timestamp it has seen.
+pub trait Windows: Clone + Send + Sync + 'static {
+    /// The starts of the windows that a record of this time falls into, ascending.
+    fn windows_for(&self, at: Timestamp) -> WindowStarts;
+
+    /// From the start of a window to its end, in milliseconds.
+    fn size_ms(&self) -> i64;
+
+    /// How long after its end a window still takes records, in milliseconds.
+    fn grace_ms(&self) -> i64;
+
+    /// What makes these windows unusable, if anything does.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+
+    /// The end of the window that starts at `start`, exclusive.
+    fn end(&self, start: i64) -> i64 {
+        start.saturating_add(self.size_ms())
+    }
+}
+
+/// Starts of windows, ascending.
+#[derive(Clone, Debug)]
+pub struct WindowStarts {
+    next: Option<i64>,
+    last: i64,
+    advance: i64,
+}
+
+impl WindowStarts {
+    /// From `first` to `last` in steps; none if `first` is later than `last`.
+    pub(crate) fn new(first: i64, last: i64, advance: i64) -> Self {
+        Self { next: Some(first).filter(|first| *first <= last), last, advance }
+    }
+}
+
+impl Iterator for WindowStarts {
+    type Item = i64;
+
+    #[inline]
+    fn next(&mut self) -> Option<i64> {
+        let start = self.next?;
+        self.next = start.checked_add(self.advance).filter(|next| *next <= self.last);
+        Some(start)
+    }
+}
+
+/// A duration in whole milliseconds, cut off at the end of time.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

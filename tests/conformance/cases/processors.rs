@@ -1,0 +1,214 @@
+//! Processors with stores: `process-punctuate`, `dedupe-by-window`, `kv-range`,
+//! `window-store-range`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use millstream::record::{Record, Timestamp};
+use millstream::{
+    BoxError, Clock, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue,
+    KeyValueStore, NodeName, Processor, Schedule, StreamsBuilder, Topology, Window, WindowStore,
+};
+
+use crate::cases::Case;
+use crate::check::{Contents, Output};
+
+const TEXTS: &[(&str, Output)] = &[("out", Output::Texts)];
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "process-punctuate",
+        topology: process_punctuate,
+        outputs: TEXTS,
+        stores: &[("seen", "kv", Contents::Longs)],
+    },
+    Case { name: "dedupe-by-window", topology: dedupe_by_window, outputs: TEXTS, stores: &[] },
+    Case {
+        name: "kv-range",
+        topology: kv_range,
+        outputs: TEXTS,
+        stores: &[("kr", "kv", Contents::Texts)],
+    },
+    Case { name: "window-store-range", topology: window_store_range, outputs: TEXTS, stores: &[] },
+];
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+fn process_punctuate() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let seen = builder.store(KeyValue::<String, i64>::named("seen"));
+    builder
+        .stream::<String, String>("in")
+        .process(NodeName::generated(), &seen, |seen| CountSeen { seen, records: 0, wall: None })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Counts per key, and tells at each punctuation of its two clocks.
+struct CountSeen {
+    seen: KeyValueStore<String, i64>,
+    records: u64,
+    wall: Option<Schedule>,
+}
+
+impl Processor<String, String> for CountSeen {
+    type KOut = String;
+    type VOut = String;
+
+    fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+        ctx.schedule(TEN_SECONDS, Clock::Stream);
+        self.wall = Some(ctx.schedule(TEN_SECONDS, Clock::Wall));
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        self.records += 1;
+        let count = self.seen.get(&record.key)?.unwrap_or(0) + 1;
+        self.seen.put(record.key.clone(), count)?;
+        let value = format!("{}#{count}", record.value);
+        ctx.forward(record.with_value(value));
+        Ok(())
+    }
+
+    fn punctuate(
+        &mut self,
+        which: Schedule,
+        now: Timestamp,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let (key, value) = if Some(which) == self.wall {
+            ("wall", self.records.to_string())
+        } else {
+            ("stream", now.0.to_string())
+        };
+        ctx.forward(Record::new(key.to_owned(), value, now));
+        Ok(())
+    }
+}
+
+fn dedupe_by_window() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let store = Window::<String, i64>::named("dedupe", Duration::from_secs(30), TEN_SECONDS);
+    let firsts = builder.store(store);
+    builder
+        .stream::<String, String>("in")
+        .process_values(NodeName::generated(), &firsts, |firsts| Dedupe { firsts })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Drops what was seen less than 10 s before or after.
+struct Dedupe {
+    firsts: WindowStore<String, i64>,
+}
+
+impl FixedKeyProcessor<String, String> for Dedupe {
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<String, String>,
+        ctx: &mut FixedKeyContext<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let key = format!("{}:{}", record.key(), record.value);
+        let at = record.timestamp;
+        let (from, to) = (Timestamp(at.0 - 10_000), Timestamp(at.0 + 10_000));
+        if self.firsts.fetch_range(&key, from, to)?.next().transpose()?.is_none() {
+            self.firsts.put(key, at.0, at)?;
+            ctx.forward(record);
+        }
+        Ok(())
+    }
+}
+
+fn kv_range() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let store = builder.store(KeyValue::<String, String>::named("kr"));
+    builder
+        .stream::<String, String>("in")
+        .process(NodeName::generated(), &store, |store| Ranges { store })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Puts or deletes, then tells what ranges of its store look like.
+struct Ranges {
+    store: KeyValueStore<String, String>,
+}
+
+fn joined(parts: impl Iterator<Item = millstream::Result<String>>) -> Result<String, BoxError> {
+    let parts: millstream::Result<Vec<String>> = parts.collect();
+    Ok(parts?.join(","))
+}
+
+impl Processor<String, String> for Ranges {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let key = &record.key;
+        let (what, digit) = record.value.split_at(1);
+        let row = format!("{key}{digit}");
+        if what == "D" {
+            self.store.delete(&row)?;
+        } else {
+            self.store.put(row, format!("{}@{}", record.value, record.timestamp.0))?;
+        }
+        let entry = |entry: millstream::Result<(String, String)>| {
+            entry.map(|(key, value)| format!("{key}={value}"))
+        };
+        let range = format!("{key}2")..=format!("{key}7");
+        let ascending = joined(self.store.range(range.clone())?.map(entry))?;
+        let descending = joined(self.store.reverse_range(range)?.map(entry))?;
+        let of_key = self.store.prefix_scan(key)?.map(|entry| entry.map(|(key, _)| key));
+        let of_key = joined(of_key)?;
+        let all = self.store.all()?.count();
+        ctx.forward(record.with_value(format!("{ascending}/{descending}/{of_key}/{all}")));
+        Ok(())
+    }
+}
+
+fn window_store_range() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let store = Window::<String, String>::named("ws", Duration::from_secs(60), TEN_SECONDS);
+    let store = builder.store(store);
+    builder
+        .stream::<String, String>("in")
+        .process(NodeName::generated(), &store, |store| WindowRanges { store })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Puts, then tells what ranges of time look like.
+struct WindowRanges {
+    store: WindowStore<String, String>,
+}
+
+impl Processor<String, String> for WindowRanges {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let at = record.timestamp;
+        self.store.put(record.key.clone(), record.value.clone(), at)?;
+        let (from, to) = (Timestamp(at.0 - 15_000), Timestamp(at.0 + 15_000));
+        let value = |entry: millstream::Result<(Timestamp, String)>| entry.map(|(_, value)| value);
+        let around = joined(self.store.fetch_range(&record.key, from, to)?.map(value))?;
+        let back = joined(self.store.backward_fetch(&record.key, from, at)?.map(value))?;
+        let all = self.store.fetch_all(from, at).count();
+        ctx.forward(record.with_value(format!("{around}/{back}/{all}")));
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Aggregations by window.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use millstream::record::Timestamp;
+use millstream::{
+    Consumed, Emit, Materialized, StreamsBuilder, TimeWindows, Topology, UnlimitedWindows,
+};
+
+use crate::cases::Case;
+use crate::check::{Contents, Output};
+
+const TEN_SECONDS: &[(&str, Output)] = &[("out", Output::WindowedLongs(10_000))];
+const STORE_W: &[(&str, &str, Contents)] = &[("w", "window", Contents::WindowedLongTable)];
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A case whose windows are 10 s long.
+const fn ten_seconds(name: &'static str, topology: fn() -> Result<Topology>) -> Case {
+    Case { name, topology, outputs: TEN_SECONDS, stores: STORE_W }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    ten_seconds("tumbling-count", tumbling_count),
+    ten_seconds("tumbling-grace-sum", tumbling_grace_sum),
+    ten_seconds("hopping-sum", hopping_sum),
+    ten_seconds("tumbling-on-close", tumbling_on_close),
+    ten_seconds("hopping-on-close", hopping_on_close),
+    ten_seconds("timestamp-extractor", timestamp_extractor),
+    Case {
+        name: "unlimited-count",
+        topology: unlimited_count,
+        outputs: &[("out", Output::Longs)],
+        stores: STORE_W,
+    },
+];
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn sum(_: &Option<String>, value: Option<String>, sum: i64) -> i64 {
+    sum + value.and_then(|value| value.parse::<i64>().ok()).unwrap_or(0)
+}
+
+fn tumbling_count() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).no_grace())
+        .count("w")
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn tumbling_grace_sum() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).grace(seconds(5)))
+        .aggregate("w", || 0, sum)
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn hopping_sum() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).grace(seconds(4)).advance_by(seconds(3)))
+        .aggregate("w", || 0, sum)
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn tumbling_on_close() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).grace(seconds(3)))
+        .emit(Emit::OnWindowClose)
+        .count(Materialized::named("w").retention(HOUR))
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn hopping_on_close() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).grace(seconds(2)).advance_by(seconds(5)))
+        .emit(Emit::OnWindowClose)
+        .aggregate(Materialized::named("w").retention(HOUR), || 0, sum)
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn timestamp_extractor() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let source = Consumed::<Option<String>, String>::from("in").timestamp(|record, _| {
+        let (_, at) = record.value.rsplit_once('@')?;
+        at.parse().ok().map(Timestamp)
+    });
+    builder
+        .stream(source)
+        .group_by_key()
+        .windowed_by(TimeWindows::of(seconds(10)).grace(seconds(5)))
+        .count("w")
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn unlimited_count() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(UnlimitedWindows::of().start_on(Timestamp(110_000)))
+        .count("w")
+        .to_stream()
+        .select_key(|window, _| window.key.clone())
+        .to("out");
+    Ok(builder.build()?)
+}
