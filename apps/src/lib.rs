@@ -1,1 +1,3 @@
-//! Millstream.
+//! Applications built with Millstream, through its public API only.
+
+pub mod invoice_totals;

@@ -1,0 +1,333 @@
+//! The command line: `demo`, `run` and `produce`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use millstream::log::Log;
+use millstream::{Error, LogKind, Reaction, Sources, Streams, StreamsConfig};
+
+use super::money::Currency;
+use super::producing::{Pace, pause, produce};
+use super::screen::{say, show};
+use super::topics;
+use super::topology::{BadInvoices, Settings, topology};
+
+/// How long the demo's threads wait before they try again what failed.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the HTTP server says of its own start and stop is of use to nobody.
+const QUIET: &str = "actix_server=warn";
+
+/// Totals of invoices: of the last five seconds and of each client.
+#[derive(Debug, Parser)]
+#[command(name = "invoice-totals", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sample invoices and their totals, printed live: in this process alone, or on a Kafka
+    Demo(Demo),
+    /// The application alone: reads invoices from Kafka, writes totals
+    Run(Run),
+    /// Sends sample invoices to Kafka
+    Produce(Produce),
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    counting: Counting,
+    /// Sample invoices per second; 0: none
+    #[arg(long, default_value_t = 5.0, value_parser = super::producing::rate)]
+    rate: f64,
+    /// Stop producing after so many invoices [default: never]
+    #[arg(long)]
+    count: Option<u64>,
+    /// The same seed gives the same clients and amounts
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many clients
+    #[arg(long, default_value_t = 8)]
+    clients: u32,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    counting: Counting,
+}
+
+#[derive(Debug, Args)]
+struct Produce {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    pace: Pace,
+    /// The currency of all invoices
+    #[arg(long, default_value_t)]
+    currency: Currency,
+}
+
+/// Where to work.
+#[derive(Debug, Args)]
+struct Place {
+    /// The Kafka cluster to work on: host:port, several separated by commas
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap_servers: Option<String>,
+    /// The folder in which state is kept between runs
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// A file with further settings (TOML or YAML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Any setting of docs/configuration.md; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Where metrics are served: off, or an address (port 0: a free one)
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Partitions of topics that have to be created [default: 1 on the embedded log, else 4]
+    #[arg(long)]
+    partitions: Option<i32>,
+}
+
+/// What to count.
+#[derive(Debug, Args)]
+struct Counting {
+    /// The currency of all totals; invoices in another one are bad ones
+    #[arg(long, default_value_t)]
+    currency: Currency,
+    /// What to do with records that are no invoices
+    #[arg(long, value_enum, default_value_t)]
+    bad_invoices: BadInvoices,
+}
+
+impl From<Counting> for Settings {
+    fn from(counting: Counting) -> Self {
+        Self { currency: counting.currency, bad_invoices: counting.bad_invoices }
+    }
+}
+
+impl Place {
+    /// The configuration: what this program presets, file, environment, command line. A cluster
+    /// that is named anywhere is used.
+    fn configuration(&self, presets: &[(&str, &str)]) -> anyhow::Result<StreamsConfig> {
+        let mut sources = Sources::of_process()
+            .preset("application_id", "invoice-totals")
+            .preset("processing_guarantee", "exactly_once_v2")
+            .preset("http", "127.0.0.1:0")
+            .arguments(self.arguments());
+        for (key, value) in presets {
+            sources = sources.preset(*key, *value);
+        }
+        let config = StreamsConfig::from_sources(&sources)?;
+        let named = !config.bootstrap_servers.is_empty();
+        Ok(if named { config.log(LogKind::Kafka) } else { config })
+    }
+
+    /// Connects to the log and makes sure that the topics are there, waiting for a broker that does
+    /// not answer.
+    fn connect(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
+        let log = config.connect()?;
+        let (_running, never) = stopping();
+        // In one process more partitions share no work out, they only mix up the order of times.
+        let usual = if config.log == LogKind::Embedded { 1 } else { 4 };
+        let partitions = self.partitions.unwrap_or(usual);
+        topics::create_missing(&*log, partitions, |most| pause(&never, most))?;
+        Ok(log)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let options = [
+            ("config", path(&self.config)),
+            ("bootstrap_servers", self.bootstrap_servers.clone()),
+            ("state_dir", path(&self.state_dir)),
+            ("http", self.http.clone()),
+            ("log_level", self.log_level.clone()),
+        ];
+        let given =
+            options.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        given.chain(self.settings.iter().cloned()).map(|setting| format!("--{setting}")).collect()
+    }
+}
+
+/// Runs the program with the command line of this process.
+///
+/// # Errors
+/// What ended it.
+pub fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Run(run) => run.run(),
+        Command::Produce(produce) => produce.run(),
+    }
+}
+
+fn log_to_stderr(config: &StreamsConfig) -> anyhow::Result<()> {
+    let directives = format!("{QUIET},{}", config.log_level);
+    let filter = tracing_subscriber::EnvFilter::try_new(directives)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// A way to stop threads: they hear it when the sender is dropped.
+fn stopping() -> (Sender<()>, Receiver<()>) {
+    channel()
+}
+
+impl Run {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.place.configuration(&[])?;
+        log_to_stderr(&config)?;
+        let log = self.place.connect(&config)?;
+        let topology = topology(&self.counting.into())?;
+        let streams = Streams::with(topology, config).log(log).start()?;
+        if let Some(address) = streams.http_address() {
+            say(&format!("metrics and health: http://{address}"));
+        }
+        Ok(streams.run_until_signal()?)
+    }
+}
+
+impl Produce {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.place.configuration(&[])?;
+        log_to_stderr(&config)?;
+        let log = self.place.connect(&config)?;
+        let (_running, never) = stopping();
+        let sent = produce(&*log, self.pace, self.currency, &never)?;
+        say(&format!("sent {sent} invoices"));
+        Ok(())
+    }
+}
+
+impl Demo {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.place.configuration(&[("log", "embedded"), ("log_level", "warn")])?;
+        log_to_stderr(&config)?;
+        let place = match config.log {
+            LogKind::Kafka => format!("on the Kafka at {}", config.bootstrap_servers),
+            LogKind::Embedded => "on the embedded log".to_owned(),
+        };
+        let kept = config.application_dir();
+        let log = self.place.connect(&config)?;
+        let pace =
+            Pace { rate: self.rate, count: self.count, seed: self.seed, clients: self.clients };
+        let settings = Settings::from(self.counting);
+        let currency = settings.currency.clone();
+        let streams = Streams::with(topology(&settings)?, config).log(Arc::clone(&log)).start()?;
+        say(&format!("invoice totals {place}, state in {}", kept.display()));
+        if let Some(address) = streams.http_address() {
+            say(&format!("metrics and health: http://{address}"));
+        }
+        say("Ctrl-C ends it; the next start goes on from there");
+        let (stop_screen, screen_stopped) = stopping();
+        let (stop_producer, producer_stopped) = stopping();
+        let shown = Arc::clone(&log);
+        let screen = thread::spawn(move || {
+            repeat("printing totals", &screen_stopped, || show(&*shown, &screen_stopped));
+        });
+        let producer = thread::spawn(move || {
+            if pace.rate > 0.0 {
+                repeat("producing", &producer_stopped, || {
+                    produce(&*log, pace, currency.clone(), &producer_stopped).map(|_| ())
+                });
+            }
+        });
+        let outcome = streams.run_until_signal();
+        drop((stop_producer, stop_screen));
+        for helper in [producer, screen] {
+            if helper.join().is_err() {
+                tracing::error!("a thread of the demo died");
+            }
+        }
+        outcome?;
+        say("stopped; everything counted so far is kept");
+        Ok(())
+    }
+}
+
+/// Does something until it succeeds or the demo ends: a broker may be away for a while.
+fn repeat(what: &str, stop: &Receiver<()>, mut once: impl FnMut() -> anyhow::Result<()>) {
+    while let Err(error) = once() {
+        let passing = error.downcast_ref::<Error>().map(Error::reaction) == Some(Reaction::Retry);
+        let error = format!("{error:#}");
+        if passing {
+            tracing::info!(error, "{what}: the broker cannot do it now, trying again");
+        } else {
+            tracing::warn!(error, "{what} failed, trying again");
+        }
+        if !pause(stop, RETRY) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn demo(arguments: &[&str]) -> Demo {
+        let all = ["invoice-totals", "demo"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Demo(demo) => demo,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        let help = Cli::command().find_subcommand_mut("demo").unwrap().render_help().to_string();
+        for option in ["--bootstrap-servers", "--state-dir", "--rate", "--currency"] {
+            assert!(help.contains(option), "{option} in {help}");
+        }
+    }
+
+    #[test]
+    fn options_reach_the_configuration() {
+        let demo = demo(&["--state-dir", "/kept", "--set", "num_stream_threads=3"]);
+        let config = demo.place.configuration(&[("log", "embedded")]).unwrap();
+        assert_eq!(config.log, LogKind::Embedded);
+        assert_eq!(config.application_dir(), PathBuf::from("/kept/invoice-totals"));
+        assert_eq!(config.num_stream_threads, 3);
+        assert!(config.is_exactly_once());
+    }
+
+    #[test]
+    fn a_named_cluster_is_used() {
+        let place = demo(&["--bootstrap-servers", "kafka:9092"]).place;
+        let config = place.configuration(&[("log", "embedded")]).unwrap();
+        assert_eq!(config.log, LogKind::Kafka);
+        assert_eq!(config.bootstrap_servers, "kafka:9092");
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_refused() {
+        let place = demo(&["--set", "comit_interval_ms=1"]).place;
+        let text = place.configuration(&[]).unwrap_err().to_string();
+        assert!(text.contains("did you mean \"commit_interval_ms\"?"), "{text}");
+    }
+}

@@ -1,0 +1,303 @@
+//! An invoice as it comes: read strictly, and refused with a reason that a person can act on.
+
+use std::borrow::Cow;
+
+use millstream::BoxError;
+use millstream::record::Timestamp;
+use millstream::serde::{Null, Place, Serde};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::money::{Amount, Currency};
+
+/// A bill to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoice {
+    /// Its number, unique.
+    pub number: String,
+    /// The client's name.
+    pub client: String,
+    /// What is to be paid.
+    pub amount: Amount,
+    /// When it was issued, if it says so.
+    pub issued_at: Option<Timestamp>,
+}
+
+/// Why something is no invoice. The names are what the header of a dead letter says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadInvoice {
+    /// Not JSON, or not an object.
+    #[error("not an invoice: {0}")]
+    Unreadable(String),
+    /// A field that every invoice has is not there.
+    #[error("{0} is missing")]
+    MissingField(&'static str),
+    /// A field is not text; amounts are text too, since JSON's numbers are floats to many.
+    #[error("{field} must be text such as \"{example}\", found {found}")]
+    NotText {
+        /// The field.
+        field: &'static str,
+        /// What it could be.
+        example: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A number or client's name without a letter.
+    #[error("{0} is empty")]
+    EmptyField(&'static str),
+    /// The amount cannot be read exactly.
+    #[error("amount \"{text}\": {reason}")]
+    BadAmount {
+        /// What stands there.
+        text: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Totals are in one currency.
+    #[error("currency is \"{found}\", this run counts {wanted}")]
+    OtherCurrency {
+        /// What stands there.
+        found: String,
+        /// The currency of this run.
+        wanted: String,
+    },
+    /// The time cannot be read, or lies before 1970.
+    #[error("issued_at \"{text}\": {reason}")]
+    BadIssuedAt {
+        /// What stands there.
+        text: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The fields as they stand in JSON; borrowed, since most invoices have no escapes in them.
+#[derive(Deserialize)]
+struct Read<'a> {
+    #[serde(borrow)]
+    number: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    client: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    amount: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    currency: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    issued_at: Option<Cow<'a, str>>,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct Written<'a> {
+    number: &'a str,
+    client: &'a str,
+    amount: String,
+    currency: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_at: Option<String>,
+}
+
+/// Reads and writes invoices in one currency; one in another currency is refused.
+#[derive(Clone, Debug, Default)]
+pub struct InvoiceSerde {
+    /// The currency of this run; an invoice that names none is taken to be in it.
+    pub currency: Currency,
+}
+
+impl InvoiceSerde {
+    /// Reads an invoice.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(&self, bytes: &[u8]) -> Result<Invoice, BadInvoice> {
+        let read: Read<'_> =
+            serde_json::from_slice(bytes).map_err(|error| what_is_wrong(bytes, &error))?;
+        if let Some(found) = read.currency.filter(|it| *it != self.currency.as_str()) {
+            let wanted = self.currency.to_string();
+            return Err(BadInvoice::OtherCurrency { found: found.into_owned(), wanted });
+        }
+        let text = read.amount.ok_or(BadInvoice::MissingField("amount"))?;
+        let amount = text
+            .parse()
+            .map_err(|reason| BadInvoice::BadAmount { text: text.to_string(), reason })?;
+        Ok(Invoice {
+            number: filled("number", read.number)?,
+            client: filled("client", read.client)?,
+            amount,
+            issued_at: read.issued_at.map(|text| issued_at(&text)).transpose()?,
+        })
+    }
+
+    /// Appends an invoice as JSON.
+    ///
+    /// # Errors
+    /// If its time cannot be written as a date.
+    pub fn write(&self, invoice: &Invoice, into: &mut Vec<u8>) -> Result<(), BoxError> {
+        let written = Written {
+            number: &invoice.number,
+            client: &invoice.client,
+            amount: invoice.amount.to_string(),
+            currency: self.currency.as_str(),
+            issued_at: invoice.issued_at.map(utc_text).transpose()?,
+        };
+        Ok(serde_json::to_writer(into, &written)?)
+    }
+}
+
+impl Serde<Invoice> for InvoiceSerde {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        invoice: &Invoice,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        self.write(invoice, into)?;
+        Ok(Null::No)
+    }
+
+    fn deserialize(&self, _: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<Invoice, BoxError> {
+        let null = || BadInvoice::Unreadable("the value is null".to_owned());
+        Ok(self.read(bytes.ok_or_else(null)?)?)
+    }
+}
+
+/// A time as the contract writes it: `2026-11-22T10:00:00.000Z`.
+///
+/// # Errors
+/// If it lies beyond the year 9999.
+pub(super) fn utc_text(time: Timestamp) -> Result<String, jiff::Error> {
+    Ok(format!("{:.3}", jiff::Timestamp::from_millisecond(time.0)?))
+}
+
+fn filled(field: &'static str, text: Option<Cow<'_, str>>) -> Result<String, BadInvoice> {
+    let text = text.ok_or(BadInvoice::MissingField(field))?;
+    if text.trim().is_empty() {
+        return Err(BadInvoice::EmptyField(field));
+    }
+    Ok(text.into_owned())
+}
+
+fn issued_at(text: &str) -> Result<Timestamp, BadInvoice> {
+    let bad = |reason: String| BadInvoice::BadIssuedAt { text: text.to_owned(), reason };
+    let time: jiff::Timestamp = text.parse().map_err(|_| {
+        bad("it is no time with an offset such as 2026-11-22T10:00:00.000Z".to_owned())
+    })?;
+    let ms = time.as_millisecond();
+    if ms < 0 { Err(bad("it lies before 1970".to_owned())) } else { Ok(Timestamp(ms)) }
+}
+
+/// Looks again, slowly, for which field is to blame: serde's message names a column only.
+fn what_is_wrong(bytes: &[u8], error: &serde_json::Error) -> BadInvoice {
+    let unreadable = || BadInvoice::Unreadable(error.to_string());
+    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else { return unreadable() };
+    let examples = [
+        ("number", "F-2026-000001"),
+        ("client", "Acme"),
+        ("amount", "12.34"),
+        ("currency", "EUR"),
+        ("issued_at", "2026-11-22T10:00:00.000Z"),
+    ];
+    for (field, example) in examples {
+        match fields.get(field) {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => {
+                return BadInvoice::NotText { field, example, found: other.to_string() };
+            }
+        }
+    }
+    unreadable()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Invoice, BadInvoice> {
+        InvoiceSerde::default().read(json.as_bytes())
+    }
+
+    fn refusal(json: &str) -> String {
+        read(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_the_contracts_example() {
+        let invoice = read(
+            r#"{"number": "F-1", "client": "Caf\u00e9 A", "amount": "12.34", "currency": "EUR", "issued_at": "2026-11-22T10:00:00.250Z", "more": [1]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            invoice,
+            Invoice {
+                number: "F-1".to_owned(),
+                client: "Café A".to_owned(),
+                amount: "12.34".parse().unwrap(),
+                issued_at: Some(Timestamp(1_795_341_600_250)),
+            }
+        );
+    }
+
+    #[test]
+    fn currency_and_time_may_be_missing() {
+        let invoice = read(r#"{"number":"1","client":"A","amount":"-3","currency":null}"#).unwrap();
+        assert_eq!((invoice.amount.to_string(), invoice.issued_at), ("-3.00".to_owned(), None));
+    }
+
+    #[test]
+    fn refusals_name_the_field() {
+        for (json, reason) in [
+            ("hello", "not an invoice: expected value at line 1 column 1"),
+            ("[]", "not an invoice: "),
+            ("", "not an invoice: "),
+            (r#"{"client":"A","amount":"1"}"#, "number is missing"),
+            (r#"{"number":"1","client":" ","amount":"1"}"#, "client is empty"),
+            (r#"{"number":"1","client":"A"}"#, "amount is missing"),
+            (
+                r#"{"number":"1","client":"A","amount":12.34}"#,
+                "amount must be text such as \"12.34\", found 12.34",
+            ),
+            (
+                r#"{"number":1,"client":"A","amount":"1"}"#,
+                "number must be text such as \"F-2026-000001\", found 1",
+            ),
+            (
+                r#"{"number":"1","client":"A","amount":"1e3"}"#,
+                "amount \"1e3\": it is no decimal number such as 12.34",
+            ),
+            (
+                r#"{"number":"1","client":"A","amount":"1","currency":"USD"}"#,
+                "currency is \"USD\", this run counts EUR",
+            ),
+            (
+                r#"{"number":"1","client":"A","amount":"1","issued_at":"yesterday"}"#,
+                "issued_at \"yesterday\": it is no time with an offset such as 2026-11-22T10:00:00.000Z",
+            ),
+            (
+                r#"{"number":"1","client":"A","amount":"1","issued_at":"1969-12-31T23:59:59Z"}"#,
+                "issued_at \"1969-12-31T23:59:59Z\": it lies before 1970",
+            ),
+        ] {
+            let found = refusal(json);
+            assert!(found.starts_with(reason), "{json}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let serde = InvoiceSerde { currency: "CHF".parse().unwrap() };
+        let invoice = Invoice {
+            number: "7".to_owned(),
+            client: "\"B\"".to_owned(),
+            amount: "0.5".parse().unwrap(),
+            issued_at: Some(Timestamp(5)),
+        };
+        let mut bytes = Vec::new();
+        serde.write(&invoice, &mut bytes).unwrap();
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            r#"{"number":"7","client":"\"B\"","amount":"0.50","currency":"CHF","issued_at":"1970-01-01T00:00:00.005Z"}"#
+        );
+        assert_eq!(serde.read(&bytes).unwrap(), invoice);
+        assert!(InvoiceSerde::default().read(&bytes).is_err());
+    }
+}

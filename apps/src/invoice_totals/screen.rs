@@ -1,0 +1,220 @@
+//! What the demo prints: the totals of the last five seconds every second, those of the clients
+//! whenever a window is complete. Read from the output topics, like any other reader would.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use millstream::log::{Isolation, Log, RawRecord, ReadEvent, Reader, TopicPartition};
+
+use super::producing::pause;
+use super::topics;
+use super::totals::{ClientTotal, WindowTotal};
+
+/// How often a line is printed at most.
+const LINE_INTERVAL_S: f64 = 1.0;
+const READ_MAX: Duration = Duration::from_millis(200);
+/// How far back totals of clients are looked up at the start, in records of a partition.
+const LOOK_BACK_RECORDS: i64 = 1_000;
+/// More clients than this do not fit a screen.
+const CLIENTS_SHOWN_MAX: usize = 10;
+
+/// The totals as last heard.
+#[derive(Debug, Default)]
+struct Totals {
+    /// The newest window, if it changed.
+    running: Option<WindowTotal>,
+    closed: Vec<WindowTotal>,
+    clients: BTreeMap<String, ClientTotal>,
+}
+
+impl Totals {
+    fn take(&mut self, topic: &str, record: &RawRecord<'_>) -> anyhow::Result<()> {
+        let Some(value) = record.value else { return Ok(()) };
+        match topic {
+            topics::CLIENTS => {
+                let client = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+                self.clients.insert(client, serde_json::from_slice(value)?);
+            }
+            topics::CLOSED_WINDOWS => self.closed.push(serde_json::from_slice(value)?),
+            _ => {
+                let total: WindowTotal = serde_json::from_slice(value)?;
+                if self.running.as_ref().is_none_or(|shown| shown.from <= total.from) {
+                    self.running = Some(total);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is new since the last call, as text; what was told is forgotten, clients are not.
+    fn news(&mut self) -> String {
+        let mut text = String::new();
+        let closed = std::mem::take(&mut self.closed);
+        for total in &closed {
+            let _ = writeln!(text, "  complete   {}", window_line(total));
+        }
+        if !closed.is_empty() {
+            self.write_clients(&mut text);
+        }
+        // A window may be told complete before its last change has come through.
+        let complete = |total: &WindowTotal| closed.iter().any(|it| it.from >= total.from);
+        if let Some(total) = self.running.take().filter(|total| !complete(total)) {
+            let _ = writeln!(text, "  last 5 s   {}", window_line(&total));
+        }
+        text
+    }
+
+    fn write_clients(&self, text: &mut String) {
+        let mut clients: Vec<_> = self.clients.iter().collect();
+        clients.sort_by_key(|(name, total)| (std::cmp::Reverse(total.count), *name));
+        for (name, total) in clients.iter().take(CLIENTS_SHOWN_MAX) {
+            let ClientTotal { total, count, currency } = total;
+            let _ = writeln!(text, "    {name:<24}{count:>9} invoices {total:>16} {currency}");
+        }
+        if let more @ 1.. = clients.len().saturating_sub(CLIENTS_SHOWN_MAX) {
+            let _ = writeln!(text, "    and {more} more");
+        }
+    }
+
+    /// What earlier runs left, in one line.
+    fn so_far(&self) -> String {
+        let invoices: u64 = self.clients.values().map(|client| client.count).sum();
+        match self.clients.len() {
+            0 => "nothing was counted before".to_owned(),
+            clients => format!("going on from {invoices} invoices of {clients} clients"),
+        }
+    }
+}
+
+fn window_line(total: &WindowTotal) -> String {
+    let WindowTotal { from, to, total, count, currency } = total;
+    let (from, to) = (time_of_day(from), time_of_day(to));
+    format!("{from} to {to}{count:>7} invoices {total:>16} {currency}")
+}
+
+/// `10:00:05` of `2026-11-22T10:00:05.000Z`.
+fn time_of_day(text: &str) -> &str {
+    text.get(11..19).unwrap_or(text)
+}
+
+/// A line on the standard output. A closed one ends nobody's work.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints what arrives until `stop` says so.
+///
+/// # Errors
+/// When the output topics cannot be read.
+pub(super) fn show(log: &dyn Log, stop: &Receiver<()>) -> anyhow::Result<()> {
+    let (mut reader, ends) = open(log)?;
+    let mut totals = Totals::default();
+    let mut behind = ends;
+    let mut printed = jiff::Timestamp::now();
+    loop {
+        match reader.read(READ_MAX)? {
+            Some(ReadEvent::Records(partition, batch)) => {
+                for record in (0..batch.len()).filter_map(|index| batch.get(index)) {
+                    totals.take(&partition.topic, &record)?;
+                }
+            }
+            Some(ReadEvent::End(partition, _)) if behind.contains_key(&partition) => {
+                behind.remove(&partition);
+                if behind.is_empty() {
+                    say(&format!("{}\n", totals.so_far()));
+                }
+            }
+            Some(ReadEvent::End(..)) | None => {
+                if !pause(stop, READ_MAX) {
+                    return Ok(());
+                }
+            }
+        }
+        let now = jiff::Timestamp::now();
+        if now.duration_since(printed).as_secs_f64() >= LINE_INTERVAL_S {
+            printed = now;
+            let news = totals.news();
+            if !news.is_empty() {
+                say(news.trim_end());
+            }
+            if !pause(stop, Duration::ZERO) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+type Behind = BTreeMap<TopicPartition, i64>;
+
+/// A reader of the output topics, and where it begins in those that are looked up.
+fn open(log: &dyn Log) -> anyhow::Result<(Box<dyn Reader>, Behind)> {
+    let names = [topics::WINDOWS, topics::CLOSED_WINDOWS, topics::CLIENTS];
+    let mut from = Vec::new();
+    let mut behind = Behind::new();
+    for (name, described) in names.iter().zip(log.describe(&names)?) {
+        let topic = described.with_context(|| format!("topic {name} does not exist"))?;
+        for partition in (0..topic.partitions).map(|number| TopicPartition::new(*name, number)) {
+            let range = log.offsets(&partition, Isolation::ReadCommitted)?;
+            let mut begin = range.end;
+            if *name == topics::CLIENTS {
+                begin = range.earliest.max(range.end - LOOK_BACK_RECORDS);
+                behind.insert(partition.clone(), begin);
+            }
+            from.push((partition, begin));
+        }
+    }
+    let mut reader = log.reader(Isolation::ReadCommitted)?;
+    reader.assign(&from)?;
+    Ok((reader, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream::record::Headers;
+
+    use super::*;
+
+    fn record<'a>(key: &'a str, value: &'a str) -> RawRecord<'a> {
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        RawRecord { offset: 0, timestamp: 0, key, value, headers: Headers::default() }
+    }
+
+    const WINDOW: &str = r#"{"from":"2026-11-22T10:00:00.000Z","to":"2026-11-22T10:00:05.000Z","total":"1234.50","count":17,"currency":"EUR"}"#;
+
+    #[test]
+    fn only_news_is_told() {
+        let mut totals = Totals::default();
+        totals.take(topics::WINDOWS, &record("all", WINDOW)).unwrap();
+        let client = r#"{"total":"12.00","count":2,"currency":"EUR"}"#;
+        totals.take(topics::CLIENTS, &record("Acme", client)).unwrap();
+        assert_eq!(
+            totals.news(),
+            "  last 5 s   10:00:00 to 10:00:05     17 invoices          1234.50 EUR\n"
+        );
+        assert_eq!(totals.news(), "");
+        totals.take(topics::CLOSED_WINDOWS, &record("all", WINDOW)).unwrap();
+        assert_eq!(
+            totals.news(),
+            "  complete   10:00:00 to 10:00:05     17 invoices          1234.50 EUR\n    \
+             Acme                            2 invoices            12.00 EUR\n"
+        );
+        assert_eq!(totals.so_far(), "going on from 2 invoices of 1 clients");
+    }
+
+    #[test]
+    fn many_clients_do_not_fill_the_screen() {
+        let mut totals = Totals::default();
+        for number in 0..15 {
+            let value = format!(r#"{{"total":"1.00","count":{number},"currency":"EUR"}}"#);
+            totals.take(topics::CLIENTS, &record(&format!("C{number}"), &value)).unwrap();
+        }
+        let mut text = String::new();
+        totals.write_clients(&mut text);
+        assert_eq!(text.lines().count(), CLIENTS_SHOWN_MAX + 1);
+        assert!(text.starts_with("    C14") && text.ends_with("and 5 more\n"), "{text}");
+    }
+}
