@@ -10,8 +10,15 @@ MILLSTREAM_CACHE=${MILLSTREAM_CACHE:-$HOME/.cache/millstream}
 apt_updated=no
 apt_update_once() {
     [ "$apt_updated" = yes ] && return 0
-    as_root apt-get update -qq >&2 || die "apt-get update failed"
+    apt_get update
     apt_updated=yes
+}
+
+# apt's own words go to a log, and onto the screen only when it fails.
+apt_get() {
+    local log="$MILLSTREAM_CACHE/apt.log"
+    mkdir -p "$MILLSTREAM_CACHE"
+    as_root apt-get "$@" >"$log" 2>&1 || { tail -20 "$log" >&2; die "apt-get $* failed, see $log"; }
 }
 
 as_root() {
@@ -32,7 +39,7 @@ install_packages() {
         die "missing for $why: $* (Debian's names; this system has no apt-get, please install them yourself)"
     say "missing for $why: installing by apt (as root): $*"
     apt_update_once
-    as_root apt-get install -y -qq --no-install-recommends "$@" >&2 || die "apt-get install $* failed"
+    apt_get install -y --no-install-recommends "$@"
 }
 
 # first_available PACKAGE...: the first that apt knows; fresh machines have empty package lists.
