@@ -14,6 +14,7 @@ use crate::metrics::{Heartbeats, Metrics};
 use crate::runtime::board::TaskBoard;
 use crate::runtime::clock::SharedClock;
 use crate::runtime::positions::Positions;
+use crate::runtime::questions::RunningTasks;
 use crate::runtime::state_dir::StateDir;
 use crate::task::TaskId;
 use crate::topology::{SubTopology, Topology};
@@ -84,6 +85,7 @@ pub(crate) struct Instance {
     pub(crate) positions: Positions,
     pub(crate) metrics: Metrics,
     pub(crate) board: TaskBoard,
+    pub(crate) running: RunningTasks,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) on_commit: Option<CommitListener>,
     /// Errors that end the instance.

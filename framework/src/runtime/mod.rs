@@ -12,6 +12,7 @@ mod internal_topics;
 mod build;
 mod restore;
 mod task_actor;
+mod questions;
 mod worker;
 mod starting;
 mod commit;

@@ -192,6 +192,7 @@ impl Worker {
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
         let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance);
+        self.instance.running.add(id, actor.clone());
         self.hosted.insert(id, Stage::Running { cell, actor });
         self.note_state(id, TaskState::Running);
         tracing::info!(task = %id, worker = self.index, "running");

@@ -19,12 +19,15 @@ use millstream_state::SharedResources;
 use crate::config::{HttpAddress, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
 use crate::log::Log;
+use crate::query::StoreQuery;
+use crate::record::Data;
 use crate::metrics::{Heartbeats, HttpServer, Metrics, Probe as _};
 use crate::runtime::board::{StreamsState, TaskBoard};
 use crate::runtime::clock::{SharedClock, SystemClock};
 use crate::runtime::control::Control;
 use crate::runtime::instance::{CommitListener, CommitStep, Instance, Settings};
 use crate::runtime::positions::Positions;
+use crate::runtime::questions::{RunningTasks, TasksOf};
 use crate::runtime::probe::InstanceProbe;
 use crate::runtime::state_dir::StateDir;
 use crate::runtime::stop::StopSignal;
@@ -137,6 +140,7 @@ impl Streams {
             resources: SharedResources::new(config.rocksdb_memory_bytes_max)?,
             metrics: Metrics::new(&config.application_id)?,
             board: TaskBoard::default(),
+            running: RunningTasks::default(),
             heartbeats: Heartbeats::default(),
             topology,
             log,
@@ -182,6 +186,21 @@ impl Streams {
     /// The tasks of this instance with their states.
     pub fn tasks(&self) -> Vec<(crate::TaskId, crate::TaskState)> {
         self.instance.board.tasks().into_iter().collect()
+    }
+
+    /// A store of this instance, to be read while it runs. It shows committed state only, of the
+    /// partitions that this instance owns. The types are those of the store; for windows the key
+    /// is `Windowed`. A wrong name or type shows when it is asked.
+    ///
+    /// ```no_run
+    /// # fn read(streams: &millstream::Streams) -> millstream::Result<()> {
+    /// let words = streams.store::<String, i64>("words");
+    /// let count = words.get(&"kafka".to_owned())?.map(|entry| entry.value);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store<K: Data + Sync, V: Data>(&self, name: &str) -> StoreQuery<K, V> {
+        StoreQuery::new(Arc::new(TasksOf(Arc::downgrade(&self.instance))), name)
     }
 
     /// All metrics of this instance, as Prometheus reads them.

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log::Wake;
 use crate::record::Timestamp;
 use crate::runtime::instance::Instance;
+use crate::runtime::questions::Ask;
 use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
 use crate::task::{Rest, Task, TaskId, Turn};
 
@@ -212,6 +213,23 @@ impl Handler<Punctuate> for TaskActor {
         match done {
             Ok(()) => self.after(Turn { records: 0, rest: Rest::Empty }, ctx),
             Err(error) => self.fail(error),
+        }
+    }
+}
+
+impl Handler<Ask> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, Ask(question): Ask, _: &mut Self::Context) {
+        let cell = self.cell.borrow();
+        let stores = cell.as_ref().map(Task::stores).unwrap_or_default();
+        // A serde that panics on a question is no reason to end the task.
+        let asked = guarded(self.id, || {
+            stores.iter().for_each(|store| question(&*store.borrow()));
+            Ok(())
+        });
+        if let Err(error) = asked {
+            tracing::warn!(task = %self.id, %error, "a question could not be answered");
         }
     }
 }

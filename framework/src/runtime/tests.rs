@@ -187,3 +187,43 @@ fn at_least_once_processes_and_goes_on_after_a_restart() {
 fn exactly_once_processes_and_goes_on_after_a_restart() {
     processes_and_goes_on_after_a_restart(ProcessingGuarantee::ExactlyOnceV2);
 }
+
+/// What is asked is answered by all tasks, from what they have committed; a handle left over keeps
+/// nothing locked.
+#[test]
+fn stores_can_be_read_while_the_instance_runs() {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").group_by_key().count("words");
+    let topology = builder.build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 2)]);
+    for (partition, key) in [(0, "a"), (1, "b"), (0, "a")] {
+        put(&log, partition, key, "x");
+    }
+    let start = || {
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+        Streams::with(topology.clone(), config).log(shared).start().unwrap()
+    };
+    let streams = start();
+    let words = streams.store::<String, i64>("words").timeout(PATIENCE);
+    let counts = |words: &crate::StoreQuery<String, i64>| -> Vec<(String, i64)> {
+        let mut all = words.all(10).unwrap_or_default();
+        all.sort_by(|one, other| one.key.cmp(&other.key));
+        all.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    };
+    let expected = [("a".to_owned(), 2), ("b".to_owned(), 1)];
+    let mut rounds = PATIENCE.as_millis() / 5;
+    while counts(&words) != expected {
+        assert!(rounds > 0, "{:?}", words.all(10));
+        rounds -= 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let found = words.get(&"a".to_owned()).unwrap().unwrap();
+    assert_eq!((found.value, found.timestamp), (2, Some(crate::record::Timestamp(7))));
+    let unknown = streams.store::<String, i64>("letters").all(1).unwrap_err();
+    assert_eq!(unknown.reaction(), crate::Reaction::Retry, "{unknown}");
+    streams.close().unwrap();
+    assert!(words.all(1).is_err());
+    start().close().unwrap();
+}

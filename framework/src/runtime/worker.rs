@@ -168,6 +168,7 @@ impl Worker {
     fn take_task(&mut self, id: TaskId) -> Option<Task> {
         match self.hosted.remove(&id)? {
             Stage::Running { cell, actor } => {
+                self.instance.running.remove(id);
                 // A full mailbox is no loss: the cell is empty, and the address is dropped.
                 let _ = actor.try_send(Retire);
                 cell.borrow_mut().take()

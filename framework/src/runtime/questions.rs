@@ -1,0 +1,63 @@
+//! How questions about stores reach the running tasks of an instance.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use actix::{Addr, Message};
+
+use crate::error::{Error, Result};
+use crate::query::{Question, Tasks};
+use crate::runtime::board::StreamsState;
+use crate::runtime::instance::Instance;
+use crate::runtime::task_actor::TaskActor;
+use crate::task::TaskId;
+
+/// A question, on its way to a task.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask(pub(crate) Question);
+
+/// The actors of the running tasks.
+#[derive(Debug, Default)]
+pub(crate) struct RunningTasks(Mutex<BTreeMap<TaskId, Addr<TaskActor>>>);
+
+impl RunningTasks {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskId, Addr<TaskActor>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task runs from now on.
+    pub(crate) fn add(&self, task: TaskId, actor: Addr<TaskActor>) {
+        self.lock().insert(task, actor);
+    }
+
+    /// A task runs no more.
+    pub(crate) fn remove(&self, task: TaskId) {
+        self.lock().remove(&task);
+    }
+}
+
+/// The tasks of an instance as a question sees them. A handle that outlives the instance must not
+/// keep its state directory locked.
+pub(crate) struct TasksOf(pub(crate) Weak<Instance>);
+
+impl Tasks for TasksOf {
+    fn ask(&self, question: Question) -> Result<()> {
+        let instance = self.0.upgrade().ok_or_else(|| not_asked("the instance has ended"))?;
+        // With a task missing, an answer would look complete and not be it.
+        let state = instance.board.instance();
+        if state != StreamsState::Running {
+            return Err(not_asked(&format!("the instance is {state:?}")));
+        }
+        for (task, actor) in &*instance.running.lock() {
+            actor
+                .try_send(Ask(Arc::clone(&question)))
+                .map_err(|error| not_asked(&format!("task {task}: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn not_asked(reason: &str) -> Error {
+    Error::Unavailable { what: "asking a store".to_owned(), reason: reason.to_owned() }
+}
