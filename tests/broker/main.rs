@@ -3,4 +3,14 @@
 //! It starts the broker itself (`deploy/kafka/kafka`), or uses the one of `MILLSTREAM_BOOTSTRAP` where a test does not
 //! have to stop it.
 
+mod process;
+mod records;
+
 mod local_kafka;
+mod table;
+mod scale_out;
+mod restart;
+mod exactly_once;
+mod outage;
+mod state_lock;
+mod slow_sink;

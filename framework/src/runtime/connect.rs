@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::log::kafka::{self, KafkaLog, KafkaSettings};
 
+/// How long one request may take: a broker that is away is noticed after this, and tried again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Connects to the log of a configuration.
 ///
 /// # Errors
@@ -41,6 +44,7 @@ fn kafka_settings(config: &StreamsConfig) -> KafkaSettings {
     };
     settings.session_timeout = Duration::from_millis(config.session_timeout_ms);
     settings.max_poll_interval = Duration::from_millis(config.max_poll_interval_ms);
+    settings.request_timeout = REQUEST_TIMEOUT;
     settings.linger = Duration::from_millis(config.linger_ms);
     settings.compression = compression(config.compression).to_owned();
     settings.consumer.clone_from(&config.kafka.consumer);

@@ -71,7 +71,7 @@ impl Control {
     /// Describes and creates topics, trying again while the broker does not answer. `None`: told
     /// to stop meanwhile.
     fn prepare(&self) -> Result<Option<Vec<SubTopologyShape>>> {
-        let started = self.instance.clock.elapsed();
+        let mut missing_since = None;
         let mut tries = 0;
         loop {
             let prepared = internal_topics::prepare(
@@ -84,9 +84,10 @@ impl Control {
                 Ok(shapes) => return Ok(Some(shapes)),
                 Err(error) => error,
             };
-            let waited = self.instance.clock.elapsed().saturating_sub(started);
-            let missing = matches!(error, Error::MissingTopic { .. });
-            let patient = missing && waited < MISSING_TOPIC_PATIENCE;
+            // Counted from the first answer: before it nobody could create a topic.
+            let now = self.instance.clock.elapsed();
+            let patient = matches!(error, Error::MissingTopic { .. })
+                && now.saturating_sub(*missing_since.get_or_insert(now)) < MISSING_TOPIC_PATIENCE;
             if error.reaction() != Reaction::Retry && !patient {
                 return Err(error);
             }

@@ -1,0 +1,66 @@
+//! The broker goes and comes back, or is not there at first: nothing is lost, and the application
+//! goes on by itself.
+
+use millstream_tests::kafka::Broker;
+
+use crate::process::{Counter, Protocol};
+use crate::records::Bench;
+
+#[test]
+fn stopped_and_started_again_classic() -> anyhow::Result<()> {
+    stopped_and_started_again(Protocol::Classic)
+}
+
+#[test]
+fn stopped_and_started_again_consumer() -> anyhow::Result<()> {
+    stopped_and_started_again(Protocol::Consumer)
+}
+
+fn stopped_and_started_again(protocol: Protocol) -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    let mut bench = Bench::new(&broker, "outage", 4)?;
+    let state = tempfile::tempdir()?;
+    let counter =
+        Counter::new(broker.bootstrap(), &bench.application, state.path(), protocol).exactly_once();
+    let mut running = counter.start()?;
+    running.wait_for_line("all tasks run")?;
+    bench.send(5_000, 100)?;
+    broker.stop()?;
+    running.wait_for_line("WARN")?;
+    broker.restart()?;
+    bench.send(5_000, 100)?;
+    bench.assert_each_once(&bench.read_until_complete()?);
+    running.terminate()?;
+    Ok(())
+}
+
+#[test]
+fn absent_at_start() -> anyhow::Result<()> {
+    let broker = Broker::absent()?;
+    let application = millstream_tests::kafka::unique("absent");
+    let state = tempfile::tempdir()?;
+    let counter = Counter::new(broker.bootstrap(), &application, state.path(), Protocol::Classic);
+    let mut running = counter.start()?;
+    running.wait_for_line("trying again")?;
+    // It waits without burning the processor.
+    let before = cpu_ticks(running.pid())?;
+    running.wait_for_line("trying again")?;
+    running.wait_for_line("trying again")?;
+    let ticks = cpu_ticks(running.pid())? - before;
+    assert!(ticks < 50, "{ticks} hundredths of a second of processor time while waiting");
+    broker.restart()?;
+    let mut bench = Bench::named(&broker, application, 4)?;
+    bench.send(1_000, 50)?;
+    running.wait_for_line("all tasks run")?;
+    bench.assert_table(&bench.read_until_complete()?);
+    running.terminate()?;
+    Ok(())
+}
+
+/// User and system time of a process, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}

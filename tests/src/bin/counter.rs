@@ -1,0 +1,129 @@
+//! The process that the broker suite kills: counts records per key from one topic to another.
+//!
+//! It prints a line when something happens that a test waits for: `all tasks run`, and `at STEP` when it
+//! has reached the step of a commit at which it was told to wait to be killed.
+
+#![expect(clippy::print_stdout, reason = "the test that started this process reads its lines")]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use millstream::{
+    CommitStep, GroupProtocol, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig,
+    StreamsState, Topology,
+};
+
+/// Counts records per key.
+#[derive(Debug, Parser)]
+struct Options {
+    #[arg(long)]
+    bootstrap: String,
+    #[arg(long)]
+    application_id: String,
+    #[arg(long)]
+    state_dir: PathBuf,
+    #[arg(long, default_value = "in")]
+    input: String,
+    #[arg(long, default_value = "out")]
+    output: String,
+    /// Exactly-once instead of at-least-once.
+    #[arg(long)]
+    exactly_once: bool,
+    /// KIP-848 instead of the classic protocol.
+    #[arg(long)]
+    consumer_protocol: bool,
+    #[arg(long, default_value_t = 100)]
+    commit_ms: u64,
+    #[arg(long, default_value_t = 0)]
+    cache_bytes: usize,
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    #[arg(long, default_value_t = 6000)]
+    session_ms: u64,
+    /// `STEP:N`: wait for the end at the N-th time this step of a commit is reached.
+    #[arg(long)]
+    wait_at: Option<String>,
+    /// Microseconds that each record takes.
+    #[arg(long, default_value_t = 0)]
+    slow_us: u64,
+    /// Bytes fetched ahead.
+    #[arg(long, default_value_t = 64 << 20)]
+    prefetch_bytes: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
+    log.with_env_filter("info").init();
+    let options = Options::parse();
+    let wait_at = options.wait_at.as_deref().map(parse_step).transpose()?;
+    let topology = topology(&options)?;
+    let mut streams = Streams::with(topology, config(&options));
+    if let Some((wanted, times)) = wait_at {
+        let seen = AtomicU32::new(0);
+        streams = streams.on_commit(move |step| {
+            if step == wanted && seen.fetch_add(1, Ordering::Relaxed) + 1 == times {
+                println!("at {wanted:?}");
+                loop {
+                    std::thread::park();
+                }
+            }
+        });
+    }
+    let streams = streams.start()?;
+    if streams.wait_for(&[StreamsState::Running, StreamsState::Failed], Duration::from_secs(120))
+        == StreamsState::Running
+    {
+        println!("all tasks run");
+    }
+    Ok(streams.run_until_signal()?)
+}
+
+fn topology(options: &Options) -> anyhow::Result<Topology> {
+    let slow = Duration::from_micros(options.slow_us);
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>(options.input.as_str())
+        .peek(move |_, _| {
+            if !slow.is_zero() {
+                std::thread::park_timeout(slow);
+            }
+        })
+        .group_by_key()
+        .count("counts")
+        .updates()
+        .to(options.output.as_str());
+    Ok(builder.build()?)
+}
+
+fn config(options: &Options) -> StreamsConfig {
+    let mut config = StreamsConfig::new(options.application_id.as_str())
+        .bootstrap_servers(options.bootstrap.as_str())
+        .state_dir(options.state_dir.clone())
+        .commit_interval_ms(options.commit_ms)
+        .cache_bytes_max(options.cache_bytes)
+        .num_stream_threads(options.workers)
+        .session_timeout_ms(options.session_ms)
+        .prefetch_bytes_max(options.prefetch_bytes);
+    if options.exactly_once {
+        config = config.processing_guarantee(ProcessingGuarantee::ExactlyOnceV2);
+    }
+    if options.consumer_protocol {
+        config = config.group_protocol(GroupProtocol::Consumer);
+    }
+    config
+}
+
+fn parse_step(text: &str) -> anyhow::Result<(CommitStep, u32)> {
+    let (step, times) = text.split_once(':').context("STEP:N")?;
+    let step = match step {
+        "offsets-sent" => CommitStep::OffsetsSent,
+        "ending" => CommitStep::Ending,
+        "ended" => CommitStep::Ended,
+        "applying" => CommitStep::Applying,
+        other => bail!("there is no step {other}"),
+    };
+    Ok((step, times.parse()?))
+}
