@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, NewTopic, TopicPartition};
+use crate::log::{Isolation, Log, NewTopic, TopicPartition};
+use crate::murmur2_partition;
 use crate::record::Headers;
 use crate::runtime::{Streams, StreamsState};
 use crate::task::TaskState;
@@ -226,4 +227,140 @@ fn stores_can_be_read_while_the_instance_runs() {
     streams.close().unwrap();
     assert!(words.all(1).is_err());
     start().close().unwrap();
+}
+
+/// Inputs of one task are taken in the order of their timestamps, whatever came first.
+#[test]
+fn the_oldest_record_of_all_inputs_is_first() {
+    let builder = StreamsBuilder::new();
+    let a = builder.stream::<String, String>("a");
+    let b = builder.stream::<String, String>("b");
+    a.merge(&b).to("out");
+    let topology = builder.build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("a", 1), ("b", 1), ("out", 1)]);
+    for (topic, time) in [("a", 1), ("a", 4), ("a", 5), ("b", 2), ("b", 3), ("b", 6)] {
+        let at = TopicPartition::new(topic, 0);
+        let value = format!("{topic}{time}");
+        log.append(&at, Some(b"k"), Some(value.as_bytes()), time, &Headers::default()).unwrap();
+    }
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::AtLeastOnce);
+    let streams = Streams::with(topology, config).log(shared).start().unwrap();
+    wait_for(&log, "out", &["a1", "a4", "a5", "b2", "b3", "b6"]);
+    let order: Vec<String> = log
+        .records("out")
+        .into_iter()
+        .map(|record| String::from_utf8(record.value.unwrap()).unwrap())
+        .collect();
+    assert_eq!(order, ["a1", "b2", "b3", "a4", "a5", "b6"]);
+    streams.close().unwrap();
+}
+
+fn counts() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .group_by(|_, value| value.clone())
+        .count("counts")
+        .updates()
+        .map_values(|count: i64| count.to_string())
+        .to("out");
+    builder.build().unwrap()
+}
+
+/// What was consumed of a repartition topic is deleted, but nothing beyond the committed position.
+#[test]
+fn repartition_topics_are_purged_up_to_the_committed_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 2), ("out", 1)]);
+    for number in 0..50 {
+        put(&log, number % 2, "a", "x");
+    }
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2)
+        .cache_bytes_max(0)
+        .repartition_purge_interval_ms(1);
+    let streams = Streams::with(counts(), config).log(shared).start().unwrap();
+    let mut wanted: Vec<String> = (1..=50).map(|count: i32| count.to_string()).collect();
+    wanted.sort();
+    wait_for(&log, "out", &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+    // The purge comes with the next commit after the interval.
+    put(&log, 0, "a", "x");
+    let partition = murmur2_partition(b"x", 2);
+    let topic = TopicPartition::new("app-counts-repartition", partition);
+    let mut rounds = PATIENCE.as_millis() / 5;
+    while log.offsets(&topic, Isolation::ReadCommitted).unwrap().earliest < 50 {
+        assert!(rounds > 0, "{:?}", log.offsets(&topic, Isolation::ReadCommitted));
+        rounds -= 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let group = log.group_offsets("app");
+    let (_, committed) = group.iter().find(|(partition, _)| *partition == topic).unwrap();
+    let earliest = log.offsets(&topic, Isolation::ReadCommitted).unwrap().earliest;
+    assert!(earliest <= committed.offset, "{earliest} is past {committed:?}");
+    streams.close().unwrap();
+}
+
+/// The bound on uncommitted bytes commits early, long before the interval.
+#[test]
+fn too_many_uncommitted_bytes_commit_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    for number in 0..300 {
+        put(&log, 0, &format!("key-{number:0>100}"), "x");
+    }
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .group_by_key()
+        .count("counts")
+        .updates()
+        .map_values(|count: i64| count.to_string())
+        .to("out");
+    let topology = builder.build().unwrap();
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2)
+        .cache_bytes_max(0)
+        .commit_interval_ms(9_000)
+        .uncommitted_bytes_max(1_000);
+    let streams = Streams::with(topology, config).log(shared).start().unwrap();
+    // All but what has come since the last early commit, far sooner than the interval allows.
+    let mut rounds = 4_000 / 5;
+    while log.records("out").len() < 200 {
+        assert!(rounds > 0, "{} outputs", log.records("out").len());
+        rounds -= 1;
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    streams.close().unwrap();
+}
+
+/// An internal topic that exists with another number of partitions is refused with both numbers.
+#[test]
+fn an_internal_topic_of_another_size_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 3), ("out", 1), ("app-counts-repartition", 2)]);
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::AtLeastOnce);
+    let streams = Streams::with(counts(), config).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
+    let text = streams.close().unwrap_err().to_string();
+    for part in ["app-counts-repartition", "2 partitions", "needs 3"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+/// Internal topics get Java's names, partition counts and settings.
+#[test]
+fn internal_topics_are_made_as_java_makes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 3), ("out", 1)]);
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::AtLeastOnce);
+    let streams = Streams::with(counts(), config).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
+    let names = ["app-counts-changelog", "app-counts-repartition"];
+    let made = log.describe(&names).unwrap();
+    assert!(made.iter().all(|topic| topic.as_ref().is_some_and(|t| t.partitions == 3)), "{made:?}");
+    streams.close().unwrap();
 }
