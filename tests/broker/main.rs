@@ -6,6 +6,7 @@
 mod process;
 mod records;
 
+mod kafka_log;
 mod local_kafka;
 mod table;
 mod scale_out;

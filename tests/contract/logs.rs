@@ -65,6 +65,6 @@ impl Kafka {
 
 impl LogUnderTest for Kafka {
     fn log(&self) -> Arc<dyn Log> {
-        self.log.clone()
+        Arc::<KafkaLog>::clone(&self.log)
     }
 }

@@ -19,6 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::deadline::now;
 use super::lag::Reports;
+use super::queue::Identity;
 use crate::log::TopicPartition;
 
 /// Every consumer of this module: members, readers, and those that only ask.
@@ -30,7 +31,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The group's wish, to be answered by assigning or unassigning.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Rebalance {
     /// These were added.
     Assign(Vec<TopicPartition>),
@@ -56,15 +57,19 @@ pub(super) struct ConsumerEvents {
 }
 
 impl ConsumerEvents {
-    /// The oldest rebalance that waits for an answer.
+    /// The oldest rebalance that waits for an answer; it waits until `answered`.
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
-        locked(&self.rebalances).pop_front()
+        locked(&self.rebalances).front().cloned()
+    }
+
+    /// The oldest rebalance has its answer.
+    pub(super) fn answered(&self) {
+        locked(&self.rebalances).pop_front();
     }
 
     /// From now on rebalances are answered without a listener.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        locked(&self.rebalances).clear();
     }
 
     /// What the client said with its last error.
@@ -94,17 +99,20 @@ impl ConsumerContext for ConsumerEvents {
         code: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        if self.closing.load(Ordering::Acquire) {
-            answer_without_listener(consumer, code, list);
-            return;
-        }
         let partitions = partitions_of(list);
         let rebalance = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             Rebalance::Assign(partitions)
         } else {
-            Rebalance::Revoke { partitions, lost: consumer.assignment_lost() }
+            // A member that was put out while the group rebalanced is told to give back what it
+            // has lost already.
+            let member = Identity::of(consumer).is_some_and(|identity| identity.is_member());
+            Rebalance::Revoke { partitions, lost: !member || consumer.assignment_lost() }
         };
-        locked(&self.rebalances).push_back(rebalance);
+        if self.closing.load(Ordering::Acquire) {
+            decline(consumer, &rebalance);
+        } else {
+            locked(&self.rebalances).push_back(rebalance);
+        }
     }
 }
 
@@ -113,17 +121,32 @@ pub(super) fn is_incremental(consumer: &Consumer) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
-fn answer_without_listener(consumer: &Consumer, code: RDKafkaRespErr, list: &TopicPartitionList) {
-    let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    let answered = match (assign, is_incremental(consumer)) {
-        (true, true) => consumer.incremental_assign(list),
-        (true, false) => consumer.assign(list),
-        (false, true) => consumer.incremental_unassign(list),
-        (false, false) => consumer.unassign(),
+/// Answers a rebalance for nobody: nothing is taken, everything is given back. An unanswered one
+/// would keep the client from ever closing.
+pub(super) fn decline(consumer: &Consumer, rebalance: &Rebalance) {
+    let incremental = is_incremental(consumer);
+    let answer = match rebalance {
+        Rebalance::Assign(_) if incremental => {
+            consumer.incremental_assign(&TopicPartitionList::new())
+        }
+        Rebalance::Revoke { partitions, .. } if incremental => {
+            consumer.incremental_unassign(&list_of(partitions))
+        }
+        Rebalance::Assign(_) => consumer.assign(&TopicPartitionList::new()),
+        Rebalance::Revoke { .. } => consumer.unassign(),
     };
-    if let Err(error) = answered {
-        tracing::debug!(%error, "rebalance while leaving was not answered");
+    if let Err(error) = answer {
+        tracing::debug!(%error, "a rebalance was not declined");
     }
+}
+
+/// Partitions as the client wants them.
+pub(super) fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    list
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -201,19 +224,32 @@ impl fmt::Debug for Noise {
 }
 
 fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
+    let say = match level {
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => {
-            tracing::error!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
-    }
+        | RDKafkaLogLevel::Error => say_error,
+        RDKafkaLogLevel::Warning => say_warning,
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => say_info,
+        RDKafkaLogLevel::Debug => say_debug,
+    };
+    say(facility, message);
+}
+
+fn say_error(facility: &str, message: &str) {
+    tracing::error!(target: "librdkafka", facility, "{message}");
+}
+
+fn say_warning(facility: &str, message: &str) {
+    tracing::warn!(target: "librdkafka", facility, "{message}");
+}
+
+fn say_info(facility: &str, message: &str) {
+    tracing::info!(target: "librdkafka", facility, "{message}");
+}
+
+fn say_debug(facility: &str, message: &str) {
+    tracing::debug!(target: "librdkafka", facility, "{message}");
 }
 
 #[cfg(test)]

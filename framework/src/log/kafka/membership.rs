@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::{Deadline, now};
 use super::error;
-use super::events::{Consumer, ConsumerEvents, Rebalance, is_incremental, locked};
+use super::events::{
+    Consumer, ConsumerEvents, Rebalance, decline, is_incremental, list_of as partitions_list,
+    locked,
+};
 use super::queue::{self, Identity};
 use super::settings::KafkaSettings;
 use super::tap::{Tap, TapQueue};
@@ -32,15 +34,18 @@ struct Group {
     name: String,
     consumer: Arc<Consumer>,
     taps: Mutex<BTreeMap<TopicPartition, Arc<Tap>>>,
-    /// True between an assignment (even an empty one) and its loss.
-    joined: AtomicBool,
     request_timeout: Duration,
 }
 
 /// A member of a group.
 pub(super) struct KafkaMembership {
+    settings: KafkaSettings,
+    spec: GroupSpec,
+    partitions: usize,
     /// `None` once it has left.
     group: Option<Arc<Group>>,
+    /// Where the handles find the group.
+    place: Arc<Mutex<Weak<Group>>>,
     looked: Instant,
 }
 
@@ -51,23 +56,10 @@ impl KafkaMembership {
         spec: &GroupSpec,
         partitions: usize,
     ) -> Result<Self> {
-        let what = format!("joining group {}", spec.group);
-        let consumer: Consumer = settings
-            .member(spec, partitions)?
-            .create_with_context(ConsumerEvents::default())
-            .map_err(|error| error::from_client(&what, None, &error))?;
-        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
-        consumer
-            .subscribe(&topics)
-            .map_err(|error| Error::Fatal { what, reason: error.to_string() })?;
-        let group = Group {
-            name: spec.group.clone(),
-            consumer: Arc::new(consumer),
-            taps: Mutex::default(),
-            joined: AtomicBool::new(false),
-            request_timeout: settings.request_timeout,
-        };
-        Ok(Self { group: Some(Arc::new(group)), looked: now() })
+        let group = Group::join(settings, spec, partitions)?;
+        let place = Arc::new(Mutex::new(Arc::downgrade(&group)));
+        let (settings, spec) = (settings.clone(), spec.clone());
+        Ok(Self { settings, spec, partitions, group: Some(group), place, looked: now() })
     }
 
     /// What nothing rings for: a log that was cut beyond a position.
@@ -77,6 +69,41 @@ impl KafkaMembership {
             locked(&group.taps).values().for_each(|tap| tap.look());
         }
     }
+
+    /// A client beyond repair is replaced by a new one, which joins as somebody else. (One that
+    /// is put out of a KIP-848 group may get there: librdkafka joins again with partitions it has
+    /// not given back yet, which the broker refuses for good.)
+    fn replace(&mut self, code: Code, said: &str, listener: &mut dyn GroupListener) -> Result<()> {
+        let what = format!("polling group {}", self.spec.group);
+        let error = error::from_code(&what, None, code, said);
+        if matches!(error, Error::Fenced { .. }) || is_refused(code) {
+            return Err(error);
+        }
+        tracing::error!(group = self.spec.group, %error, "the client failed; joining again");
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let lost: Vec<TopicPartition> = locked(&group.taps).keys().cloned().collect();
+        if !lost.is_empty() {
+            listener.lost(&lost);
+        }
+        shut(group);
+        let group = Group::join(&self.settings, &self.spec, self.partitions)?;
+        *locked(&self.place) = Arc::downgrade(&group);
+        self.group = Some(group);
+        Err(Error::Unavailable { what, reason: format!("{said}; joining again") })
+    }
+}
+
+/// True for what trying again would not change.
+fn is_refused(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::UnsupportedVersion
+            | Code::UnsupportedAssignor
+            | Code::UnreleasedInstanceId
+    )
 }
 
 /// How often positions are compared with the beginnings of the logs.
@@ -94,30 +121,36 @@ impl Membership for KafkaMembership {
             }),
             Some(Err(error)) => Err(group.polling_error(&error)),
         };
+        if let Some((code, said)) = group.consumer.client().fatal_error() {
+            drop(group);
+            return self.replace(code, &said, listener);
+        }
         while let Some(rebalance) = group.consumer.context().next_rebalance() {
-            match rebalance {
-                Rebalance::Assign(added) => group.assign(&added, listener)?,
-                Rebalance::Revoke { partitions, lost } => {
-                    group.revoke(&partitions, lost, listener)?;
-                }
+            let done = match &rebalance {
+                Rebalance::Assign(added) => group.assign(added, listener),
+                Rebalance::Revoke { partitions, lost } => group.revoke(partitions, *lost, listener),
+            };
+            if done.is_err() {
+                decline(&group.consumer, &rebalance);
             }
+            group.consumer.context().answered();
+            done?;
         }
         polled
     }
 
     fn member(&self) -> Arc<dyn Member> {
-        Arc::new(KafkaMember { group: self.group.as_ref().map_or_else(Weak::new, Arc::downgrade) })
+        Arc::new(KafkaMember { place: Arc::clone(&self.place) })
     }
 
     fn leave(mut self: Box<Self>, listener: &mut dyn GroupListener) -> Result<()> {
         let Some(group) = self.group.take() else { return Ok(()) };
         let owned: Vec<TopicPartition> = locked(&group.taps).keys().cloned().collect();
-        let lost = group.consumer.assignment_lost();
         if !owned.is_empty() {
-            if lost {
-                listener.lost(&owned);
-            } else {
+            if group.is_member() {
                 listener.revoked(&owned);
+            } else {
+                listener.lost(&owned);
             }
         }
         let fatal = group.consumer.client().fatal_error();
@@ -146,7 +179,6 @@ impl fmt::Debug for KafkaMembership {
 
 /// Closes the queues and leaves the group.
 fn shut(group: Arc<Group>) {
-    group.joined.store(false, Ordering::Release);
     let taps = std::mem::take(&mut *locked(&group.taps));
     taps.values().for_each(|tap| tap.close());
     drop(taps);
@@ -154,19 +186,59 @@ fn shut(group: Arc<Group>) {
     let patience = group.request_timeout;
     drop(group);
     consumer.context().close();
+    while let Some(rebalance) = consumer.context().next_rebalance() {
+        decline(&consumer, &rebalance);
+        consumer.context().answered();
+    }
+    if consumer.client().fatal_error().is_some() {
+        // The client would not close while a rebalance waits for an answer, and would not ask
+        // for one either: the callback answers those that are under way.
+        let deadline = Deadline::after(FATAL_PATIENCE);
+        while !deadline.passed() {
+            let _ = consumer.poll(deadline.left());
+        }
+    }
     // The last owner closes the client when it drops it. If somebody still holds a batch, it must
     // not be the batch's end that tells the group.
-    if let Err(shared) = Arc::try_unwrap(consumer) {
-        if shared.close_queue().is_ok() {
-            let deadline = Deadline::after(patience);
-            while !shared.closed() && !deadline.passed() {
-                let _ = shared.poll(deadline.left().min(Duration::from_millis(50)));
-            }
+    if let Err(shared) = Arc::try_unwrap(consumer)
+        && shared.close_queue().is_ok()
+    {
+        let deadline = Deadline::after(patience);
+        while !shared.closed() && !deadline.passed() {
+            let _ = shared.poll(deadline.left().min(Duration::from_millis(50)));
         }
     }
 }
 
+/// So long a failed client is polled for what it still wants to say.
+const FATAL_PATIENCE: Duration = Duration::from_millis(300);
+
 impl Group {
+    fn join(settings: &KafkaSettings, spec: &GroupSpec, partitions: usize) -> Result<Arc<Self>> {
+        let what = format!("joining group {}", spec.group);
+        let consumer: Consumer = settings
+            .member(spec, partitions)?
+            .create_with_context(ConsumerEvents::default())
+            .map_err(|error| error::from_client(&what, None, &error))?;
+        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
+        let subscribed = consumer.subscribe(&topics);
+        subscribed.map_err(|error| Error::Fatal { what, reason: error.to_string() })?;
+        Ok(Arc::new(Self {
+            name: spec.group.clone(),
+            consumer: Arc::new(consumer),
+            taps: Mutex::default(),
+            request_timeout: settings.request_timeout,
+        }))
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        Identity::of(&self.consumer).filter(Identity::is_member)
+    }
+
+    fn is_member(&self) -> bool {
+        !self.consumer.assignment_lost() && self.identity().is_some()
+    }
+
     fn assign(&self, added: &[TopicPartition], listener: &mut dyn GroupListener) -> Result<()> {
         let starts = if added.is_empty() { Vec::new() } else { listener.start_offsets(added) };
         let what = || format!("assignment in group {}", self.name);
@@ -189,7 +261,6 @@ impl Group {
             self.consumer.assign(&list)
         };
         assigned.map_err(|error| Error::Fatal { what: what(), reason: error.to_string() })?;
-        self.joined.store(true, Ordering::Release);
         locked(&self.taps).extend(taps.iter().cloned());
         let queues = taps.into_iter().map(|(partition, tap)| {
             (partition, Box::new(TapQueue(tap)) as Box<dyn PartitionQueue>)
@@ -205,7 +276,6 @@ impl Group {
         listener: &mut dyn GroupListener,
     ) -> Result<()> {
         if lost {
-            self.joined.store(false, Ordering::Release);
             listener.lost(removed);
         } else if !removed.is_empty() {
             listener.revoked(removed);
@@ -217,11 +287,7 @@ impl Group {
             }
         }
         let answered = if is_incremental(&self.consumer) {
-            let mut list = TopicPartitionList::with_capacity(removed.len());
-            for partition in removed {
-                list.add_partition(&partition.topic, partition.partition);
-            }
-            self.consumer.incremental_unassign(&list)
+            self.consumer.incremental_unassign(&partitions_list(removed))
         } else {
             self.consumer.unassign()
         };
@@ -234,9 +300,6 @@ impl Group {
     fn polling_error(&self, error: &KafkaError) -> Error {
         let what = format!("polling group {}", self.name);
         let said = self.consumer.context().said();
-        if let Some((code, reason)) = self.consumer.client().fatal_error() {
-            return error::from_code(&what, None, code, &reason);
-        }
         match error.rdkafka_error_code() {
             Some(
                 code @ (Code::UnknownTopicOrPartition
@@ -270,12 +333,12 @@ fn not_owned(partition: &TopicPartition) -> Error {
 
 /// What workers do in the name of a member. It does not keep the member in its group.
 struct KafkaMember {
-    group: Weak<Group>,
+    place: Arc<Mutex<Weak<Group>>>,
 }
 
 impl KafkaMember {
     fn group(&self) -> Result<Arc<Group>> {
-        self.group.upgrade().ok_or_else(|| Error::Fenced {
+        locked(&self.place).upgrade().ok_or_else(|| Error::Fenced {
             what: "member".to_owned(),
             reason: "it has left its group".to_owned(),
         })
@@ -292,8 +355,8 @@ impl Member for KafkaMember {
             group.tap(partition)?;
         }
         let what = format!("commit of group {}", group.name);
-        if group.consumer.assignment_lost() {
-            let reason = "the assignment is lost".to_owned();
+        if !group.is_member() {
+            let reason = "the member is no longer in the group".to_owned();
             return Err(Error::Aborted { what, reason });
         }
         let list = list_of(offsets)?;
@@ -327,12 +390,10 @@ impl Member for KafkaMember {
             what: format!("identity in group {}", group.name),
             reason: "the member is in no generation".to_owned(),
         };
-        if !group.joined.load(Ordering::Acquire) || group.consumer.assignment_lost() {
+        if group.consumer.assignment_lost() {
             return Err(nobody());
         }
-        // Without a generation the broker would take the offsets unchecked.
-        let identity = Identity::of(&group.consumer).filter(|identity| identity.generation() >= 0);
-        Ok(Generation(Box::new(identity.ok_or_else(nobody)?)))
+        Ok(Generation(Box::new(group.identity().ok_or_else(nobody)?)))
     }
 }
 
@@ -404,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_member_that_left_is_fenced() {
-        let member = KafkaMember { group: Weak::new() };
+        let member = KafkaMember { place: Arc::default() };
         assert!(matches!(member.generation(), Err(Error::Fenced { .. })));
     }
 }

@@ -392,10 +392,16 @@ impl Identity {
         NonNull::new(unsafe { native::rd_kafka_consumer_group_metadata(client) }).map(Self)
     }
 
-    /// The generation or epoch; negative outside any.
-    pub(super) fn generation(&self) -> i32 {
-        // SAFETY: valid until we are dropped.
-        unsafe { native::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
+    /// False for one who has not joined, or has left. With such an identity the broker would take
+    /// offsets unchecked.
+    pub(super) fn is_member(&self) -> bool {
+        let identity = self.0.as_ptr();
+        // SAFETY: valid until we are dropped, and so is the C string in it.
+        unsafe {
+            let member = native::rd_kafka_consumer_group_metadata_member_id(identity);
+            let named = !member.is_null() && *member != 0;
+            named && native::rd_kafka_consumer_group_metadata_generation_id(identity) > 0
+        }
     }
 
     /// For the call that sends it; valid as long as `self`.
