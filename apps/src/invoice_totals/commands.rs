@@ -1,7 +1,7 @@
 //! The command line: `demo`, `run` and `produce`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -13,7 +13,7 @@ use millstream::{Error, LogKind, Reaction, Sources, Streams, StreamsConfig};
 
 use super::money::Currency;
 use super::producing::{Pace, pause, produce};
-use super::screen::{say, show};
+use super::screen::{Screen, say};
 use super::topics;
 use super::topology::{BadInvoices, Settings, topology};
 
@@ -143,6 +143,9 @@ impl Place {
     /// Connects to the log and makes sure that the topics are there, waiting for a broker that does
     /// not answer.
     fn connect(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
+        if config.log == LogKind::Kafka {
+            say(&format!("connecting to the Kafka at {}", config.bootstrap_servers));
+        }
         let log = config.connect()?;
         let (_running, never) = stopping();
         // In one process more partitions share no work out, they only mix up the order of times.
@@ -226,8 +229,8 @@ impl Demo {
         let config = self.place.configuration(&[("log", "embedded"), ("log_level", "warn")])?;
         log_to_stderr(&config)?;
         let place = match config.log {
-            LogKind::Kafka => format!("on the Kafka at {}", config.bootstrap_servers),
-            LogKind::Embedded => "on the embedded log".to_owned(),
+            LogKind::Kafka => "on Kafka",
+            LogKind::Embedded => "on the embedded log",
         };
         let kept = config.application_dir();
         let log = self.place.connect(&config)?;
@@ -235,19 +238,24 @@ impl Demo {
             Pace { rate: self.rate, count: self.count, seed: self.seed, clients: self.clients };
         let settings = Settings::from(self.counting);
         let currency = settings.currency.clone();
+        let (stop_screen, screen_stopped) = stopping();
+        let mut screen = first_screen(&*log, &screen_stopped);
         let streams = Streams::with(topology(&settings)?, config).log(Arc::clone(&log)).start()?;
-        say(&format!("invoice totals {place}, state in {}", kept.display()));
+        say(&format!("invoice totals {place}, state in {}", from_home(&kept)));
         if let Some(address) = streams.http_address() {
             say(&format!("metrics and health: http://{address}"));
         }
-        say("Ctrl-C ends it; the next start goes on from there");
-        let (stop_screen, screen_stopped) = stopping();
-        let (stop_producer, producer_stopped) = stopping();
+        say("Ctrl-C ends it, the next start goes on from there");
+        say(&format!("{}\n", screen.as_ref().map(Screen::so_far).unwrap_or_default()));
         let shown = Arc::clone(&log);
-        let screen = thread::spawn(move || {
-            repeat("printing totals", &screen_stopped, || show(&*shown, &screen_stopped));
+        let printing = thread::spawn(move || {
+            repeat("printing totals", &screen_stopped, || {
+                let open = screen.take().map_or_else(|| Screen::open(&*shown), Ok);
+                open?.show(&screen_stopped)
+            });
         });
-        let producer = thread::spawn(move || {
+        let (stop_producer, producer_stopped) = stopping();
+        let producing = thread::spawn(move || {
             if pace.rate > 0.0 {
                 repeat("producing", &producer_stopped, || {
                     produce(&*log, pace, currency.clone(), &producer_stopped).map(|_| ())
@@ -256,7 +264,7 @@ impl Demo {
         });
         let outcome = streams.run_until_signal();
         drop((stop_producer, stop_screen));
-        for helper in [producer, screen] {
+        for helper in [producing, printing] {
             if helper.join().is_err() {
                 tracing::error!("a thread of the demo died");
             }
@@ -265,6 +273,23 @@ impl Demo {
         say("stopped; everything counted so far is kept");
         Ok(())
     }
+}
+
+/// A path as a person writes it.
+fn from_home(path: &Path) -> String {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let below = home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+    below.map_or_else(|| path.display().to_string(), |below| format!("~/{}", below.display()))
+}
+
+/// The screen as of before the start, so that what earlier runs left is told apart.
+fn first_screen(log: &dyn Log, stop: &Receiver<()>) -> Option<Screen> {
+    let mut screen = None;
+    repeat("reading totals", stop, || {
+        screen = Some(Screen::open(log)?);
+        Ok(())
+    });
+    screen
 }
 
 /// Does something until it succeeds or the demo ends: a broker may be away for a while.

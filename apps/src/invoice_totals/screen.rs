@@ -1,7 +1,7 @@
 //! What the demo prints: the totals of the last five seconds every second, those of the clients
 //! whenever a window is complete. Read from the output topics, like any other reader would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::mpsc::Receiver;
@@ -73,7 +73,8 @@ impl Totals {
         clients.sort_by_key(|(name, total)| (std::cmp::Reverse(total.count), *name));
         for (name, total) in clients.iter().take(CLIENTS_SHOWN_MAX) {
             let ClientTotal { total, count, currency } = total;
-            let _ = writeln!(text, "    {name:<24}{count:>9} invoices {total:>16} {currency}");
+            let invoices = invoices(*count);
+            let _ = writeln!(text, "    {name:<24}{invoices:>18} {total:>16} {currency}");
         }
         if let more @ 1.. = clients.len().saturating_sub(CLIENTS_SHOWN_MAX) {
             let _ = writeln!(text, "    and {more} more");
@@ -85,15 +86,19 @@ impl Totals {
         let invoices: u64 = self.clients.values().map(|client| client.count).sum();
         match self.clients.len() {
             0 => "nothing was counted before".to_owned(),
-            clients => format!("going on from {invoices} invoices of {clients} clients"),
+            clients => format!("going on: {invoices} invoices, {clients} clients so far"),
         }
     }
 }
 
 fn window_line(total: &WindowTotal) -> String {
     let WindowTotal { from, to, total, count, currency } = total;
-    let (from, to) = (time_of_day(from), time_of_day(to));
-    format!("{from} to {to}{count:>7} invoices {total:>16} {currency}")
+    let (from, to, invoices) = (time_of_day(from), time_of_day(to), invoices(*count));
+    format!("{from} to {to}{invoices:>16} {total:>16} {currency}")
+}
+
+fn invoices(count: u64) -> String {
+    if count == 1 { "1 invoice ".to_owned() } else { format!("{count} invoices") }
 }
 
 /// `10:00:05` of `2026-11-22T10:00:05.000Z`.
@@ -106,55 +111,75 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints what arrives until `stop` says so.
-///
-/// # Errors
-/// When the output topics cannot be read.
-pub(super) fn show(log: &dyn Log, stop: &Receiver<()>) -> anyhow::Result<()> {
-    let (mut reader, ends) = open(log)?;
-    let mut totals = Totals::default();
-    let mut behind = ends;
-    let mut printed = jiff::Timestamp::now();
-    loop {
-        match reader.read(READ_MAX)? {
-            Some(ReadEvent::Records(partition, batch)) => {
-                for record in (0..batch.len()).filter_map(|index| batch.get(index)) {
-                    totals.take(&partition.topic, &record)?;
-                }
-            }
-            Some(ReadEvent::End(partition, _)) if behind.contains_key(&partition) => {
-                behind.remove(&partition);
-                if behind.is_empty() {
-                    say(&format!("{}\n", totals.so_far()));
-                }
-            }
-            Some(ReadEvent::End(..)) | None => {
-                if !pause(stop, READ_MAX) {
-                    return Ok(());
-                }
+/// Reads the output topics and prints what is new.
+pub(super) struct Screen {
+    reader: Box<dyn Reader>,
+    totals: Totals,
+}
+
+impl Screen {
+    /// Opens the output topics at their ends, and looks up what earlier runs left.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn open(log: &dyn Log) -> anyhow::Result<Self> {
+        let (reader, mut behind) = open(log)?;
+        let mut screen = Self { reader, totals: Totals::default() };
+        while !behind.is_empty() {
+            if let Some(end) = screen.read()? {
+                behind.remove(&end);
             }
         }
-        let now = jiff::Timestamp::now();
-        if now.duration_since(printed).as_secs_f64() >= LINE_INTERVAL_S {
-            printed = now;
-            let news = totals.news();
-            if !news.is_empty() {
-                say(news.trim_end());
+        Ok(screen)
+    }
+
+    /// What earlier runs left, in one line.
+    pub(super) fn so_far(&self) -> String {
+        self.totals.so_far()
+    }
+
+    /// Prints what arrives until `stop` says so.
+    ///
+    /// # Errors
+    /// When the output topics cannot be read any more.
+    pub(super) fn show(mut self, stop: &Receiver<()>) -> anyhow::Result<()> {
+        let mut printed = jiff::Timestamp::now();
+        loop {
+            let at_end = self.read()?.is_some();
+            let now = jiff::Timestamp::now();
+            if now.duration_since(printed).as_secs_f64() >= LINE_INTERVAL_S {
+                printed = now;
+                let news = self.totals.news();
+                if !news.is_empty() {
+                    say(news.trim_end());
+                }
             }
-            if !pause(stop, Duration::ZERO) {
+            if !pause(stop, if at_end { READ_MAX } else { Duration::ZERO }) {
                 return Ok(());
             }
         }
     }
+
+    /// Takes what is there; the partition whose end was met.
+    fn read(&mut self) -> anyhow::Result<Option<TopicPartition>> {
+        match self.reader.read(READ_MAX)? {
+            Some(ReadEvent::Records(partition, batch)) => {
+                for record in (0..batch.len()).filter_map(|index| batch.get(index)) {
+                    self.totals.take(&partition.topic, &record)?;
+                }
+                Ok(None)
+            }
+            Some(ReadEvent::End(partition, _)) => Ok(Some(partition)),
+            None => Ok(None),
+        }
+    }
 }
 
-type Behind = BTreeMap<TopicPartition, i64>;
-
-/// A reader of the output topics, and where it begins in those that are looked up.
-fn open(log: &dyn Log) -> anyhow::Result<(Box<dyn Reader>, Behind)> {
+/// A reader of the output topics, and the partitions in which it begins before the end.
+fn open(log: &dyn Log) -> anyhow::Result<(Box<dyn Reader>, BTreeSet<TopicPartition>)> {
     let names = [topics::WINDOWS, topics::CLOSED_WINDOWS, topics::CLIENTS];
     let mut from = Vec::new();
-    let mut behind = Behind::new();
+    let mut behind = BTreeSet::new();
     for (name, described) in names.iter().zip(log.describe(&names)?) {
         let topic = described.with_context(|| format!("topic {name} does not exist"))?;
         for partition in (0..topic.partitions).map(|number| TopicPartition::new(*name, number)) {
@@ -162,7 +187,9 @@ fn open(log: &dyn Log) -> anyhow::Result<(Box<dyn Reader>, Behind)> {
             let mut begin = range.end;
             if *name == topics::CLIENTS {
                 begin = range.earliest.max(range.end - LOOK_BACK_RECORDS);
-                behind.insert(partition.clone(), begin);
+                if begin < range.end {
+                    behind.insert(partition.clone());
+                }
             }
             from.push((partition, begin));
         }
@@ -202,7 +229,7 @@ mod tests {
             "  complete   10:00:00 to 10:00:05     17 invoices          1234.50 EUR\n    \
              Acme                            2 invoices            12.00 EUR\n"
         );
-        assert_eq!(totals.so_far(), "going on from 2 invoices of 1 clients");
+        assert_eq!(totals.so_far(), "going on: 2 invoices, 1 clients so far");
     }
 
     #[test]
