@@ -41,3 +41,8 @@ pub use store::{
 pub use task::{Clock, Schedule, Source, TaskId, TaskState};
 pub use time::{Emit, Grace, NoGraceYet, TimeWindows, UnlimitedWindows, WindowStarts, Windows};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
