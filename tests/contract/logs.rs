@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use millstream::log::Log;
+use millstream::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millstream::log::kafka::{GroupProtocol, KafkaLog, KafkaSettings};
 use millstream::log::memory::MemoryLog;
 use millstream_tests::kafka::Broker;
+use tempfile::TempDir;
 
 /// A log, and what a test can do to it from outside.
 pub(crate) trait LogUnderTest {
@@ -66,5 +68,26 @@ impl Kafka {
 impl LogUnderTest for Kafka {
     fn log(&self) -> Arc<dyn Log> {
         Arc::<KafkaLog>::clone(&self.log)
+    }
+}
+
+/// The embedded log.
+pub(crate) struct Embedded {
+    log: EmbeddedLog,
+    /// Removed behind the log.
+    _dir: TempDir,
+}
+
+impl Embedded {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let log = EmbeddedLog::open(dir.path(), EmbeddedOptions::default())?;
+        Ok(Self { log, _dir: dir })
+    }
+}
+
+impl LogUnderTest for Embedded {
+    fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
     }
 }

@@ -22,6 +22,11 @@ macro_rules! contract {
                 crate::$module::$test(&crate::logs::Memory::new())
             })*
         }
+        mod embedded {
+            $(#[test] fn $test() -> anyhow::Result<()> {
+                crate::$module::$test(&crate::logs::Embedded::new()?)
+            })*
+        }
         mod kafka_classic {
             use millstream::log::kafka::GroupProtocol::Classic;
             $(#[test] fn $test() -> anyhow::Result<()> {

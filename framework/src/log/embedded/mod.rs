@@ -1,1 +1,167 @@
-//! The embedded log.
+//! The embedded log: durable, in one process, without a server.
+//!
+//! Topics, positions of groups and transactions are in one RocksDB ([`layout`] draws the bytes).
+//! The end of a transaction is one write batch, so exactly-once holds on one machine. Members of
+//! the process share partitions as a group would; there are no members elsewhere: a directory
+//! belongs to one process at a time.
+//!
+//! How durable: a flush, a commit and a committed position are written to RocksDB's write-ahead
+//! log before they return. A process that is killed loses nothing of them. A machine that loses
+//! power may lose the last ones, whole batches from the end, never parts; with
+//! [`EmbeddedOptions::sync`] it loses none, at the price of an fsync each.
+//!
+//! Topics: `cleanup.policy`, `retention.ms` and `delete.retention.ms` count, others do not.
+//! Without `retention.ms` records stay until they are deleted. Old records are looked for when the
+//! log is opened and after each 100,000 records.
+//!
+//! What differs from Kafka: records of aborted transactions are not kept, also for readers of
+//! uncommitted records; a dropped producer ends its transaction at once, and a dropped member
+//! leaves at once.
+
+mod compaction;
+mod disk;
+mod layout;
+mod recovery;
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use self::disk::Disk;
+use super::local::group::GroupLimits;
+use super::local::{Broker, Clock, LocalLog, Manners};
+use super::{
+    Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
+    ProducerSpec, Reader, TopicDescription, TopicPartition,
+};
+use crate::error::{Error, Result};
+
+const LOCK_FILE: &str = "millstream.lock";
+
+/// How long a static member may stay away, and how long a rebalance waits for a member that does
+/// not poll: Kafka's defaults.
+const GROUPS: GroupLimits = GroupLimits { session_ms: 45_000, rebalance_ms: 300_000 };
+
+/// Larger records are refused, as they are by a Kafka with its default settings doubled: what is
+/// developed here shall not break there by much.
+const RECORD_BYTES_MAX: usize = 2 << 20;
+
+/// Settings of the embedded log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddedOptions {
+    /// Whether each flush and commit waits for the disk (fsync). Off: see the module.
+    pub sync: bool,
+    /// A transaction holds at most so many bytes in memory; what is more is written early. Larger
+    /// takes more memory, per worker; smaller writes early more often, which makes the abort of
+    /// a large transaction slower.
+    pub transaction_bytes_max: usize,
+    /// Memory for blocks that were read.
+    pub cache_bytes: usize,
+    /// Memory for what is not yet in files.
+    pub write_buffer_bytes: usize,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            sync: false,
+            transaction_bytes_max: 64 << 20,
+            cache_bytes: 32 << 20,
+            write_buffer_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A durable log in this process; clones are the same log.
+#[derive(Clone, Debug)]
+pub struct EmbeddedLog {
+    log: Arc<LocalLog<Disk>>,
+}
+
+impl EmbeddedLog {
+    /// Opens the log in a directory, which is created if it is not there.
+    ///
+    /// # Errors
+    /// `StateLocked` when another log has the directory open; `Fatal` when it cannot be read.
+    pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
+        let dir = dir.as_ref();
+        let lock = take_lock(dir)?;
+        let disk = Disk::open(&dir.join("log"), lock, options)?;
+        let state = recovery::recover(&disk)?;
+        let manners = Manners {
+            clock: Clock::System,
+            groups: GROUPS,
+            dropped_is_gone: true,
+            record_bytes_max: RECORD_BYTES_MAX,
+        };
+        let broker = Broker::new(disk, manners, state);
+        broker.clean(true)?;
+        Ok(Self { log: Arc::new(LocalLog(Arc::new(broker))) })
+    }
+
+    /// The names of all topics, sorted.
+    pub fn topic_names(&self) -> Vec<String> {
+        self.log.0.with(|state| state.topics.names())
+    }
+}
+
+fn take_lock(dir: &Path) -> Result<File> {
+    let fail = |reason: std::io::Error| Error::Fatal {
+        what: format!("opening the embedded log in {}", dir.display()),
+        reason: reason.to_string(),
+    };
+    fs::create_dir_all(dir).map_err(fail)?;
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));
+    let file = file.map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::StateLocked { dir: dir.to_path_buf() }),
+        Err(TryLockError::Error(reason)) => Err(fail(reason)),
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
+        self.log.describe(topics)
+    }
+
+    fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        self.log.create(topics)
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
+        self.log.delete_records(before)
+    }
+
+    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
+        self.log.offsets(partition, isolation)
+    }
+
+    fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Option<i64>> {
+        self.log.offset_at(partition, timestamp)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Committed>>> {
+        self.log.committed(group, partitions)
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        self.log.producer(spec)
+    }
+
+    fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
+        self.log.join(spec)
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        self.log.reader(isolation)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! their offsets when they are sent, hold back the last stable offset until the end, and the end
 //! takes an offset for a control record in each partition it wrote to ([`transaction`]).
 
+pub(crate) mod cleaning;
 pub(crate) mod fault;
 pub(crate) mod group;
 pub(crate) mod member;
@@ -136,8 +137,12 @@ impl<S: Storage> Broker<S> {
         self.manners.clock.now()
     }
 
-    /// Ends what is overdue by the clock: transactions, sessions, rebalances.
+    /// Ends what is overdue: transactions, sessions, rebalances, old records.
     pub(crate) fn expire(&self) {
+        if self.storage.cleaning_due() {
+            // What fails here fails again, and louder, where records are written.
+            let _ = self.clean(false);
+        }
         let now = self.now();
         self.with(|state| {
             self.expire_transactions(state, now);

@@ -110,6 +110,18 @@ impl Topics {
         self.list.get(id as usize)
     }
 
+    /// All topics with their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Topic)> {
+        (0..).zip(&self.list)
+    }
+
+    /// All partitions.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.iter().flat_map(|(topic, found)| {
+            (0..).take(found.partitions.len()).map(move |partition| Slot { topic, partition })
+        })
+    }
+
     /// Names of all topics, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         self.names.keys().map(|name| (**name).to_owned()).collect()

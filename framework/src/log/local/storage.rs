@@ -65,9 +65,22 @@ pub(crate) struct Ending<'a> {
     pub(crate) now: i64,
 }
 
+/// A partition to be compacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cleaning {
+    pub(crate) slot: Slot,
+    pub(crate) start: i64,
+    /// The last stable offset: nothing from here on is touched.
+    pub(crate) limit: i64,
+    pub(crate) now: i64,
+    pub(crate) tombstones_kept_ms: i64,
+    /// The log was just opened: less is worth the work.
+    pub(crate) at_start: bool,
+}
+
 /// Keeps topics, records and committed positions.
 ///
-/// Every call but `read` and `offset_at` is made under the broker's lock, in the order in which
+/// Every call but `read`, `offset_at` and `compact` is made under the broker's lock, in the order in which
 /// things happen.
 pub(crate) trait Storage: Debug + Send + Sync + 'static {
     /// Notes a new topic under its number.
@@ -93,4 +106,14 @@ pub(crate) trait Storage: Debug + Send + Sync + 'static {
 
     /// The first offset from `from` below `limit` whose record is not older than `timestamp`.
     fn offset_at(&self, slot: Slot, timestamp: i64, from: i64, limit: i64) -> Result<Option<i64>>;
+
+    /// True once each time that so much was appended that it is time to look for old records.
+    fn cleaning_due(&self) -> bool {
+        false
+    }
+
+    /// Leaves the last record of each key, if that is worth the work.
+    fn compact(&self, _cleaning: &Cleaning) -> Result<()> {
+        Ok(())
+    }
 }
