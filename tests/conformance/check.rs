@@ -159,7 +159,7 @@ fn check_internal(driver: &mut TopologyDriver, topics: &[String], step: &Step) -
                 topic: topic.clone(),
                 key_hex: raw.key.as_deref().map(hex),
                 value_hex: raw.value.as_deref().map(hex),
-                ts: raw.timestamp,
+                ts: Some(raw.timestamp),
                 headers: texts(&raw.headers),
             });
         }

@@ -1,7 +1,6 @@
 //! The files of the recording, as `tests/vectors/README.md` describes them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -10,7 +9,6 @@ use serde_json::Value;
 /// One topology with one seed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Vector {
-    pub(crate) case: String,
     pub(crate) describe: String,
     pub(crate) steps: Vec<Step>,
     pub(crate) stores: BTreeMap<String, StoreContents>,
@@ -39,7 +37,8 @@ pub(crate) struct InternalRecord {
     pub(crate) topic: String,
     pub(crate) key_hex: Option<String>,
     pub(crate) value_hex: Option<String>,
-    pub(crate) ts: i64,
+    /// None: the time of sending.
+    pub(crate) ts: Option<i64>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
 }
@@ -51,10 +50,21 @@ pub(crate) struct StoreContents {
     pub(crate) entries: Vec<Value>,
 }
 
+/// The name of a file's case: all that is read of a case that is not written yet.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) case: String,
+}
+
+impl Named {
+    pub(crate) fn read(text: &[u8]) -> anyhow::Result<Self> {
+        serde_json::from_slice(text).context("it names no case")
+    }
+}
+
 impl Vector {
-    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read(file)?;
-        serde_json::from_slice(&text).context("not a vector")
+    pub(crate) fn read(text: &[u8]) -> anyhow::Result<Self> {
+        serde_json::from_slice(text).context("not a vector")
     }
 
     /// The internal topics that this file checks.

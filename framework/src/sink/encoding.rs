@@ -8,13 +8,14 @@
 //! | time, headers | the record's |
 //! | state | none |
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Result};
 use crate::metrics::DropReason;
 use crate::operators::{Faults, KStream};
 use crate::record::{Data, Record};
-use crate::serde::{Null, Part, Place};
+use crate::serde::{HasSerde, Null, Part, Place};
 use crate::sink::produced::Destination;
 use crate::sink::{Produced, SinkTopic, Target};
 use crate::source::OnError;
@@ -25,6 +26,17 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// Writes the stream to a topic, which must exist.
     pub fn to(&self, sink: impl Into<Produced<K, V>>) {
         self.write(sink.into(), OnError::default());
+    }
+
+    /// Writes each record to the topic that it chooses; all of them must exist.
+    pub fn to_topic_of(
+        &self,
+        topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync + 'static,
+    ) where
+        K: HasSerde,
+        V: HasSerde,
+    {
+        self.to(Produced::to_topic_of(topic));
     }
 
     /// As [`Self::to`]; records that cannot be written follow this policy.

@@ -1,7 +1,7 @@
 //! Chains without state: `stateless-chain`, `split-merge`, `dynamic-sink`.
 
 use anyhow::Result;
-use millstream::{Produced, StreamsBuilder, Topology};
+use millstream::{StreamsBuilder, Topology};
 
 use crate::cases::Case;
 use crate::check::Output;
@@ -63,8 +63,8 @@ fn split_merge() -> Result<Topology> {
 
 fn dynamic_sink() -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    builder.stream::<String, String>("in").to(Produced::to_topic_of(|record| {
+    builder.stream::<String, String>("in").to_topic_of(|record| {
         if ends_in_even_digit(&record.value) { "even".into() } else { "odd".into() }
-    }));
+    });
     Ok(builder.build()?)
 }
