@@ -31,6 +31,8 @@ pub enum Engine {
     KafkaStreams,
     /// The hand-written loop.
     Bare,
+    /// What all this is about.
+    Millstream,
 }
 
 impl Engine {
@@ -40,6 +42,7 @@ impl Engine {
         match self {
             Self::KafkaStreams => "kafka-streams",
             Self::Bare => "bare",
+            Self::Millstream => "millstream",
         }
     }
 }
@@ -178,6 +181,7 @@ impl Run {
                 program
             }
             Engine::Bare => vec![beside_us("engine-bare")],
+            Engine::Millstream => vec![beside_us("engine-millstream")],
         }
     }
 

@@ -14,7 +14,7 @@ use millstream_benches::workload::{Guarantee, Workload};
 use millstream_benches::{clock, measure};
 
 /// The engine the goals are about.
-const SUBJECT: Engine = Engine::Bare;
+const SUBJECT: Engine = Engine::Millstream;
 
 /// `./bench` calls `run`; the other two are its parts, and useful alone.
 #[derive(Debug, Parser)]
