@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use millstream_tests::kafka::Broker;
 use millstream_tests::wait;
 
@@ -58,7 +59,6 @@ fn killed_twenty_times_at_random_consumer() -> anyhow::Result<()> {
 }
 
 fn killed_at_random(protocol: Protocol, times: u32, seed: u64) -> anyhow::Result<()> {
-    println!("seed {seed:#x}");
     let broker = Broker::shared()?;
     let mut bench = Bench::new(&broker, "random", 4)?;
     let state = tempfile::tempdir()?;
@@ -82,7 +82,8 @@ fn killed_at_random(protocol: Protocol, times: u32, seed: u64) -> anyhow::Result
         running.kill()?;
     }
     let last = counter.start()?;
-    bench.assert_each_once(&bench.read_until_complete()?);
+    let revisions = bench.read_until_complete().with_context(|| format!("seed {seed:#x}"))?;
+    bench.assert_each_once(&revisions);
     last.terminate()?;
     Ok(())
 }

@@ -42,12 +42,15 @@ pub(crate) use committed::Committed;
 pub use committed::StoredEntry;
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use materialized::Materialized;
+#[cfg(test)]
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use supplier::{
     KeyValueSpec, Serdes, StoreOptions, StorePlace, StoreSupplier, TableSpec, TaskStore,
     WindowSpec, WindowTableSpec, changelog_topic,
 };
-pub(crate) use table::{Held, Outcome, Stamp, TableStore};
+#[cfg(test)]
+pub(crate) use table::Held;
+pub(crate) use table::{Outcome, Stamp, TableStore};
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
 
 use crate::error::Result;
@@ -84,6 +87,10 @@ pub(crate) trait StateStore {
     }
 
     /// Forgets everything uncommitted, cached values included.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the host rebuilds a task instead; stores keep the contract")
+    )]
     fn rollback(&mut self);
 
     /// About how much memory uncommitted writes take, for `uncommitted_bytes_max`.
