@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Compression, GroupProtocol, LogKind, StreamsConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::Log;
+use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::kafka::{self, KafkaLog, KafkaSettings};
 
 /// How long one request may take: a broker that is away is noticed after this, and tried again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The folder of the embedded log in the state directory. It belongs to no application: several of
+/// one process may share it.
+const EMBEDDED_DIR: &str = "embedded-log";
 
 /// Connects to the log of a configuration.
 ///
@@ -17,7 +22,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// `Config` for a setting that the client refuses; `StateLocked` for an embedded log in use.
 pub(crate) fn log(config: &StreamsConfig) -> Result<Arc<dyn Log>> {
     match config.log {
-        LogKind::Embedded => Err(Error::Config("log = \"embedded\" is being built".to_owned())),
+        LogKind::Embedded => {
+            let dir = config.state_dir.join(EMBEDDED_DIR);
+            Ok(Arc::new(EmbeddedLog::open(dir, EmbeddedOptions::default())?))
+        }
         LogKind::Kafka => Ok(Arc::new(KafkaLog::new(kafka_settings(config))?)),
     }
 }
