@@ -336,6 +336,9 @@ struct KafkaMember {
     place: Arc<Mutex<Weak<Group>>>,
 }
 
+/// How long a commit rests before it asks whether the client has learned its new epoch.
+const EPOCH_PAUSE: Duration = Duration::from_millis(50);
+
 impl KafkaMember {
     fn group(&self) -> Result<Arc<Group>> {
         locked(&self.place).upgrade().ok_or_else(|| Error::Fenced {
@@ -360,8 +363,19 @@ impl Member for KafkaMember {
             return Err(Error::Aborted { what, reason });
         }
         let list = list_of(offsets)?;
-        queue::commit(&group.consumer, &list, group.request_timeout)
-            .map_err(|code| error::from_code(&what, None, code, ""))
+        let deadline = Deadline::after(group.request_timeout);
+        loop {
+            let wait = deadline.left();
+            match queue::commit(&group.consumer, &list, wait) {
+                Ok(()) => return Ok(()),
+                // The epoch of a KIP-848 member grows while it keeps its partitions; the client
+                // learns the new one with its next heartbeat.
+                Err(Code::StaleMemberEpoch) if group.is_member() && !deadline.passed() => {
+                    deadline.rest(EPOCH_PAUSE);
+                }
+                Err(code) => return Err(error::from_code(&what, None, code, "")),
+            }
+        }
     }
 
     fn seek(&self, positions: &[(TopicPartition, i64)]) -> Result<()> {
