@@ -1,9 +1,10 @@
 //! The files of the repository, as the rules see them.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// Directories that hold nothing of ours, wherever they lie.
+/// What holds nothing of ours, wherever it lies.
 const NOT_OURS: [&str; 3] = [".git", "target", "run-state"];
 
 /// One text file: its path from the repository's root with `/`, and its content.
@@ -37,8 +38,8 @@ pub(crate) fn root() -> PathBuf {
 /// All text files of the repository.
 pub(crate) fn files() -> Vec<File> {
     let mut files = Vec::new();
-    collect(&root(), "", &mut files);
-    assert!(files.len() > 20, "the walk lost its way: {files:?}");
+    let walked = collect(&root(), "", &mut files);
+    assert!(walked.is_ok() && files.len() > 100, "{walked:?}, {} files", files.len());
     files
 }
 
@@ -53,24 +54,23 @@ pub(crate) fn check(files: &[File], rule: impl Fn(&File) -> Vec<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
-fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) {
-    let mut entries: Vec<_> =
-        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()> {
+    let entries: io::Result<Vec<_>> = fs::read_dir(directory)?.collect();
+    let mut entries = entries?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
         let from_root = format!("{prefix}{name}");
-        if path.is_dir() {
-            if !NOT_OURS.contains(&name.as_str()) {
-                collect(&path, &format!("{from_root}/"), files);
-            }
-        } else if let Ok(text) = fs::read_to_string(&path)
-            && !name.ends_with(".log")
-        {
-            // What is not UTF-8 is not text. `.git` is a file in a linked checkout.
-            if name != ".git" {
-                files.push(File { path: from_root, text });
-            }
+        // `.git` is a directory, or a file in a linked checkout.
+        if NOT_OURS.contains(&name.as_str()) || name.ends_with(".log") {
+            continue;
+        }
+        if entry.path().is_dir() {
+            collect(&entry.path(), &format!("{from_root}/"), files)?;
+        } else if let Ok(text) = fs::read_to_string(entry.path()) {
+            // What is not UTF-8 is not text.
+            files.push(File { path: from_root, text });
         }
     }
+    Ok(())
 }
