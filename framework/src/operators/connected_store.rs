@@ -151,19 +151,25 @@ impl StreamsBuilder {
     }
 }
 
-/// Opens the stores of a processor in one task.
+/// How a task opens the stores of one processor.
+type Open<H> = Box<dyn Fn(&Linker<'_, '_>) -> Result<H> + Send + Sync>;
+
+/// The stores of a processor: where they are in the topology, and how a task opens them.
 #[doc(hidden)]
-pub struct Connection<H>(Box<dyn Fn(&Linker<'_, '_>) -> Result<H> + Send + Sync>);
+pub struct Connection<H> {
+    pub(crate) stores: Vec<StoreIndex>,
+    open: Open<H>,
+}
 
 impl<H> fmt::Debug for Connection<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection")
+        f.debug_tuple("Connection").field(&self.stores).finish()
     }
 }
 
 impl<H> Connection<H> {
     pub(crate) fn open(&self, linker: &Linker<'_, '_>) -> Result<H> {
-        (self.0)(linker)
+        (self.open)(linker)
     }
 }
 
@@ -172,25 +178,26 @@ pub trait Stores {
     /// The handles that the processor's factory gets.
     type Handles: 'static;
 
-    /// Where they are in the topology, and how a task opens them.
+    /// Finds them.
     #[doc(hidden)]
-    fn connect(&self) -> (Vec<StoreIndex>, Connection<Self::Handles>);
+    fn connect(self) -> Connection<Self::Handles>;
 }
 
 impl Stores for () {
     type Handles = ();
 
-    fn connect(&self) -> (Vec<StoreIndex>, Connection<()>) {
-        (Vec::new(), Connection(Box::new(|_| Ok(()))))
+    fn connect(self) -> Connection<()> {
+        Connection { stores: Vec::new(), open: Box::new(|_| Ok(())) }
     }
 }
 
 impl<S: StoreKind> Stores for &Store<S> {
     type Handles = S::Handle;
 
-    fn connect(&self) -> (Vec<StoreIndex>, Connection<S::Handle>) {
+    fn connect(self) -> Connection<S::Handle> {
         let (index, open) = (self.index, self.open);
-        (vec![index], Connection(Box::new(move |linker| open(linker.store(index)?))))
+        let open: Open<S::Handle> = Box::new(move |linker| open(linker.store(index)?));
+        Connection { stores: vec![index], open }
     }
 }
 
@@ -199,14 +206,12 @@ macro_rules! tuples {
         impl<$($part: Stores),*> Stores for ($($part,)*) {
             type Handles = ($($part::Handles,)*);
 
-            fn connect(&self) -> (Vec<StoreIndex>, Connection<Self::Handles>) {
+            fn connect(self) -> Connection<Self::Handles> {
                 let ($($name,)*) = self;
-                let mut indices = Vec::new();
-                $(
-                    let (more, $name) = $name.connect();
-                    indices.extend(more);
-                )*
-                (indices, Connection(Box::new(move |linker| Ok(($($name.open(linker)?,)*)))))
+                $( let $name = $name.connect(); )*
+                let mut stores = Vec::new();
+                $( stores.extend_from_slice(&$name.stores); )*
+                Connection { stores, open: Box::new(move |linker| Ok(($($name.open(linker)?,)*))) }
             }
         }
     )* };

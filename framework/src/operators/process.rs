@@ -71,7 +71,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: S,
         make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
     ) -> KStream<P::KOut, P::VOut> {
-        let (indices, connection) = stores.connect();
+        let connection = stores.connect();
+        let indices = connection.stores.clone();
         let made = move |linker: &mut Linker<'_, '_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);
@@ -168,5 +169,73 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
         ctx.record_time.replace(before);
         forwarded?;
         result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::KeyValue;
+    use crate::source::OnError;
+    use crate::testing::{TopologyDriver, text};
+    use crate::{DropReason, Error, KeyValueStore, StreamsBuilder, Topology};
+
+    /// Sends a record where its value says, and counts in its store what it has sent.
+    struct Router {
+        sent: KeyValueStore<String, i64>,
+    }
+
+    impl Processor<String, String> for Router {
+        type KOut = String;
+        type VOut = String;
+
+        fn process(
+            &mut self,
+            record: Record<String, String>,
+            ctx: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            if record.value == "bad" {
+                return Err("it is bad".into());
+            }
+            let sent = self.sent.get(&record.value)?.unwrap_or(0) + 1;
+            self.sent.put(record.value.clone(), sent)?;
+            let child = record.value.clone();
+            ctx.forward_to(&child, record);
+            Ok(())
+        }
+    }
+
+    fn routes(policy: OnError) -> Topology {
+        let builder = StreamsBuilder::new();
+        let sent = builder.store(KeyValue::<String, i64>::named("sent"));
+        let routed = builder
+            .stream::<String, String>("in")
+            .process("router", &sent, |sent| Router { sent })
+            .on_error(policy);
+        routed.filter(|_, _| true).named("left").to("l");
+        routed.filter(|_, _| true).named("right").to("r");
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn a_record_goes_to_the_child_that_is_named_and_the_store_remembers() {
+        let mut driver = TopologyDriver::new(&routes(OnError::Fail)).unwrap();
+        for child in ["left", "right", "right"] {
+            driver.pipe("in", &text("k", child, 1)).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("l").unwrap().len(), 1);
+        assert_eq!(driver.read::<String, String>("r").unwrap().len(), 2);
+        let sent = driver.key_value_store::<String, i64>("sent").unwrap();
+        assert_eq!(sent.get(&"right".to_owned()).unwrap(), Some(2));
+        assert_eq!(driver.read::<String, i64>("app-sent-changelog").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_policy_is_for_bad_records_and_not_for_faults_of_the_program() {
+        let mut driver = TopologyDriver::new(&routes(OnError::Skip)).unwrap();
+        driver.pipe("in", &text("k", "bad", 1)).unwrap();
+        assert_eq!(driver.dropped(DropReason::Failed), 1);
+        let unknown = driver.pipe("in", &text("k", "nowhere", 1));
+        assert!(matches!(unknown, Err(Error::Fatal { .. })), "{unknown:?}");
     }
 }

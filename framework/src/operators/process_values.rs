@@ -65,7 +65,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: S,
         make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
     ) -> KStream<K, P::VOut> {
-        let (indices, connection) = stores.connect();
+        let connection = stores.connect();
+        let indices = connection.stores.clone();
         let made = move |linker: &mut Linker<'_, '_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);

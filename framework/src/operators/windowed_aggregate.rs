@@ -319,4 +319,17 @@ mod tests {
             assert_eq!(out, [row("k@0", 1, 9), row("k@10", 1, 14)]);
         }
     }
+
+    #[test]
+    fn windows_that_were_open_before_a_restart_are_emitted_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = Some(dir.path().to_owned());
+        let options = DriverOptions { state_dir, ..DriverOptions::default() };
+        let topology = counts(Emit::OnWindowClose);
+        let mut before = TopologyDriver::with_options(&topology, &options).unwrap();
+        assert_eq!(pipe(&mut before, &[9, 14, 3]), []);
+        drop(before);
+        let mut after = TopologyDriver::with_options(&topology, &options).unwrap();
+        assert_eq!(pipe(&mut after, &[26]), [row("k@0", 2, 9), row("k@10", 1, 14)]);
+    }
 }

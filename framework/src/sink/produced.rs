@@ -10,10 +10,13 @@ use crate::serde::{HasSerde, Serde};
 /// Chooses a record's partition of so many; none leaves it to the key.
 pub(crate) type Partitioner<K, V> = Arc<dyn Fn(&str, &K, &V, i32) -> Option<i32> + Send + Sync>;
 
+/// Chooses a record's topic.
+pub(crate) type ChooseTopic<K, V> = Arc<dyn Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync>;
+
 /// Where a sink's records go.
 pub(crate) enum Destination<K, V> {
     Fixed(Arc<str>),
-    PerRecord(Arc<dyn Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync>),
+    PerRecord(ChooseTopic<K, V>),
 }
 
 /// How a sink writes. A topic's name alone is enough where the types know their serdes.

@@ -18,4 +18,4 @@ pub(crate) use operator::{Children, Link, Node, Operator};
 pub(crate) use progress::Progress;
 pub use punctuation::{Clock, Schedule};
 pub(crate) use record_time::RecordTime;
-pub(crate) use running::{OwnedQueues, Rest, Task, TaskLimits, Turn};
+pub(crate) use running::{NamedNode, OwnedQueues, Rest, Task, TaskLimits, Turn};

@@ -1,7 +1,5 @@
 //! The builder: where a topology begins and where its faults come to light.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::topology::graph::{Graph, SharedGraph};

@@ -171,7 +171,8 @@ impl Graph {
         }
     }
 
-    /// Asks a table, and through it those it comes from, to send old values.
+    /// Asks a table to send old values.
+    #[expect(dead_code, reason = "asked for by operators on tables, which come next")]
     pub(crate) fn want_old(&mut self, node: NodeId) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.sends_old = true;
@@ -249,11 +250,9 @@ impl Graph {
 fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
+    let pairs = names.windows(2).filter(|pair| pair.first() == pair.last());
     let mut repeated: Vec<String> =
-        names.windows(2).filter_map(|w| (w.first() == w.last()).then(|| w.concat())).collect();
-    for name in &mut repeated {
-        name.truncate(name.len() / 2);
-    }
+        pairs.filter_map(|pair| pair.first()).map(|name| (*name).to_owned()).collect();
     repeated.dedup();
     repeated.into_iter()
 }

@@ -15,7 +15,7 @@ use crate::operators::Faults;
 use crate::record::Data;
 use crate::source::SourceNode;
 use crate::store::{StateStore, StorePlace, StoreSupplier, TaskStore};
-use crate::task::{Children, Link, Node, Operator, TaskContext};
+use crate::task::{Children, Link, NamedNode, Node, Operator, TaskContext};
 use crate::topology::graph::{Graph, GraphNode, NodeId, StoreIndex};
 use crate::topology::{SubTopology, Topology};
 
@@ -29,12 +29,15 @@ pub(crate) struct TaskSeed<'a> {
     pub(crate) cache_bytes: usize,
 }
 
+/// A source under the name of its topic in the log.
+pub(crate) type NamedSource = (Arc<str>, Box<dyn SourceNode>);
+
 /// A task's nodes, linked.
 pub(crate) struct TaskParts {
     /// A source for each topic, by its name in the log, in the order of [`SubTopology::sources`].
-    pub(crate) sources: Vec<(Arc<str>, Box<dyn SourceNode>)>,
+    pub(crate) sources: Vec<NamedSource>,
     /// All other nodes, parents before children. A node schedules punctuations by its place here.
-    pub(crate) nodes: Vec<(Arc<str>, Rc<RefCell<dyn Node>>)>,
+    pub(crate) nodes: Vec<NamedNode>,
     /// Its stores, in the order of [`SubTopology::stores`].
     pub(crate) stores: Vec<Rc<RefCell<dyn StateStore>>>,
     /// The same with their types, for who looks at them from outside.
@@ -57,7 +60,7 @@ pub(crate) struct Linker<'g, 'a> {
     /// A `Link<K, V>` of each node made so far.
     links: HashMap<usize, Box<dyn Any>>,
     nodes: HashMap<usize, Rc<RefCell<dyn Node>>>,
-    sources: Vec<(Arc<str>, Box<dyn SourceNode>)>,
+    sources: Vec<NamedSource>,
     stores: Vec<(StoreIndex, TaskStore)>,
     current: NodeId,
     place: usize,
@@ -150,11 +153,6 @@ impl Linker<'_, '_> {
     /// The task's context.
     pub(crate) fn ctx(&mut self) -> &mut TaskContext {
         self.seed.ctx
-    }
-
-    /// The name of the node being made.
-    pub(crate) fn name(&self) -> Result<Arc<str>> {
-        Ok(Arc::clone(&self.node()?.name))
     }
 
     /// What the node being made does with a record it cannot process.

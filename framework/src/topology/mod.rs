@@ -17,11 +17,11 @@ mod describe;
 pub use builder::StreamsBuilder;
 pub use fault::{TopologyErrors, TopologyFault};
 pub(crate) use graph::{
-    Graph, Make, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex,
+    Graph, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex,
 };
-pub(crate) use linker::{Linker, TaskParts, TaskSeed};
+pub(crate) use linker::{Linker, TaskSeed};
 pub use name::NodeName;
-pub(crate) use sub_topology::{SinkPlan, SourcePlan, SubTopology, topic_in_log};
+pub(crate) use sub_topology::{SourcePlan, SubTopology, topic_in_log};
 
 use std::fmt;
 use std::sync::Arc;
