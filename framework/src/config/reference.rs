@@ -36,6 +36,13 @@ mod tests {
     }
 
     #[test]
+    fn the_help_lists_every_option_with_its_default() {
+        let help = StreamsConfig::help_text();
+        assert!(help.contains("  --num-stream-threads (default: 1)\n"), "{help}");
+        assert_eq!(help.matches("  --").count(), SETTINGS.len());
+    }
+
+    #[test]
     fn every_setting_says_what_it_is() {
         for entry in SETTINGS {
             assert!(!entry.doc.is_empty(), "{} has no description", entry.key);
