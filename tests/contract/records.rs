@@ -54,13 +54,28 @@ pub(crate) fn keep_their_headers(under_test: &dyn LogUnderTest) -> Result<()> {
     headers.push("empty", Some(Vec::new()));
     headers.push("bytes", Some(vec![0, 255]));
     let mut producer = plain(&*log)?;
-    put_record(&mut *producer, &at, &Sent { headers: headers.clone(), ..Sent::default() })?;
-    put_record(&mut *producer, &at, &Sent::default())?;
+    let mut sent = Vec::new();
+    for value in [None, Some(Vec::new()), Some(b"value".to_vec()), Some(vec![0; 300])] {
+        for headers in [headers.clone(), Headers::default(), one_header()] {
+            put_record(
+                &mut *producer,
+                &at,
+                &Sent { value: value.clone(), headers: headers.clone(), ..Sent::default() },
+            )?;
+            sent.push((value.clone(), headers));
+        }
+    }
     producer.flush()?;
     let seen = read_all(&*log, &at, COMMITTED)?;
-    let seen: Vec<_> = seen.into_iter().map(|seen| seen.headers).collect();
-    assert_eq!(seen, [headers, Headers::default()]);
+    let seen: Vec<_> = seen.into_iter().map(|seen| (seen.value, seen.headers)).collect();
+    assert_eq!(seen, sent);
     Ok(())
+}
+
+fn one_header() -> Headers {
+    let mut headers = Headers::default();
+    headers.push("", Some(Vec::new()));
+    headers
 }
 
 pub(crate) fn keep_their_timestamps(under_test: &dyn LogUnderTest) -> Result<()> {

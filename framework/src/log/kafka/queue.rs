@@ -289,7 +289,11 @@ impl RecordBatch for Messages {
                 timestamp,
                 key: bytes(m.key, m.key_len),
                 value: bytes(m.payload, m.len),
-                headers: headers_of(message),
+                headers: if may_have_headers(message) {
+                    headers_of(message)
+                } else {
+                    Headers::default()
+                },
             })
         }
     }
@@ -300,6 +304,25 @@ impl RecordBatch for Messages {
 unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: see above.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
+}
+
+/// False if a message surely has no headers. Asking the client costs more than everything else
+/// about a record, since it makes a buffer to find out.
+///
+/// # Safety
+/// `message` is a valid message without a fault.
+unsafe fn may_have_headers(message: *const native::rd_kafka_message_t) -> bool {
+    // SAFETY: the message is valid. Only records of format 2 come with a leader epoch, and in that
+    // format the number of headers stands right behind the value, as a variable-length integer of
+    // at least one byte; brokers refuse records without it, and the client keeps the whole record
+    // in one piece of memory. Values of no bytes stand elsewhere, so those are asked for.
+    unsafe {
+        let value = (*message).payload.cast::<u8>();
+        let len = (*message).len;
+        let known =
+            !value.is_null() && len > 0 && native::rd_kafka_message_leader_epoch(message) >= 0;
+        !known || *value.add(len) != 0
+    }
 }
 
 /// # Safety
