@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use millstream::Error;
 use millstream::log::kafka::{GroupProtocol, KafkaLog};
-use millstream::log::{Committed, Log, ProducerSpec, RecordBatch};
+use millstream::log::{Committed, GroupSpec, Log, ProducerSpec, RecordBatch};
 use millstream_tests::kafka::{Broker, unique};
 use millstream_tests::wait;
 
-use super::{Owner, PATIENCE, now, open, poll, put, settings, spec, topic, until_owns};
+use super::{Owner, PATIENCE, POLL, now, open, poll, put, settings, spec, topic, until_owns};
 
 /// Handles and batches that outlive their partition, their membership and their log give nothing
 /// and block nothing.
@@ -161,6 +161,8 @@ fn a_member_that_does_not_poll_is_put_out(protocol: GroupProtocol) -> Result<()>
         poll(&mut *second, &mut other)?;
         Ok(owner.lost >= 1 && owner.queues.len() == 1 && other.queues.len() == 1)
     })?;
+    // The handle from before is good again: it belongs to the membership, not to the client.
+    handle.generation()?;
     Ok(())
 }
 
@@ -172,4 +174,44 @@ fn a_member_that_does_not_poll_is_put_out_classic() -> Result<()> {
 #[test]
 fn a_member_that_does_not_poll_is_put_out_consumer() -> Result<()> {
     a_member_that_does_not_poll_is_put_out(GroupProtocol::Consumer)
+}
+
+/// A member that is known by name comes back to what it had, without a rebalance of the others,
+/// and whoever takes its name fences it.
+#[test]
+fn a_named_member_comes_back_and_may_be_replaced() -> Result<()> {
+    let broker = Broker::shared()?;
+    let log = open(&broker, GroupProtocol::Classic)?;
+    let all = topic(&log, 2)?;
+    let group = unique("group");
+    let named =
+        |name: &str| GroupSpec { static_member: Some(name.to_owned()), ..spec(&group, &all) };
+    let (mut owner, mut member) = (Owner::default(), log.join(&named("instance-01"))?);
+    let (mut other, mut second) = (Owner::default(), log.join(&named("instance-02"))?);
+    wait::until_true(PATIENCE, "they share", || {
+        poll(&mut *member, &mut owner)?;
+        poll(&mut *second, &mut other)?;
+        Ok(owner.queues.len() == 1 && other.queues.len() == 1)
+    })?;
+    let (had, revoked) = (owner.queues.keys().cloned().collect::<Vec<_>>(), other.revoked);
+    member.leave(&mut owner)?;
+    let mut member = log.join(&named("instance-01"))?;
+    wait::until_true(PATIENCE, "it comes back", || {
+        poll(&mut *member, &mut owner)?;
+        poll(&mut *second, &mut other)?;
+        Ok(owner.queues.len() == 1)
+    })?;
+    assert_eq!(owner.queues.keys().cloned().collect::<Vec<_>>(), had);
+    assert_eq!(other.revoked, revoked, "the others were left alone");
+    let (mut usurper, mut third) = (Owner::default(), log.join(&named("instance-01"))?);
+    wait::until_true(PATIENCE, "the former one is fenced", || {
+        poll(&mut *third, &mut usurper)?;
+        poll(&mut *second, &mut other)?;
+        match member.poll(POLL, &mut owner) {
+            Err(Error::Fenced { .. }) => Ok(true),
+            Ok(()) | Err(Error::Unavailable { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    Ok(())
 }

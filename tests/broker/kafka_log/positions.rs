@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use millstream::Error;
 use millstream::log::kafka::GroupProtocol;
-use millstream::log::{Isolation, Log, ProducerSpec};
+use millstream::log::{GroupSpec, Isolation, Log, ProducerSpec};
 use millstream_tests::kafka::{Broker, unique};
 use millstream_tests::wait;
 
@@ -129,6 +129,46 @@ fn a_log_cut_beyond_an_idle_position_is_noticed() -> Result<()> {
     put(&mut *producer, &at, b"new")?;
     producer.flush()?;
     wait::until_true(PATIENCE, "the new record comes", || Ok(owner.pull()? == 1))?;
+    member.leave(&mut owner)?;
+    Ok(())
+}
+
+/// What is fetched ahead stays within the budget of the member, whatever lies in the log.
+#[test]
+fn no_more_is_fetched_ahead_than_allowed() -> Result<()> {
+    const BUDGET: usize = 4 << 20;
+    // An answer that is under way when the bound is reached still comes in, one per partition.
+    const ANSWERS: usize = 2 * (1 << 20);
+    let broker = Broker::shared()?;
+    let log = open(&broker, GroupProtocol::Classic)?;
+    let all = topic(&log, 2)?;
+    let mut producer = log.producer(&ProducerSpec::default())?;
+    let mut bits = 1_u32;
+    for at in all.iter().cycle().take(3_000) {
+        let noise = (0..10_000).map(|_| {
+            bits ^= bits << 13;
+            bits ^= bits >> 17;
+            bits ^= bits << 5;
+            bits.to_le_bytes()[0]
+        });
+        put(&mut *producer, at, &noise.collect::<Vec<u8>>())?;
+    }
+    producer.flush()?;
+    let wanted = GroupSpec { prefetch_bytes_max: BUDGET, ..spec(&unique("group"), &all) };
+    let (mut owner, mut member) = (Owner::default(), log.join(&wanted)?);
+    until_owns(&mut *member, &mut owner, 2)?;
+    let start = now();
+    wait::until_true(PATIENCE, "the queues are full", || {
+        poll(&mut *member, &mut owner)?;
+        Ok(start.elapsed() > FETCHES)
+    })?;
+    let mut fetched = 0;
+    for queue in owner.queues.values_mut() {
+        let batch = queue.pull(10_000)?.context("something was fetched")?;
+        fetched += batch.len() * 10_000;
+    }
+    ensure!(fetched <= BUDGET + ANSWERS, "{fetched} bytes were fetched ahead");
+    ensure!(fetched >= BUDGET / 2, "only {fetched} bytes were fetched ahead");
     member.leave(&mut owner)?;
     Ok(())
 }
