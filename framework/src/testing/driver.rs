@@ -157,6 +157,17 @@ impl TopologyDriver {
         key: &impl Serde<K>,
         value: &impl Serde<V>,
     ) -> Result<()> {
+        self.append_with(topic, record, key, value)?;
+        self.run_to_the_end()
+    }
+
+    fn append_with<K, V>(
+        &self,
+        topic: &str,
+        record: &Record<K, V>,
+        key: &impl Serde<K>,
+        value: &impl Serde<V>,
+    ) -> Result<()> {
         let mut headers = record.headers.clone();
         let refused = |error: BoxError| Error::Fatal {
             what: format!("piping a record into {topic}"),
@@ -171,7 +182,9 @@ impl TopologyDriver {
             value.serialize(&mut place, &record.value, &mut valued).map_err(refused)?;
         let keyed = (null_key == Null::No).then_some(&*keyed);
         let valued = (null_value == Null::No).then_some(&*valued);
-        self.pipe_raw(topic, (keyed, valued), record.timestamp, &headers)
+        let (at, time) = (TopicPartition::new(topic, 0), record.timestamp.0);
+        self.log.append(&at, keyed, valued, time, &headers)?;
+        Ok(())
     }
 
     /// As [`Self::pipe`], bytes as they are.
@@ -187,6 +200,33 @@ impl TopologyDriver {
     ) -> Result<()> {
         self.log.append(&TopicPartition::new(topic, 0), key, value, timestamp.0, headers)?;
         self.run_to_the_end()
+    }
+
+    /// Pipes records in together, processes them in one go and commits once at the end, as a
+    /// worker under load does: with a record cache only the last change of each key comes out.
+    ///
+    /// # Errors
+    /// Whatever the application would have stopped with.
+    pub fn pipe_together<K: HasSerde, V: HasSerde>(
+        &mut self,
+        topic: &str,
+        records: impl IntoIterator<Item = Record<K, V>>,
+    ) -> Result<()> {
+        let (key, value) = (K::Serde::default(), V::Serde::default());
+        for record in records {
+            self.append_with(topic, &record, &key, &value)?;
+        }
+        loop {
+            let mut records = 0;
+            for index in 0..self.tasks.len() {
+                let Some(task) = self.tasks.get_mut(index) else { continue };
+                records += task.process(usize::MAX, self.now)?.records;
+                self.commit(index)?;
+            }
+            if records == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Moves the wall clock and runs the punctuations that are due then.
@@ -286,5 +326,34 @@ impl TopologyDriver {
     /// How many records were dropped so far, for a reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.get(&reason).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::text;
+    use crate::topology::StreamsBuilder;
+
+    #[test]
+    fn what_is_piped_together_is_committed_together() {
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("in").group_by_key().count("n").updates().to("out");
+        let topology = builder.build().unwrap();
+        let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
+        let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+        let records = [text("a", "x", 1), text("b", "x", 2), text("a", "x", 3)];
+        driver.pipe_together("in", records.clone()).unwrap();
+        let counted = |driver: &mut TopologyDriver| -> Vec<(String, i64)> {
+            let out = driver.read::<String, i64>("out").unwrap();
+            out.into_iter().map(|record| (record.key, record.value)).collect()
+        };
+        assert_eq!(counted(&mut driver), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        // One by one each change comes out.
+        for record in &records {
+            driver.pipe("in", record).unwrap();
+        }
+        let each = [("a".to_owned(), 3), ("b".to_owned(), 2), ("a".to_owned(), 4)];
+        assert_eq!(counted(&mut driver), each);
     }
 }
