@@ -17,12 +17,11 @@ use crate::error::Result;
 use crate::metrics::DropReason;
 use crate::operators::{KGroupedStream, KTable};
 use crate::record::{Change, Data, Record};
-use crate::serde::HasSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
 use crate::task::{Children, Node, Operator, TaskContext};
 use crate::topology::Linker;
 
-impl<K: HasSerde, V: Data> KGroupedStream<K, V> {
+impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// How many records there are per key.
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| Some(count.unwrap_or(0) + 1))

@@ -52,14 +52,32 @@ impl Repartitioned {
     }
 }
 
-impl<K: HasSerde, V: HasSerde> KStream<K, V> {
+impl<K: Data, V: Data> KStream<K, V> {
     /// Sends the stream through a topic of its own, so that records of one key are in one place.
     #[must_use]
-    pub fn repartition(&self, how: impl Into<Repartitioned>) -> Self {
-        let how = how.into();
+    pub fn repartition(&self, how: impl Into<Repartitioned>) -> Self
+    where
+        K: HasSerde,
+        V: HasSerde,
+    {
+        self.through(&how.into(), &Serdes::default())
+    }
+
+    /// As [`Self::repartition`], in bytes of these serdes.
+    #[must_use]
+    pub fn repartition_with(
+        &self,
+        how: impl Into<Repartitioned>,
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+    ) -> Self {
+        self.through(&how.into(), &Serdes { key: Arc::new(key), value: Arc::new(value) })
+    }
+
+    fn through(&self, how: &Repartitioned, serdes: &Serdes<K, V>) -> Self {
         let mut graph = self.graph.borrow_mut();
         graph.check_name("a repartition topic", &how.name);
-        let node = through_topic(&mut graph, self.node, &how, &Serdes::<K, V>::default());
+        let node = through_topic(&mut graph, self.node, how, serdes);
         drop(graph);
         Self::new(Rc::clone(&self.graph), node, false)
     }

@@ -27,13 +27,12 @@ use crate::metrics::DropReason;
 use crate::operators::aggregate::forward_held;
 use crate::operators::{KTable, WindowedStream};
 use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
-use crate::serde::HasSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::task::{Children, Node, Operator, TaskContext};
 use crate::time::{Emit, Windows};
 use crate::topology::Linker;
 
-impl<K: HasSerde, V: Data, W: Windows> WindowedStream<K, V, W> {
+impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// How many records there are per key and window.
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| count.unwrap_or(0) + 1)

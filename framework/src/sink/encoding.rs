@@ -84,14 +84,13 @@ impl<K: Data, V: Data> SinkDraft<K, V> {
                 }
                 Destination::PerRecord(_) => None,
             };
-            let node = Encoding {
+            let encoder = Encoder {
                 produced: Arc::clone(&produced),
-                fixed,
                 key: Vec::new(),
                 value: Vec::new(),
                 faults: linker.faults()?,
             };
-            linker.add(node);
+            linker.add(Encoding { fixed, encoder });
             Ok(())
         };
         graph.add(NodeDraft {
@@ -106,9 +105,14 @@ impl<K: Data, V: Data> SinkDraft<K, V> {
 
 /// Writes to one topic, or to the topic that each record chooses.
 struct Encoding<K, V> {
-    produced: Arc<Produced<K, V>>,
     /// The fixed topic, known to the producer since `init`.
     fixed: Option<(Arc<str>, Option<SinkTopic>)>,
+    encoder: Encoder<K, V>,
+}
+
+/// Makes bytes of a record and sends them.
+struct Encoder<K, V> {
+    produced: Arc<Produced<K, V>>,
     /// Scratch buffers, so that no record allocates.
     key: Vec<u8>,
     value: Vec<u8>,
@@ -124,7 +128,51 @@ impl<K: Data, V: Data> Node for Encoding<K, V> {
     }
 }
 
-impl<K: Data, V: Data> Encoding<K, V> {
+impl<K: Data, V: Data> Operator<K, V> for Encoding<K, V> {
+    #[inline]
+    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
+        if let Some((name, Some(topic))) = &self.fixed {
+            return self.encoder.send((name, *topic), record, ctx);
+        }
+        let name = match &self.encoder.produced.destination {
+            Destination::PerRecord(choose) => choose(&record),
+            Destination::Fixed(name) => name.to_string().into(),
+        };
+        let topic = ctx.collector.topic(&name)?;
+        self.encoder.send((&name, topic), record, ctx)
+    }
+}
+
+impl<K: Data, V: Data> Encoder<K, V> {
+    #[inline]
+    fn send(
+        &mut self,
+        (name, topic): (&str, SinkTopic),
+        mut record: Record<K, V>,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let (key, value) = match self.encode(name, &mut record) {
+            Ok(nulls) => nulls,
+            Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
+        };
+        let chosen = match self.produced.partitioner {
+            None => None,
+            Some(_) => match self.chosen(name, &record, ctx.collector.partitions(topic)?) {
+                Ok(chosen) => chosen,
+                Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
+            },
+        };
+        let key = (key == Null::No).then_some(&*self.key);
+        let value = (value == Null::No).then_some(&*self.value);
+        let target = match (chosen, key) {
+            (Some(partition), _) => Target::Partition(partition),
+            (None, Some(key)) => Target::ByKey(self.produced.key.partitioned_by(key)),
+            (None, None) => Target::Any,
+        };
+        let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
+        ctx.collector.send(topic, target, (key, value), timestamp, &record.headers)
+    }
+
     /// Fills the buffers; which of key and value are null.
     #[inline]
     fn encode(&mut self, topic: &str, record: &mut Record<K, V>) -> Result<(Null, Null), BoxError> {
@@ -153,49 +201,36 @@ impl<K: Data, V: Data> Encoding<K, V> {
             chosen => Ok(chosen),
         }
     }
-
-    fn send(
-        &mut self,
-        (name, topic): (&str, SinkTopic),
-        mut record: Record<K, V>,
-        ctx: &mut TaskContext,
-    ) -> Result<()> {
-        let (key, value) = match self.encode(name, &mut record) {
-            Ok(nulls) => nulls,
-            Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
-        };
-        let chosen = match self.produced.partitioner {
-            None => None,
-            Some(_) => match self.chosen(name, &record, ctx.collector.partitions(topic)?) {
-                Ok(chosen) => chosen,
-                Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
-            },
-        };
-        let key = (key == Null::No).then_some(&*self.key);
-        let value = (value == Null::No).then_some(&*self.value);
-        let target = match (chosen, key) {
-            (Some(partition), _) => Target::Partition(partition),
-            (None, Some(key)) => Target::ByKey(self.produced.key.partitioned_by(key)),
-            (None, None) => Target::Any,
-        };
-        let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
-        ctx.collector.send(topic, target, (key, value), timestamp, &record.headers)
-    }
 }
 
-impl<K: Data, V: Data> Operator<K, V> for Encoding<K, V> {
-    #[inline]
-    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
-        if let Some((name, Some(topic))) = &self.fixed {
-            let (name, topic) = (Arc::clone(name), *topic);
-            return self.send((&name, topic), record, ctx);
+#[cfg(test)]
+mod tests {
+    use crate::record::{Record, Timestamp};
+    use crate::testing::{TopologyDriver, text};
+    use crate::{DropReason, OnError, Produced, StreamsBuilder};
+
+    #[test]
+    fn null_keys_and_values_are_null_in_the_topic() {
+        let builder = StreamsBuilder::new();
+        builder.stream::<Option<String>, Option<String>>("in").to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let empty = Record::new(None::<String>, Some(String::new()), Timestamp(1));
+        driver.pipe("in", &empty).unwrap();
+        let out = driver.read_raw("out");
+        assert_eq!((out[0].key.clone(), out[0].value.clone()), (None, Some(Vec::new())));
+    }
+
+    #[test]
+    fn an_impossible_partition_follows_the_policy() {
+        let builder = StreamsBuilder::new();
+        let sink = Produced::<String, String>::from("out")
+            .partitioner(|_, key, _, partitions| (key == "far").then_some(partitions));
+        builder.stream::<String, String>("in").to_with(sink, OnError::Skip);
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for key in ["far", "near"] {
+            driver.pipe("in", &text(key, "v", 1)).unwrap();
         }
-        let name = match (&self.produced.destination, &self.fixed) {
-            (Destination::PerRecord(choose), _) => choose(&record),
-            (Destination::Fixed(_), Some((name, _))) => name.to_string().into(),
-            (Destination::Fixed(name), None) => name.to_string().into(),
-        };
-        let topic = ctx.collector.topic(&name)?;
-        self.send((&name, topic), record, ctx)
+        assert_eq!(driver.read::<String, String>("out").unwrap(), [text("near", "v", 1)]);
+        assert_eq!(driver.dropped(DropReason::Failed), 1);
     }
 }
