@@ -1,12 +1,13 @@
 //! Runs one vector through the topology of its case and compares.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use millstream::record::{Headers, Record, Timestamp, Windowed};
 use millstream::serde::{HasSerde, Nullable, Plain, Serde, WindowedSerde};
-use millstream::testing::TopologyDriver;
+use millstream::testing::{DriverOptions, TopologyDriver};
 use serde_json::{Map, Value, json};
 
 use crate::cases::Case;
@@ -31,8 +32,14 @@ pub(crate) enum Contents {
     Longs,
 }
 
-/// Runs a vector.
+/// Runs a vector twice: with its state in memory, and in RocksDB.
 pub(crate) fn run(case: &Case, vector: &Vector) -> Result<()> {
+    run_with(case, vector, None).context("in memory")?;
+    let dir = tempfile::tempdir()?;
+    run_with(case, vector, Some(dir.path().to_owned())).context("on disk")
+}
+
+fn run_with(case: &Case, vector: &Vector, state_dir: Option<PathBuf>) -> Result<()> {
     let topology = (case.topology)()?;
     let described = topology.describe();
     ensure!(
@@ -40,7 +47,10 @@ pub(crate) fn run(case: &Case, vector: &Vector) -> Result<()> {
         "describe\n  want {:?}\n  got  {described:?}",
         vector.describe
     );
-    let mut driver = TopologyDriver::new(&topology)?;
+    let mut driver = TopologyDriver::with_options(
+        &topology,
+        &DriverOptions { state_dir, ..DriverOptions::default() },
+    )?;
     let internal = vector.internal_topics();
     for (index, step) in vector.steps.iter().enumerate() {
         let checked = take(&mut driver, step)
