@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What holds nothing of ours, wherever it lies.
-const NOT_OURS: [&str; 3] = [".git", "target", "run-state"];
+/// What holds nothing of ours, wherever it lies; `.cargo` has the settings of one machine.
+const NOT_OURS: [&str; 4] = [".git", ".cargo", "target", "run-state"];
 
 /// One text file: its path from the repository's root with `/`, and its content.
 #[derive(Debug)]
