@@ -1,6 +1,6 @@
 //! The embedded log: durable, in one process, without a server.
 //!
-//! Topics, positions of groups and transactions are in one RocksDB ([`layout`] draws the bytes).
+//! Topics, positions of groups and transactions are in one RocksDB (`layout` draws the bytes).
 //! The end of a transaction is one write batch, so exactly-once holds on one machine. Members of
 //! the process share partitions as a group would; there are no members elsewhere: a directory
 //! belongs to one process at a time.
