@@ -2,9 +2,9 @@
 //!
 //! Each file of the vectors' folder (`MILLSTREAM_VECTORS`, else the whole recording beside the
 //! checkout, else `tests/vectors`) is run through the topology of its case, written with the public
-//! DSL in `cases/`. Compared are `describe`, the outputs and the checked internal topics of each
-//! step, and the stores at the end, once with state in memory and once in RocksDB. A file whose case is not written yet is *unknown*: it is
-//! listed, never silently skipped.
+//! DSL in `cases/`, once with state in memory and once in RocksDB. Compared are `describe`, the
+//! outputs and the checked internal topics of each step, and the stores at the end. A file whose
+//! case is not written yet is *unknown*: it is listed, never silently skipped.
 //!
 //! Arguments are parts of file names: only those files are run then.
 

@@ -1,13 +1,14 @@
-//! Processors with stores: `process-punctuate`, `dedupe-by-window`, `kv-range`,
-//! `window-store-range`.
+//! Processors with stores: `process-punctuate`, `dedupe-by-window`, `kv-range`, `processor-api`,
+//! `process-values`, `window-store-range`, `window-store-duplicates`.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use millstream::record::{Record, Timestamp};
 use millstream::{
-    BoxError, Clock, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue,
-    KeyValueStore, NodeName, Processor, Schedule, StreamsBuilder, Topology, Window, WindowStore,
+    BoxError, Clock, Consumed, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
+    KeyValue, KeyValueStore, NodeName, Processor, Produced, Schedule, StreamsBuilder, Topology,
+    Window, WindowStore,
 };
 
 use crate::cases::Case;
@@ -30,6 +31,24 @@ pub(crate) const CASES: &[Case] = &[
         stores: &[("kr", "kv", Contents::Texts)],
     },
     Case { name: "window-store-range", topology: window_store_range, outputs: TEXTS, stores: &[] },
+    Case {
+        name: "window-store-duplicates",
+        topology: window_store_duplicates,
+        outputs: TEXTS,
+        stores: &[],
+    },
+    Case {
+        name: "process-values",
+        topology: process_values,
+        outputs: TEXTS,
+        stores: &[("last", "kv", Contents::Texts)],
+    },
+    Case {
+        name: "processor-api",
+        topology: processor_api,
+        outputs: &[("u", Output::Texts), ("n", Output::Texts)],
+        stores: &[("n", "kv", Contents::Longs)],
+    },
 ];
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
@@ -209,6 +228,154 @@ impl Processor<String, String> for WindowRanges {
         let back = joined(self.store.backward_fetch(&record.key, from, at)?.map(value))?;
         let all = self.store.fetch_all(from, at).count();
         ctx.forward(record.with_value(format!("{around}/{back}/{all}")));
+        Ok(())
+    }
+}
+
+fn window_store_duplicates() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let store = Window::named("wd", Duration::from_secs(60), TEN_SECONDS).with_duplicates();
+    let store = builder.store(store);
+    builder
+        .stream::<String, Option<String>>("in")
+        .process(NodeName::generated(), &store, |store| Duplicates { store })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Puts, then tells what was put around that time.
+struct Duplicates {
+    store: WindowStore<String, Option<String>>,
+}
+
+impl Processor<String, Option<String>> for Duplicates {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, Option<String>>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let at = record.timestamp;
+        self.store.put(record.key.clone(), record.value.clone(), at)?;
+        let (from, to) = (Timestamp(at.0 - 5_000), Timestamp(at.0 + 5_000));
+        let value = |entry: millstream::Result<(Timestamp, Option<String>)>| {
+            entry.map(|(_, value)| value.unwrap_or_default())
+        };
+        let around = joined(self.store.fetch_range(&record.key, from, to)?.map(value))?;
+        ctx.forward(record.with_value(around));
+        Ok(())
+    }
+}
+
+fn process_values() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let last = builder.store(KeyValue::<String, String>::named("last"));
+    builder
+        .stream::<String, Option<String>>("in")
+        .process_values(NodeName::generated(), &last, |last| Previous { last })
+        .to("out");
+    Ok(builder.build()?)
+}
+
+/// Tells the previous value of each key.
+struct Previous {
+    last: KeyValueStore<String, String>,
+}
+
+impl FixedKeyProcessor<String, Option<String>> for Previous {
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<String, Option<String>>,
+        ctx: &mut FixedKeyContext<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let Some(value) = record.value.clone() else {
+            self.last.delete(record.key())?;
+            return Ok(());
+        };
+        let previous = self.last.get(record.key())?.unwrap_or_else(|| "none".to_owned());
+        self.last.put(record.key().clone(), value.clone())?;
+        ctx.forward(record.with_value(format!("{previous}>{value}")));
+        Ok(())
+    }
+}
+
+fn processor_api() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let counts = builder.store(KeyValue::<String, i64>::named("n"));
+    let source = Consumed::from("in").named("src");
+    let split = builder.stream::<String, String>(source).process("split", (), |()| Fork);
+    split.process("upper", (), |()| Upper).to(Produced::from("u").named("su"));
+    split
+        .process("count", &counts, |counts| CountKeys { counts })
+        .to(Produced::from("n").named("sn"));
+    Ok(builder.build()?)
+}
+
+/// Sends a record to one child by its key, or to both.
+struct Fork;
+
+impl Processor<String, String> for Fork {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        if record.value.ends_with('0') {
+            let value = format!("{}*", record.value);
+            ctx.forward(record.with_value(value));
+        } else if record.key == "a" || record.key == "b" {
+            ctx.forward_to("upper", record);
+        } else {
+            ctx.forward_to("count", record);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the value into upper case and says so in a header.
+struct Upper;
+
+impl Processor<String, String> for Upper {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        mut record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        record.headers.push("by", Some(b"upper".to_vec()));
+        let value = record.value.to_uppercase();
+        ctx.forward(record.with_value(value));
+        Ok(())
+    }
+}
+
+/// Counts per key, and dates what it forwards one millisecond earlier.
+struct CountKeys {
+    counts: KeyValueStore<String, i64>,
+}
+
+impl Processor<String, String> for CountKeys {
+    type KOut = String;
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        let count = self.counts.get(&record.key)?.unwrap_or(0) + 1;
+        self.counts.put(record.key.clone(), count)?;
+        let at = Timestamp(record.timestamp.0 - 1);
+        ctx.forward(record.with_value(count.to_string()).with_timestamp(at));
         Ok(())
     }
 }
