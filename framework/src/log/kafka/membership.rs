@@ -42,7 +42,7 @@ pub(super) struct KafkaMembership {
     settings: KafkaSettings,
     spec: GroupSpec,
     partitions: usize,
-    /// `None` once it has left.
+    /// `None` once it has left, and between a failed client and the next.
     group: Option<Arc<Group>>,
     /// Where the handles find the group.
     place: Arc<Mutex<Weak<Group>>>,
@@ -86,10 +86,15 @@ impl KafkaMembership {
             listener.lost(&lost);
         }
         shut(group);
+        self.join_again()?;
+        Err(Error::Unavailable { what, reason: format!("{said}; joining again") })
+    }
+
+    fn join_again(&mut self) -> Result<Arc<Group>> {
         let group = Group::join(&self.settings, &self.spec, self.partitions)?;
         *locked(&self.place) = Arc::downgrade(&group);
-        self.group = Some(group);
-        Err(Error::Unavailable { what, reason: format!("{said}; joining again") })
+        self.group = Some(Arc::clone(&group));
+        Ok(group)
     }
 }
 
@@ -111,7 +116,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Membership for KafkaMembership {
     fn poll(&mut self, timeout: Duration, listener: &mut dyn GroupListener) -> Result<()> {
-        let Some(group) = self.group.clone() else { return Ok(()) };
+        let group = match &self.group {
+            Some(group) => Arc::clone(group),
+            // A failed client was given up, and the new one could not be made.
+            None => self.join_again()?,
+        };
         self.look(&group);
         let polled = match group.consumer.poll(timeout) {
             None => Ok(()),
