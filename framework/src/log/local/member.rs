@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fault::{Faults, Operation};
 use super::group::Step;
 use super::queue::{LocalQueue, SharedQueue};
-use super::state::State;
+use super::state::{About, State};
 use super::storage::Storage;
 use super::{Broker, lock};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl<S: Storage> LocalMembership<S> {
             (seat.id.clone(), !seat.owned.is_empty())
         };
         let broker = &self.member.broker;
-        let step = broker.wait(timeout, |state| {
+        let step = broker.wait(About::Groups, timeout, |state| {
             let id = id.get_or_insert_with(|| register(state, &self.spec, broker.now()));
             match next_step(state, &self.spec.group, id, owns) {
                 Some(Step::Join) => {
@@ -132,7 +132,7 @@ fn register(state: &mut State, spec: &GroupSpec, now: i64) -> String {
     let id = state.new_member_id();
     let static_member = spec.static_member.as_deref();
     state.group(&spec.group).add(&id, static_member, &spec.topics, now);
-    state.changed = true;
+    state.group_news.is_new = true;
     id
 }
 
@@ -144,7 +144,7 @@ fn join(state: &mut State, group: &str, id: &str) {
     let topics = &state.topics;
     if let Some(group) = state.groups.get_mut(group) {
         group.join(id, &|topic| topics.partition_count(topic));
-        state.changed = true;
+        state.group_news.is_new = true;
     }
 }
 
@@ -224,7 +224,7 @@ impl<S: Storage> LocalMember<S> {
                 } else {
                     group.absent(&id, now);
                 }
-                state.changed = true;
+                state.group_news.is_new = true;
             }
         });
     }

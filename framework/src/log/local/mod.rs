@@ -26,7 +26,7 @@ use self::group::GroupLimits;
 use self::member::LocalMembership;
 use self::producer::LocalProducer;
 use self::reader::LocalReader;
-use self::state::State;
+use self::state::{About, State};
 use self::storage::{Slot, Storage};
 use crate::error::{Error, Result};
 use crate::log::{
@@ -84,12 +84,19 @@ pub(crate) struct Broker<S: Storage> {
     pub(crate) storage: S,
     pub(crate) manners: Manners,
     state: Mutex<State>,
-    changed: Condvar,
+    groups_changed: Condvar,
+    records_changed: Condvar,
 }
 
 impl<S: Storage> Broker<S> {
     pub(crate) fn new(storage: S, manners: Manners, state: State) -> Self {
-        Self { storage, manners, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            storage,
+            manners,
+            state: Mutex::new(state),
+            groups_changed: Condvar::new(),
+            records_changed: Condvar::new(),
+        }
     }
 
     /// Acts under the lock, then tells those who wait.
@@ -97,10 +104,13 @@ impl<S: Storage> Broker<S> {
         let mut state = lock(&self.state);
         let result = act(&mut state);
         let woken = mem::take(&mut state.woken);
-        let notify = mem::take(&mut state.changed) && state.waiting > 0;
+        let (groups, records) = (state.group_news.take(), state.record_news.take());
         drop(state);
-        if notify {
-            self.changed.notify_all();
+        if groups {
+            self.groups_changed.notify_all();
+        }
+        if records {
+            self.records_changed.notify_all();
         }
         for signal in woken {
             signal.fire();
@@ -108,27 +118,31 @@ impl<S: Storage> Broker<S> {
         result
     }
 
-    /// Waits up to `timeout` until `find` finds something. `find` may change the state, but wakes
-    /// nobody but other waiters.
+    /// Waits up to `timeout` until `find` finds something. `find` may change a group, which tells
+    /// those who wait for groups, and nothing else.
     pub(crate) fn wait<T>(
         &self,
+        about: About,
         timeout: Duration,
         mut find: impl FnMut(&mut State) -> Option<T>,
     ) -> Option<T> {
+        let changed = match about {
+            About::Groups => &self.groups_changed,
+            About::Records => &self.records_changed,
+        };
         let mut found = None;
         let mut state = lock(&self.state);
-        state.waiting += 1;
-        let (mut state, _) = self
-            .changed
+        state.news(about).waiting += 1;
+        let (mut state, _) = changed
             .wait_timeout_while(state, timeout, |state| {
                 found = find(state);
-                if mem::take(&mut state.changed) {
-                    self.changed.notify_all();
+                if state.group_news.take() {
+                    self.groups_changed.notify_all();
                 }
                 found.is_none()
             })
             .unwrap_or_else(PoisonError::into_inner);
-        state.waiting -= 1;
+        state.news(about).waiting -= 1;
         found
     }
 
@@ -149,7 +163,7 @@ impl<S: Storage> Broker<S> {
             let topics = &state.topics;
             let partitions = |topic: &str| topics.partition_count(topic);
             for group in state.groups.values_mut() {
-                state.changed |= group.expire(now, self.manners.groups, &partitions);
+                state.group_news.is_new |= group.expire(now, self.manners.groups, &partitions);
             }
         });
     }
@@ -164,7 +178,7 @@ impl<S: Storage> Broker<S> {
         state.topics.add(topic);
         let now = self.now();
         for group in state.groups.values_mut() {
-            state.changed |= group.topic_created(&topic.name, now);
+            state.group_news.is_new |= group.topic_created(&topic.name, now);
         }
         Ok(())
     }
@@ -318,6 +332,9 @@ impl<S: Storage> Log for LocalLog<S> {
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
+        if isolation == Isolation::ReadUncommitted {
+            self.0.with(|state| state.has_uncommitted_readers = true);
+        }
         Ok(Box::new(LocalReader::new(Arc::clone(&self.0), isolation)))
     }
 }

@@ -7,7 +7,7 @@ use super::Broker;
 use super::fault::{Course, Faults, Operation};
 use super::member::LocalGeneration;
 use super::state::State;
-use super::storage::{Storage, TxnId};
+use super::storage::{Slot, Storage, TxnId};
 use super::transaction::{Identity, Incoming};
 use crate::error::{Error, Result};
 use crate::log::{
@@ -32,10 +32,17 @@ enum Phase {
 
 pub(crate) struct LocalProducer<S: Storage> {
     broker: Arc<Broker<S>>,
-    topics: Vec<Arc<str>>,
+    topics: Vec<KnownTopic>,
     session: Option<Session>,
     /// Highest offset of this producer's records, per handle and partition.
     acknowledged: HashMap<(u32, i32), i64>,
+}
+
+/// A topic this producer sends to.
+struct KnownTopic {
+    name: Arc<str>,
+    /// Its number, once it was looked up.
+    id: Option<u32>,
 }
 
 /// The transactional side of a producer.
@@ -68,7 +75,7 @@ impl Session {
             Phase::Open | Phase::Failed => {}
         }
         broker.with(|state| {
-            self.check_owner(broker, state, &what())?;
+            self.check_owner(broker, state, operation)?;
             let done = self.act(broker, state, operation, act);
             match &done {
                 Ok(_) => {}
@@ -113,9 +120,9 @@ impl Session {
         &mut self,
         broker: &Broker<S>,
         state: &State,
-        what: &str,
+        operation: Operation,
     ) -> Result<()> {
-        let owned = broker.check_owner(state, &self.identity, what);
+        let owned = broker.check_owner(state, &self.identity, operation);
         if owned.is_err() {
             self.phase = Phase::Fenced;
         }
@@ -161,14 +168,21 @@ impl<S: Storage> LocalProducer<S> {
 fn incoming<'a, S: Storage>(
     broker: &Broker<S>,
     state: &mut State,
-    topics: &[Arc<str>],
+    topics: &mut [KnownTopic],
     record: &OutgoingRecord<'a>,
 ) -> Result<Incoming<'a>> {
-    let Some(name) = topics.get(record.topic.0 as usize) else {
+    let Some(topic) = topics.get_mut(record.topic.0 as usize) else {
         return Err(misuse(Operation::Send, "the topic's handle is of another producer"));
     };
-    broker.auto_create(state, name)?;
-    let slot = state.slot(&TopicPartition::new(Arc::clone(name), record.partition))?;
+    let known = topic.id.zip(u32::try_from(record.partition).ok());
+    let known = known.map(|(topic, partition)| Slot { topic, partition });
+    let slot = if let Some(slot) = known {
+        slot
+    } else {
+        broker.auto_create(state, &topic.name)?;
+        state.slot(&TopicPartition::new(Arc::clone(&topic.name), record.partition))?
+    };
+    topic.id = Some(slot.topic);
     let timestamp = record.timestamp.unwrap_or_else(|| broker.now());
     let (key, value, headers) = (record.key, record.value, record.headers);
     Ok(Incoming { slot, key, value, timestamp, headers })
@@ -176,9 +190,9 @@ fn incoming<'a, S: Storage>(
 
 impl<S: Storage> Producer for LocalProducer<S> {
     fn topic(&mut self, name: &str) -> Result<TopicHandle> {
-        let known = self.topics.iter().position(|known| &**known == name);
+        let known = self.topics.iter().position(|known| &*known.name == name);
         let index = known.unwrap_or_else(|| {
-            self.topics.push(Arc::from(name));
+            self.topics.push(KnownTopic { name: Arc::from(name), id: None });
             self.topics.len() - 1
         });
         u32::try_from(index)
@@ -213,7 +227,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
         broker.with(|state| {
             let course = state.faults.before(Operation::Flush)?;
             match session {
-                Some(session) => session.check_owner(broker, state, "Flush")?,
+                Some(session) => session.check_owner(broker, state, Operation::Flush)?,
                 None => broker.storage.flush()?,
             }
             Faults::answer(course, Operation::Flush, ())
@@ -229,7 +243,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
         let session = self.session(Operation::Begin)?;
         broker.expire();
         broker.with(|state| {
-            session.check_owner(&broker, state, "Begin")?;
+            session.check_owner(&broker, state, Operation::Begin)?;
             if session.phase != Phase::Idle {
                 return Err(misuse(Operation::Begin, "the last transaction is not ended"));
             }

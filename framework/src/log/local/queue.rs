@@ -11,13 +11,18 @@ use crate::error::{Error, Result};
 use crate::log::{Isolation, PartitionQueue, RecordBatch, TopicPartition, Wake};
 
 /// Tells the owner of a queue that there is something to pull.
-#[derive(Default)]
 pub(crate) struct Signal {
+    /// What the owner sees.
+    pub(crate) isolation: Isolation,
     armed: AtomicBool,
     wake: Mutex<Option<Wake>>,
 }
 
 impl Signal {
+    fn new(isolation: Isolation) -> Self {
+        Self { isolation, armed: AtomicBool::new(false), wake: Mutex::new(None) }
+    }
+
     /// True if the queue was found empty since the last call.
     pub(crate) fn is_armed(&self) -> bool {
         self.armed.load(Ordering::Acquire)
@@ -49,7 +54,6 @@ impl fmt::Debug for Signal {
 pub(crate) struct SharedQueue {
     pub(crate) partition: TopicPartition,
     pub(crate) slot: Slot,
-    pub(crate) isolation: Isolation,
     pub(crate) signal: Arc<Signal>,
     place: Mutex<Place>,
 }
@@ -73,8 +77,8 @@ impl SharedQueue {
         start: i64,
     ) -> Self {
         let place = Place { next: start, handed: start, known: false, closed: false };
-        let signal = Arc::default();
-        Self { partition, slot, isolation, signal, place: Mutex::new(place) }
+        let signal = Arc::new(Signal::new(isolation));
+        Self { partition, slot, signal, place: Mutex::new(place) }
     }
 
     /// Goes on from another offset.
@@ -108,7 +112,7 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
         let (start, next, limit, course) = self.broker.with(|state| {
             let course = state.faults.before(Operation::Pull)?;
             let partition = state.partition(shared.slot)?;
-            let limit = partition.readable(shared.isolation);
+            let limit = partition.readable(shared.signal.isolation);
             Ok::<_, Error>((partition.start, partition.next, limit, course))
         })?;
         if place.next < start || place.next > next {
@@ -119,14 +123,21 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
         if place.next >= limit || max == 0 {
             return Ok(None);
         }
-        let fetch =
-            Fetch { slot: shared.slot, from: place.next, limit, max, isolation: shared.isolation };
+        let fetch = Fetch {
+            slot: shared.slot,
+            from: place.next,
+            limit,
+            max,
+            isolation: shared.signal.isolation,
+        };
         let Chunk { batch, next } = self.broker.storage.read(&fetch)?;
         if course != Course::LoseAnswer {
             place.next = next;
         }
         let batch = Faults::answer(course, Operation::Pull, batch)?;
-        if let Some(last) = batch.as_ref().and_then(|batch| batch.get(batch.len() - 1)) {
+        if let Some(last) =
+            batch.as_ref().and_then(|batch| batch.get(batch.len().saturating_sub(1)))
+        {
             place.handed = last.offset + 1;
             shared.signal.arm(false);
         }
@@ -139,7 +150,7 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
             return None;
         }
         let end = self.broker.with(|state| {
-            state.partition(self.shared.slot).map(|p| p.readable(self.shared.isolation))
+            state.partition(self.shared.slot).map(|p| p.readable(self.shared.signal.isolation))
         });
         // Behind the last record handed out there are only hidden ones up to `next`.
         let position = if position >= place.handed { position.max(place.next) } else { position };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Broker;
 use super::fault::{Faults, Operation};
-use super::state::State;
+use super::state::{About, State};
 use super::storage::{Fetch, Slot, Storage};
 use crate::error::{Error, Result};
 use crate::log::{Isolation, ReadEvent, Reader, TopicPartition};
@@ -62,7 +62,8 @@ impl<S: Storage> Reader for LocalReader<S> {
         let course = self.broker.with(|state| state.faults.before(Operation::Read))?;
         loop {
             let (cursors, turn, isolation) = (&self.cursors, self.turn, self.isolation);
-            let found = self.broker.wait(timeout, |state| look(state, cursors, turn, isolation));
+            let look = |state: &mut State| look(state, cursors, turn, isolation);
+            let found = self.broker.wait(About::Records, timeout, look);
             let Some(found) = found else { return Ok(None) };
             self.turn += 1;
             let (Found::Records(index, _) | Found::End(index, _) | Found::OutOfRange(index)) =

@@ -22,12 +22,37 @@ pub(crate) struct State {
     pub(crate) auto_create: bool,
     next_txn: TxnId,
     next_member: u64,
-    /// Threads that wait for a change.
-    pub(crate) waiting: usize,
-    /// Something changed that a waiting thread may want to know.
-    pub(crate) changed: bool,
+    /// For members that wait in a poll.
+    pub(crate) group_news: News,
+    /// For readers that wait for records.
+    pub(crate) record_news: News,
+    /// Some reader sees more than committed records; it stays so.
+    pub(crate) has_uncommitted_readers: bool,
     /// To be called when the lock is released.
     pub(crate) woken: Vec<Arc<Signal>>,
+}
+
+/// What threads wait for; members and readers apart, so that a record wakes no member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Groups,
+    Records,
+}
+
+/// Whether something changed that somebody waits for.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Threads that wait.
+    pub(crate) waiting: usize,
+    /// Something changed.
+    pub(crate) is_new: bool,
+}
+
+impl News {
+    /// True once if somebody is to be told.
+    pub(crate) fn take(&mut self) -> bool {
+        std::mem::take(&mut self.is_new) && self.waiting > 0
+    }
 }
 
 /// All topics, by number and by name.
@@ -168,14 +193,14 @@ impl State {
     pub(crate) fn partition(&self, slot: Slot) -> Result<&Partition> {
         let topic = self.topics.get(slot.topic);
         let found = topic.and_then(|topic| topic.partitions.get(slot.partition as usize));
-        found.ok_or_else(|| no_such(slot))
+        found.ok_or_else(|| no_such(&self.name_of(slot)))
     }
 
     /// The partition of a slot, to change it.
     pub(crate) fn partition_mut(&mut self, slot: Slot) -> Result<&mut Partition> {
         let topic = self.topics.list.get_mut(slot.topic as usize);
         let found = topic.and_then(|topic| topic.partitions.get_mut(slot.partition as usize));
-        found.ok_or_else(|| no_such(slot))
+        found.ok_or_else(|| no_such(&TopicPartition::new("?", -1)))
     }
 
     /// The partition that a slot stands for, by name.
@@ -195,14 +220,25 @@ impl State {
         format!("member-{:010}", self.next_member)
     }
 
-    /// Readers of a partition have something to look at.
-    pub(crate) fn wake(&mut self, slot: Slot) {
+    /// Readers of a partition have something to look at, or only those that also see what is not
+    /// committed.
+    pub(crate) fn wake(&mut self, slot: Slot, committed: bool) {
         let topic = self.topics.get(slot.topic);
         if let Some(partition) = topic.and_then(|t| t.partitions.get(slot.partition as usize)) {
-            let armed = partition.signals.iter().filter(|signal| signal.is_armed());
-            self.woken.extend(armed.map(Arc::clone));
+            let concerned = partition.signals.iter().filter(|signal| {
+                (committed || signal.isolation == Isolation::ReadUncommitted) && signal.is_armed()
+            });
+            self.woken.extend(concerned.map(Arc::clone));
         }
-        self.changed = true;
+        self.record_news.is_new |= committed || self.has_uncommitted_readers;
+    }
+
+    /// What threads wait for.
+    pub(crate) fn news(&mut self, about: About) -> &mut News {
+        match about {
+            About::Groups => &mut self.group_news,
+            About::Records => &mut self.record_news,
+        }
     }
 
     /// Shows all that was delayed.
@@ -216,7 +252,7 @@ impl State {
             }
         }
         for slot in held {
-            self.wake(slot);
+            self.wake(slot, true);
         }
     }
 
@@ -285,7 +321,7 @@ impl State {
     }
 }
 
-fn no_such(slot: Slot) -> Error {
-    let reason = format!("no partition {}", slot.partition);
-    Error::Topic { topic: format!("number {}", slot.topic), reason }
+fn no_such(at: &TopicPartition) -> Error {
+    let reason = format!("has no partition {}", at.partition);
+    Error::Topic { topic: (*at.topic).to_owned(), reason }
 }

@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::Broker;
+use super::fault::Operation;
 use super::state::State;
 use super::storage::{Ending, Slot, Storage, TxnId};
 use crate::error::{Error, Result};
@@ -38,14 +39,19 @@ impl<S: Storage> Broker<S> {
     }
 
     /// Refuses a producer that another one replaced, or whose transaction timed out.
-    pub(crate) fn check_owner(&self, state: &State, who: &Identity, what: &str) -> Result<()> {
+    pub(crate) fn check_owner(
+        &self,
+        state: &State,
+        who: &Identity,
+        operation: Operation,
+    ) -> Result<()> {
         let epoch = state.owners.get(&who.transactional_id).map_or(0, |owner| owner.epoch);
         if epoch == who.epoch {
             return Ok(());
         }
         let id = &who.transactional_id;
         let reason = format!("{id} has epoch {epoch} now, this producer has {}", who.epoch);
-        Err(Error::Fenced { what: what.to_owned(), reason })
+        Err(Error::Fenced { what: format!("{operation:?}"), reason })
     }
 
     /// The open transaction of an owner; it begins with the first thing that belongs to it.
@@ -81,11 +87,13 @@ impl<S: Storage> Broker<S> {
         partition.next = offset + 1;
         if let Some(id) = txn {
             partition.open.entry(id).or_insert(offset);
-            if let Some(txn) = state.txns.get_mut(&id) {
-                txn.touched.entry(slot).or_insert(offset);
-            }
         }
-        state.wake(slot);
+        // Behind an open transaction nothing is committed yet.
+        let committed = partition.open.is_empty();
+        if let Some(txn) = txn.and_then(|id| state.txns.get_mut(&id)) {
+            txn.touched.entry(slot).or_insert(offset);
+        }
+        state.wake(slot, committed);
         Ok(offset)
     }
 
@@ -101,7 +109,7 @@ impl<S: Storage> Broker<S> {
             let partition = state.partition_mut(marker.slot)?;
             partition.next = marker.offset + 1;
             partition.open.remove(&id);
-            state.wake(marker.slot);
+            state.wake(marker.slot, true);
         }
         for (group, offsets) in &offsets {
             state.set_offsets(group, offsets);
@@ -111,7 +119,6 @@ impl<S: Storage> Broker<S> {
         {
             owner.open = None;
         }
-        state.changed = true;
         Ok(())
     }
 

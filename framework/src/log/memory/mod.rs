@@ -196,7 +196,7 @@ impl MemoryLog {
         self.broker().with(|state| {
             let slot = state.slot(partition)?;
             state.partition_mut(slot)?.held = None;
-            state.wake(slot);
+            state.wake(slot, true);
             Ok(())
         })
     }
@@ -214,7 +214,7 @@ impl MemoryLog {
     pub fn end_sessions(&self, group: &str) {
         self.broker().with(|state| {
             state.group(group).expire_all();
-            state.changed = true;
+            state.group_news.is_new = true;
         });
     }
 
