@@ -249,17 +249,20 @@ fn add(
 
 /// librdkafka bounds what is fetched ahead per partition and at creation, so the budget is
 /// divided by the partitions the member can get at most. What one answer may bring beyond the
-/// bound is bounded too.
+/// bound is bounded too. `queued.min.messages` is a bound as well, despite its name: with so many
+/// queued no more are fetched. Without it small records would take several times the budget.
 fn set_prefetch(config: &mut ClientConfig, bytes_max: usize, partitions: usize) {
     let each = (bytes_max / partitions.max(1)).max(PREFETCH_BYTES_MIN);
     let answer = bytes_max.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX);
     config
-        .set("queued.min.messages", "1000000")
+        .set("queued.min.messages", (each / QUEUED_RECORD_BYTES).to_string())
         .set("queued.max.messages.kbytes", kbytes(each))
         .set("fetch.message.max.bytes", each.min(PARTITION_ANSWER_BYTES_MAX).to_string())
         .set("fetch.max.bytes", answer.to_string());
 }
 
+/// What librdkafka holds for a queued record beside its own bytes, rounded up.
+const QUEUED_RECORD_BYTES: usize = 512;
 /// Less than this per partition would make every fetch a round trip for few records.
 const PREFETCH_BYTES_MIN: usize = 64 << 10;
 /// Kafka's own bounds of an answer; librdkafka wants at least its largest message.
@@ -303,6 +306,7 @@ mod tests {
             &config,
             &[
                 ("queued.max.messages.kbytes", Some("4096")),
+                ("queued.min.messages", Some("8192")),
                 ("fetch.message.max.bytes", Some("1048576")),
                 ("isolation.level", Some("read_committed")),
                 ("group.instance.id", Some("instance-01")),
