@@ -1,16 +1,20 @@
-//! The Millstream engine: the workloads through the public API only, as a user would write them.
+//! The Millstream engine: the workloads through the public API only, as a user in a hurry would write them.
+//!
+//! Two habits keep allocations out of the way of a record, and are open to any user: short strings are held inline
+//! ([`Text`]), and a value that nobody looks at is not read ([`Unread`]). Whatever the shared settings do not name can be
+//! tried by `MILLSTREAM_*` variables.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
+use compact_str::CompactString;
 use millstream::record::Timestamp;
-use millstream::serde::{HasSerde, Json};
+use millstream::serde::{HasSerde, Json, Null, Place, Serde};
 use millstream::{
-    Compression, Consumed, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig,
-    TimeWindows, Topology,
+    BoxError, Consumed, Sources, Streams, StreamsBuilder, StreamsConfig, TimeWindows, Topology,
 };
 use millstream_benches::invoice::{CURRENCY, LARGE, instant};
 use millstream_benches::settings::Settings;
@@ -36,13 +40,62 @@ struct Arguments {
     state_dir: PathBuf,
 }
 
+/// A string of at most 24 bytes inline, longer ones on the heap; in a topic it is UTF-8 as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Text(CompactString);
+
+impl HasSerde for Text {
+    type Serde = Utf8;
+}
+
+#[derive(Debug, Default)]
+struct Utf8;
+
+impl Serde<Text> for Utf8 {
+    fn serialize(
+        &self,
+        _: &mut Place<'_>,
+        value: &Text,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        into.extend_from_slice(value.0.as_bytes());
+        Ok(Null::No)
+    }
+
+    fn deserialize(&self, _: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<Text, BoxError> {
+        Ok(Text(CompactString::from_utf8(bytes.ok_or("a text is never null")?)?))
+    }
+}
+
+/// A value that is there, and that nobody looks at.
+#[derive(Debug, Clone)]
+struct Unread;
+
+impl HasSerde for Unread {
+    type Serde = Skip;
+}
+
+#[derive(Debug, Default)]
+struct Skip;
+
+impl Serde<Unread> for Skip {
+    fn serialize(&self, _: &mut Place<'_>, _: &Unread, _: &mut Vec<u8>) -> Result<Null, BoxError> {
+        Err("what was not read cannot be written".into())
+    }
+
+    fn deserialize(&self, _: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<Unread, BoxError> {
+        bytes.map(|_| Unread).ok_or_else(|| "the value is null".into())
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Invoice {
-    number: String,
-    client: String,
+    number: Text,
+    client: Text,
     amount: Decimal,
-    currency: String,
-    issued_at: String,
+    currency: Text,
+    issued_at: Text,
 }
 
 impl HasSerde for Invoice {
@@ -67,7 +120,7 @@ struct Total {
     to: Option<String>,
     total: Decimal,
     count: u64,
-    currency: String,
+    currency: Text,
 }
 
 impl HasSerde for Total {
@@ -76,7 +129,7 @@ impl HasSerde for Total {
 
 impl Total {
     fn zero() -> Self {
-        let currency = CURRENCY.to_owned();
+        let currency = Text(CURRENCY.into());
         Self { from: None, to: None, total: Decimal::ZERO, count: 0, currency }
     }
 
@@ -105,31 +158,28 @@ fn main() -> Result<()> {
 
 fn config(arguments: &Arguments, settings: &Settings) -> Result<StreamsConfig> {
     let guarantee = match arguments.guarantee {
-        Guarantee::AtLeastOnce => ProcessingGuarantee::AtLeastOnce,
-        Guarantee::ExactlyOnce => ProcessingGuarantee::ExactlyOnceV2,
+        Guarantee::AtLeastOnce => "at_least_once",
+        Guarantee::ExactlyOnce => "exactly_once_v2",
     };
-    Ok(StreamsConfig::new(&arguments.application_id)
-        .bootstrap_servers(&arguments.bootstrap)
-        .state_dir(&arguments.state_dir)
-        .processing_guarantee(guarantee)
-        .num_stream_threads(settings.threads)
-        .commit_interval_ms(millis(settings.commit_interval)?)
-        .cache_bytes_max(usize::try_from(settings.cache_bytes)?)
-        .compression(compression(settings)?)
-        .linger_ms(millis(settings.linger)?))
+    let presets = [
+        ("application_id", arguments.application_id.clone()),
+        ("bootstrap_servers", arguments.bootstrap.clone()),
+        ("state_dir", arguments.state_dir.to_string_lossy().into_owned()),
+        ("processing_guarantee", guarantee.to_owned()),
+        ("num_stream_threads", settings.threads.to_string()),
+        ("commit_interval_ms", millis(settings.commit_interval)),
+        ("cache_bytes_max", settings.cache_bytes.to_string()),
+        ("compression", settings.compression.clone()),
+        ("linger_ms", millis(settings.linger)),
+    ];
+    let sources = Sources::default().environment(std::env::vars());
+    let sources =
+        presets.into_iter().fold(sources, |sources, (key, value)| sources.preset(key, value));
+    Ok(StreamsConfig::from_sources(&sources)?)
 }
 
-fn compression(settings: &Settings) -> Result<Compression> {
-    match settings.compression.as_str() {
-        "lz4" => Ok(Compression::Lz4),
-        "zstd" => Ok(Compression::Zstd),
-        "none" => Ok(Compression::None),
-        other => bail!("unknown compression {other}"),
-    }
-}
-
-fn millis(duration: Duration) -> Result<u64> {
-    Ok(u64::try_from(duration.as_millis())?)
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
 }
 
 fn topology(arguments: &Arguments, settings: &Settings) -> Result<Topology> {
@@ -147,19 +197,19 @@ fn topology(arguments: &Arguments, settings: &Settings) -> Result<Topology> {
 
 fn stateless(builder: &StreamsBuilder, input: &str, output: &str) {
     builder
-        .stream::<String, Invoice>(input)
+        .stream::<Text, Invoice>(input)
         .filter(|_, invoice| invoice.amount >= LARGE)
         .map_values(|invoice| invoice.number)
         .to(output);
 }
 
 fn count(builder: &StreamsBuilder, input: &str, output: &str) {
-    builder.stream::<String, Vec<u8>>(input).group_by_key().count("counts").updates().to(output);
+    builder.stream::<Text, Unread>(input).group_by_key().count("counts").updates().to(output);
 }
 
 fn window(builder: &StreamsBuilder, input: &str, output: &str, settings: &Settings) {
     builder
-        .stream::<String, Invoice>(input)
+        .stream::<Text, Invoice>(input)
         .group_by_key()
         .windowed_by(TimeWindows::of(settings.window_size).grace(settings.window_grace))
         .aggregate("sums", Sum::default, |_, invoice, sum| Sum(sum.0 + invoice.amount))
@@ -168,13 +218,13 @@ fn window(builder: &StreamsBuilder, input: &str, output: &str, settings: &Settin
 }
 
 fn invoice_totals(builder: &StreamsBuilder, input: &str, application: &str, settings: &Settings) {
-    let source = Consumed::<String, Invoice>::from(input).timestamp(|record, _| {
-        let issued_at: jiff::Timestamp = record.value.issued_at.parse().ok()?;
+    let source = Consumed::<Text, Invoice>::from(input).timestamp(|record, _| {
+        let issued_at: jiff::Timestamp = record.value.issued_at.0.parse().ok()?;
         Some(Timestamp(issued_at.as_millisecond()))
     });
-    let invoices = builder.stream::<String, Invoice>(source);
+    let invoices = builder.stream::<Text, Invoice>(source);
     invoices
-        .group_by(|_, _| "all".to_owned())
+        .group_by(|_, _| Text("all".into()))
         .windowed_by(TimeWindows::of(settings.totals_size).grace(settings.totals_grace))
         .aggregate("totals-5s", Total::zero, |_, invoice, total| total.plus(invoice.amount))
         .updates()
