@@ -152,3 +152,64 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{Headers, Record, Timestamp};
+    use crate::testing::{TopologyDriver, text};
+    use crate::{Consumed, DropReason, Error, OnError, StreamsBuilder};
+
+    fn driver(source: Consumed<String, i64>) -> TopologyDriver {
+        let builder = StreamsBuilder::new();
+        builder.stream(source).to("out");
+        TopologyDriver::new(&builder.build().unwrap()).unwrap()
+    }
+
+    fn number(value: i64, at: i64) -> Record<String, i64> {
+        Record::new("k".to_owned(), value, Timestamp(at))
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_read_follow_the_policy() {
+        let mut fails = driver(Consumed::from("in"));
+        let refused = fails.pipe("in", &text("k", "x", 1));
+        assert!(matches!(refused, Err(Error::BadRecord { .. })), "{refused:?}");
+        let mut skips = driver(Consumed::from("in").on_error(OnError::Skip));
+        skips.pipe("in", &text("k", "x", 1)).unwrap();
+        skips.pipe_raw("in", (None, Some(&[0; 8])), Timestamp(1), &Headers::default()).unwrap();
+        skips.pipe("in", &number(7, 2)).unwrap();
+        assert_eq!(skips.read::<String, i64>("out").unwrap(), [number(7, 2)]);
+        assert_eq!(skips.dropped(DropReason::BadBytes), 2);
+    }
+
+    #[test]
+    fn without_an_extractor_a_missing_timestamp_follows_the_policy() {
+        let mut fails = driver(Consumed::from("in"));
+        assert!(fails.pipe("in", &number(7, -1)).is_err());
+        let mut skips = driver(Consumed::from("in").on_error(OnError::Skip));
+        skips.pipe("in", &number(7, -1)).unwrap();
+        assert_eq!(skips.dropped(DropReason::BadTimestamp), 1);
+    }
+
+    #[test]
+    fn an_extractor_replaces_the_timestamp_and_may_refuse_one() {
+        let source = Consumed::from("in").timestamp(|record: &Record<String, i64>, latest| {
+            (record.value > 0).then_some(Timestamp(record.value.max(latest.0)))
+        });
+        let mut driver = driver(source);
+        for value in [50, 0, 30] {
+            driver.pipe("in", &number(value, -1)).unwrap();
+        }
+        let out = driver.read::<String, i64>("out").unwrap();
+        assert_eq!(out, [number(50, 50), number(30, 50)]);
+        assert_eq!(driver.dropped(DropReason::BadTimestamp), 1);
+    }
+
+    #[test]
+    fn several_topics_are_one_stream() {
+        let mut driver = driver(Consumed::from_topics(["a", "b"]));
+        driver.pipe("b", &number(1, 1)).unwrap();
+        driver.pipe("a", &number(2, 2)).unwrap();
+        assert_eq!(driver.read::<String, i64>("out").unwrap(), [number(1, 1), number(2, 2)]);
+    }
+}
