@@ -51,6 +51,8 @@ pub(super) struct Disk {
     gathered: Mutex<Gathered>,
     pub(super) rows: Mutex<HashMap<Slot, PartitionRow>>,
     appended: AtomicU64,
+    /// Held by the one who compacts.
+    compacting: Mutex<()>,
     /// Why a write failed.
     poison: OnceLock<String>,
     /// Ours as long as the database is open; let go last.
@@ -105,6 +107,7 @@ impl Disk {
             gathered: Mutex::default(),
             rows: Mutex::default(),
             appended: AtomicU64::new(0),
+            compacting: Mutex::default(),
             poison: OnceLock::new(),
             _lock: lock,
         };
@@ -363,6 +366,8 @@ impl Storage for Disk {
     }
 
     fn compact(&self, cleaning: &Cleaning) -> Result<()> {
+        // Two at once would do the same work twice; what this one leaves, the next look finds.
+        let Ok(_alone) = self.compacting.try_lock() else { return Ok(()) };
         self.flush()?;
         super::compaction::compact(self, cleaning)
     }
