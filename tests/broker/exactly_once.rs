@@ -81,7 +81,8 @@ fn killed_at_random(protocol: Protocol, times: u32, seed: u64) -> anyhow::Result
         }
         running.kill()?;
     }
-    let last = counter.start()?;
+    let mut last = counter.start()?;
+    last.wait_for_line("all tasks run")?;
     let revisions = bench.read_until_complete().with_context(|| format!("seed {seed:#x}"))?;
     bench.assert_each_once(&revisions);
     last.terminate()?;
