@@ -127,7 +127,7 @@ settings! {
     uncommitted_bytes_max: usize [usize] = 64 * MIB;
     /// Bytes of records fetched ahead, over all partitions of this instance. Larger: more memory.
     /// Smaller: workers wait for the network.
-    prefetch_bytes_max: usize [usize] = 64 * MIB;
+    prefetch_bytes_max: usize [usize] = 16 * MIB;
     /// Bytes that RocksDB may use for all stores of this instance: block cache and write buffers
     /// together. Larger: fewer reads from disk. Smaller: more flushes and more reads from disk.
     rocksdb_memory_bytes_max: usize [usize] = 128 * MIB;
