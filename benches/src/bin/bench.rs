@@ -237,7 +237,7 @@ fn keep(choice: &Choice, report: &Report) -> Result<()> {
         name.extend(part.map(|part| format!("-{part}")));
     }
     report.keep(&choice.repository.join("benches/results"), &name)?;
-    if choice.whole() {
+    if name.is_empty() {
         report.publish(&choice.repository.join("docs/benchmarks.md"))?;
     }
     Ok(())
