@@ -104,6 +104,8 @@ ensure_java_packages() {
     [ ${#missing[@]} = 0 ] || install_packages "a local Kafka" "${missing[@]}"
 }
 
+ensure_valgrind() { command -v valgrind >/dev/null || install_packages "counting instructions" valgrind; }
+
 has_java_17() {
     local version
     version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1)
