@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -58,6 +59,9 @@ pub struct Places {
     pub work: PathBuf,
 }
 
+/// Counts the runs of this process.
+static RUNS: AtomicU32 = AtomicU32::new(1);
+
 /// What one run does.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
@@ -110,7 +114,8 @@ struct Version {
 impl Run {
     /// Runs the engine over the input and reads what it wrote; leaves no topic behind.
     pub fn execute(&self, cluster: &Cluster, places: &Places) -> Result<(Figures, Results)> {
-        let stamp = std::process::id();
+        // Each run has a group of its own: an old one's commits would end it before it began.
+        let stamp = format!("{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
         let application = format!("bench-{}-{}-{stamp}", self.engine.name(), self.workload);
         let outcome = self.run_as(&application, cluster, places);
         let topics = cluster.topics()?.into_keys();

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use std::time::Duration;
@@ -57,7 +57,11 @@ impl Finish {
     }
 
     fn committed(&self, topic: &str, partitions: i32, ends: &Offsets) -> Result<bool> {
-        let committed = cluster::committed(&self.observer, topic, partitions)?;
+        let committed = match cluster::committed(&self.observer, topic, partitions) {
+            // The group's coordinator is still being found: nothing is known yet.
+            Err(error) if is_passing(&error) => return Ok(false),
+            answer => answer?,
+        };
         for (at, end) in ends {
             let next = committed.get(at).copied().unwrap_or(0);
             if next < *end && (*end - next > MARKERS_MAX || self.has_records(at, next)?) {
@@ -80,4 +84,17 @@ impl Finish {
         self.observer.unassign()?;
         Ok(found)
     }
+}
+
+/// True for errors that the coordinator of a new group gives until it is ready.
+fn is_passing(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<KafkaError>().and_then(KafkaError::rdkafka_error_code);
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
