@@ -31,9 +31,10 @@ enum What {
     Check,
 }
 
-/// A topology with the most instructions that one record may cost. The bounds stand a few percent
-/// above what was counted when they were set: lower them when the path becomes shorter.
-const BOUNDS: [(&str, u64); 3] = [("stateless", 800), ("count", 1_120), ("window", 1_490)];
+/// A topology with the most instructions that one record may cost. The bounds stand an eighth above
+/// what was counted when they were set, since another build of the same code differs by some
+/// percent: lower them when the path becomes shorter.
+const BOUNDS: [(&str, u64); 3] = [("stateless", 910), ("count", 1_260), ("window", 1_660)];
 
 const RECORDS: i64 = 10_000;
 const KEYS: i64 = 500;
