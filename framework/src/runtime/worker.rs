@@ -250,6 +250,12 @@ impl Worker {
         if let Err(error) = self.commit() {
             self.react(None, error, ctx);
         }
+        self.wake_all();
+    }
+
+    /// Lets every task look for records. Data wakes tasks by itself; once a second this is a net
+    /// under it, since a wake-up that is lost would let a partition stand still for ever.
+    fn wake_all(&self) {
         for (_, _, actor) in self.running() {
             // A full mailbox holds a wake-up already.
             let _ = actor.try_send(WakeUp);
@@ -279,6 +285,7 @@ impl Actor for Worker {
         });
         ctx.run_interval(MEASURE_INTERVAL, |worker, _| {
             worker.measure();
+            worker.wake_all();
             worker.close_suspended(SUSPENDED_MAX);
         });
     }
