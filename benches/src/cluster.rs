@@ -14,7 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::clock;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a broker that is not ready yet is asked again.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Offsets by topic and partition.
 pub type Offsets = BTreeMap<(String, i32), i64>;
@@ -106,11 +111,29 @@ pub fn topics(consumer: &BaseConsumer) -> Result<BTreeMap<String, i32>> {
 /// Where each partition of the topic ends; for an observer, where what is committed ends.
 pub fn ends(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Result<Offsets> {
     (0..partitions)
-        .map(|partition| {
-            let (_, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
-            Ok(((topic.to_owned(), partition), high))
-        })
+        .map(|partition| Ok(((topic.to_owned(), partition), end(consumer, topic, partition)?)))
         .collect()
+}
+
+/// A broker that has just started answers before it leads its partitions.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64> {
+    let started = clock::now();
+    loop {
+        let refused = match consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+            Ok((_, high)) => return Ok(high),
+            Err(error) => error,
+        };
+        let early = [
+            RDKafkaErrorCode::NotLeaderForPartition,
+            RDKafkaErrorCode::LeaderNotAvailable,
+            RDKafkaErrorCode::UnknownTopicOrPartition,
+        ];
+        let early = refused.rdkafka_error_code().is_some_and(|code| early.contains(&code));
+        if !early || started.elapsed() > TIMEOUT {
+            return Err(refused).with_context(|| format!("the end of {topic}-{partition}"));
+        }
+        clock::pause(LOOK);
+    }
 }
 
 /// What the consumer's group has committed; nothing for partitions it has not.

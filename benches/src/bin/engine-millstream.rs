@@ -21,6 +21,7 @@ use millstream_benches::settings::Settings;
 use millstream_benches::workload::{Guarantee, Workload};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -148,6 +149,13 @@ impl Total {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // An engine that has to do work again says why in its log, which is shown when a run fails.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     let settings = Settings::load(&arguments.settings)?;
     let version = env!("CARGO_PKG_VERSION");
     writeln!(std::io::stdout(), r#"{{"engine":"millstream","version":"{version}"}}"#)?;
