@@ -5,8 +5,8 @@
 //! in which the keys were first changed, and leaves it here, clean, for reads.
 //!
 //! The cache is bounded by bytes, as measured by serialising: when an entry comes in, when it is
-//! flushed, and when the number of its updates reaches a power of two, so that an aggregate that
-//! grows is seen to grow. What has to go is found by a clock hand: an entry that was used since the
+//! flushed, and when the number of its updates reaches a power of two (from 128 on: every 128), so
+//! that an aggregate that grows is seen to grow. What has to go is found by a clock hand: an entry that was used since the
 //! hand came by last stays for another round. If the one to go is dirty, all dirty ones are flushed,
 //! as in Kafka Streams.
 
@@ -14,13 +14,21 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use smallvec::SmallVec;
 
 use crate::record::{Headers, Timestamp};
 use crate::store::rows::Row;
 
-/// What an entry costs beside its key and value: the entry itself, its place in the table and in
-/// the order of the dirty ones, the allocator.
-const ENTRY_OVERHEAD: usize = 128;
+/// What an entry costs beside itself: its place in the table, which is between half and fully
+/// taken, and in the order of the dirty ones.
+const PLACE_BYTES: usize = 16;
+/// Keys of at most this length stand in their entry; a window's has 20 bytes beside its key.
+const INLINE_BYTES: usize = 32;
+/// The entries grow by this share, not by doubling: what is reserved and not used counts nowhere.
+const GROWTH_SHARE: usize = 8;
+
+/// A key as it stands in the store.
+pub(crate) type LocalKey = SmallVec<[u8; INLINE_BYTES]>;
 
 /// What is known about the row below the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,35 +41,33 @@ pub(crate) enum Below {
     Absent,
 }
 
-/// One key.
-pub(crate) struct Entry<K, V> {
-    /// The key as it stands in the store.
-    pub(crate) local: Box<[u8]>,
-    pub(crate) key: K,
-    /// The row as of now; none: there is none.
-    pub(crate) row: Option<Row<V>>,
-    /// While dirty: the value that was handed on last, where operators downstream want it.
-    pub(crate) old: Option<V>,
-    pub(crate) below: Below,
+/// One key. There may be very many: what only dirty ones need stands in the order of those.
+pub(crate) struct Entry<V> {
+    pub(crate) local: LocalKey,
+    /// The value as of now; none: there is no row.
+    pub(crate) value: Option<V>,
+    /// Of the row; if there is none, of the record that deleted it.
+    pub(crate) time: Timestamp,
     /// Of the record that changed it last.
     pub(crate) headers: Headers,
-    pub(crate) at: Timestamp,
-    weight: usize,
-    updates: u32,
+    weight: u32,
+    updates: u8,
+    pub(crate) below: Below,
     dirty: bool,
     /// Used since the clock hand came by.
     used: bool,
 }
 
+impl<V> Entry<V> {
+    /// The row as of now.
+    pub(crate) fn row(&self) -> Option<(&V, Timestamp)> {
+        self.value.as_ref().map(|value| (value, self.time))
+    }
+}
+
 /// The number of an entry, until it is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
-
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    hash: u64,
-    slot: Slot,
-}
 
 /// Whether there was room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,24 +79,27 @@ pub(crate) enum Room {
 }
 
 /// The record cache of one table in one task.
-pub(crate) struct RecordCache<K, V> {
-    known: HashTable<Known>,
-    entries: Vec<Option<Entry<K, V>>>,
+pub(crate) struct RecordCache<V> {
+    known: HashTable<Slot>,
+    entries: Vec<Option<Entry<V>>>,
     free: Vec<Slot>,
     dirty: VecDeque<Slot>,
+    /// What was handed on last of each dirty entry; empty where operators downstream do not ask.
+    old: VecDeque<Option<V>>,
     hasher: DefaultHashBuilder,
     hand: usize,
     bytes: usize,
     bytes_max: usize,
 }
 
-impl<K, V> RecordCache<K, V> {
+impl<V> RecordCache<V> {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             known: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
             dirty: VecDeque::new(),
+            old: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             hand: 0,
             bytes: 0,
@@ -107,21 +116,20 @@ impl<K, V> RecordCache<K, V> {
     /// Where a key is, if it is here.
     #[inline]
     pub(crate) fn find(&self, hash: u64, local: &[u8]) -> Option<Slot> {
-        let same = |known: &Known| {
-            known.hash == hash && self.get(known.slot).is_some_and(|entry| *entry.local == *local)
-        };
-        self.known.find(hash, same).map(|known| known.slot)
+        // One hash in 128 that differs gets past the table, so it is not kept beside the slot.
+        let same = |slot: &Slot| self.get(*slot).is_some_and(|entry| *entry.local == *local);
+        self.known.find(hash, same).copied()
     }
 
     /// The entry of a slot.
     #[inline]
-    pub(crate) fn get(&self, slot: Slot) -> Option<&Entry<K, V>> {
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Entry<V>> {
         self.entries.get(slot.0 as usize)?.as_ref()
     }
 
     /// The entry of a slot; it counts as used.
     #[inline]
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry<K, V>> {
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry<V>> {
         let entry = self.entries.get_mut(slot.0 as usize)?.as_mut()?;
         entry.used = true;
         Some(entry)
@@ -131,57 +139,73 @@ impl<K, V> RecordCache<K, V> {
     pub(crate) fn insert(
         &mut self,
         (hash, local): (u64, &[u8]),
-        key: K,
         row: Option<Row<V>>,
         below: Below,
     ) -> Slot {
+        let (value, time) = match row {
+            Some((value, time)) => (Some(value), time),
+            None => (None, Timestamp(-1)),
+        };
         let entry = Entry {
-            local: local.into(),
-            key,
-            row,
-            old: None,
-            below,
+            local: LocalKey::from_slice(local),
+            value,
+            time,
             headers: Headers::default(),
-            at: Timestamp(-1),
-            weight: ENTRY_OVERHEAD + 2 * local.len(),
+            weight: 0,
             updates: 0,
+            below,
             dirty: false,
             used: true,
         };
-        self.bytes += entry.weight;
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.entries.push(None);
-                Slot((self.entries.len() - 1) as u32)
-            }
-        };
+        let slot = self.free.pop().unwrap_or_else(|| self.new_slot());
         if let Some(place) = self.entries.get_mut(slot.0 as usize) {
             *place = Some(entry);
         }
-        self.known.insert_unique(hash, Known { hash, slot }, |known| known.hash);
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        self.known.insert_unique(hash, slot, |slot| {
+            let entry = entries.get(slot.0 as usize).and_then(Option::as_ref);
+            entry.map_or(0, |entry| hasher.hash_one(&*entry.local))
+        });
+        self.weigh(slot, 0);
         slot
     }
 
-    /// Counts an update of an entry and puts it among the dirty ones. Returns whether it is time to
-    /// weigh it.
-    #[inline]
-    pub(crate) fn updated(&mut self, slot: Slot) -> bool {
-        let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
-            return false;
-        };
-        if !entry.dirty {
-            entry.dirty = true;
-            self.dirty.push_back(slot);
+    fn new_slot(&mut self) -> Slot {
+        let len = self.entries.len();
+        if len == self.entries.capacity() {
+            self.entries.reserve_exact((len / GROWTH_SHARE).max(64));
         }
-        entry.updates = entry.updates.wrapping_add(1);
-        entry.updates.is_power_of_two()
+        self.entries.push(None);
+        Slot(len as u32)
     }
 
-    /// Whether an entry waits for a flush.
+    /// Puts an entry among the dirty ones, before it is changed. `keep_old`: its value now is what
+    /// was handed on last, and will be asked for; always or never so for one cache.
     #[inline]
-    pub(crate) fn is_dirty(&self, slot: Slot) -> bool {
-        self.get(slot).is_some_and(|entry| entry.dirty)
+    pub(crate) fn soil(&mut self, slot: Slot, keep_old: bool)
+    where
+        V: Clone,
+    {
+        let entry = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut);
+        if let Some(entry) = entry.filter(|entry| !entry.dirty) {
+            entry.dirty = true;
+            self.dirty.push_back(slot);
+            if keep_old {
+                self.old.push_back(entry.value.clone());
+            }
+        }
+    }
+
+    /// Counts an update of an entry. Returns whether it is time to weigh it, which is never if its
+    /// value has nothing on the heap.
+    #[inline]
+    pub(crate) fn updated(&mut self, slot: Slot) -> bool {
+        std::mem::needs_drop::<V>()
+            && self.get_mut(slot).is_some_and(|entry| {
+                // After the highest power of two that there is room for, it is met again and again.
+                entry.updates = entry.updates.checked_add(1).unwrap_or(1 << 7);
+                entry.updates.is_power_of_two()
+            })
     }
 
     /// Notes how long the serialised value of an entry is.
@@ -194,24 +218,28 @@ impl<K, V> RecordCache<K, V> {
             .iter()
             .map(|header| header.name.len() + header.value.as_ref().map_or(0, Vec::len))
             .sum();
-        // Key and value are there as bytes and typed, and the typed form is about as large.
-        let weight = ENTRY_OVERHEAD + 2 * entry.local.len() + 2 * value_len + headers;
-        self.bytes = (self.bytes + weight).saturating_sub(entry.weight);
-        entry.weight = weight;
+        let key = if entry.local.spilled() { entry.local.capacity() } else { 0 };
+        // What a value has on the heap is about as large as its bytes.
+        let value = if std::mem::needs_drop::<V>() { value_len } else { 0 };
+        let weight = size_of::<Option<Entry<V>>>() + PLACE_BYTES + key + value + headers;
+        self.bytes = (self.bytes + weight).saturating_sub(entry.weight as usize);
+        entry.weight = u32::try_from(weight).unwrap_or(u32::MAX);
     }
 
-    /// Takes the next dirty entry for a flush: the one that has been dirty longest. It is clean now.
-    pub(crate) fn next_dirty(&mut self) -> Option<Slot> {
+    /// Takes the next dirty entry for a flush: the one that has been dirty longest, and the value
+    /// that was handed on before. It is clean now.
+    pub(crate) fn next_dirty(&mut self) -> Option<(Slot, Option<V>)> {
         let slot = self.dirty.pop_front()?;
+        let old = self.old.pop_front().flatten();
         if let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut) {
             entry.dirty = false;
             entry.updates = 0;
         }
-        Some(slot)
+        Some((slot, old))
     }
 
     /// The dirty entries, in the order of a flush.
-    pub(crate) fn dirty(&self) -> impl Iterator<Item = &Entry<K, V>> {
+    pub(crate) fn dirty(&self) -> impl Iterator<Item = &Entry<V>> {
         self.dirty.iter().filter_map(|slot| self.get(*slot))
     }
 
@@ -270,10 +298,10 @@ impl<K, V> RecordCache<K, V> {
             return;
         };
         let hash = self.hasher.hash_one(&*entry.local);
-        if let Ok(known) = self.known.find_entry(hash, |known| known.slot == slot) {
+        if let Ok(known) = self.known.find_entry(hash, |known| *known == slot) {
             known.remove();
         }
-        self.bytes = self.bytes.saturating_sub(entry.weight);
+        self.bytes = self.bytes.saturating_sub(entry.weight as usize);
         self.free.push(slot);
     }
 }

@@ -15,13 +15,16 @@ pub(crate) struct Expiry {
     observed: i64,
     /// What the stores know of it; rollback returns to this.
     noted: i64,
+    /// No row below the record cache starts later.
+    written: i64,
     dropped: u64,
 }
 
 impl Expiry {
     pub(crate) fn new(layout: WindowLayout, stores: &TaskStores, id: StoreId) -> Self {
         let observed = stores.observed(id).unwrap_or(-1);
-        Self { layout, observed, noted: observed, dropped: 0 }
+        // What is on disk was observed in the batch that wrote it.
+        Self { layout, observed, noted: observed, written: observed, dropped: 0 }
     }
 
     pub(crate) fn layout(&self) -> &WindowLayout {
@@ -47,9 +50,23 @@ impl Expiry {
         self.clamp(start, start).is_some()
     }
 
+    /// Takes note of a row that goes below the record cache.
+    #[inline]
+    pub(crate) fn wrote(&mut self, start: i64) {
+        self.written = self.written.max(start);
+    }
+
+    /// False if there is surely no row below the record cache for a window that starts then: most
+    /// windows are opened and filled between two commits, and need not be looked for.
+    #[inline]
+    pub(crate) fn may_hold(&self, start: i64) -> bool {
+        start <= self.written
+    }
+
     /// Takes note of a record of the changelog; false if its window has expired.
     pub(crate) fn restores(&mut self, start: i64, batch: &mut Batch, id: StoreId) -> bool {
         let kept = self.sees(start);
+        self.wrote(start);
         self.note(batch, id);
         kept
     }

@@ -22,6 +22,8 @@ use crate::store::supplier::StorePlace;
 
 /// A row: the value and the time it is valid from.
 pub(crate) type Row<V> = (V, Timestamp);
+/// What a record cache holds back of a local key: a row, or that there is none.
+pub(crate) type HeldBack<'a, V> = (&'a [u8], Option<(&'a V, Timestamp)>);
 
 const TIME: usize = size_of::<i64>();
 
@@ -95,8 +97,11 @@ impl<V: Data> Rows<V> {
         self.expiry.as_mut()
     }
 
-    /// The row of a local key.
-    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<Row<V>>> {
+    /// The row of a local key, whose window starts at `start` if it is one's.
+    pub(crate) fn read(&self, key: &[u8], start: i64) -> Result<Option<Row<V>>> {
+        if self.expiry.as_ref().is_some_and(|expiry| !expiry.may_hold(start)) {
+            return Ok(None);
+        }
         if let Some(entry) = self.dirty.get(key) {
             return Ok(entry.value.clone());
         }
@@ -141,7 +146,7 @@ impl<V: Data> Rows<V> {
         &self,
         ranges: Vec<KeyRange>,
         direction: Direction,
-        above: Vec<(&[u8], Option<&Row<V>>)>,
+        above: Vec<HeldBack<'_, V>>,
     ) -> Merged<Row<V>> {
         if above.is_empty() {
             return Merged::over(&self.dirty, &self.stores, self.id, ranges, direction);
@@ -157,7 +162,7 @@ impl<V: Data> Rows<V> {
         }
         for (key, row) in above {
             match row {
-                Some(row) => layered.put(key, row.clone(), Vec::new()),
+                Some((value, time)) => layered.put(key, (value.clone(), time), Vec::new()),
                 None => layered.delete(key),
             }
         }
@@ -213,15 +218,17 @@ impl<V: Data> Rows<V> {
     }
 
     fn log(&mut self, key: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
-        let Some(changelog) = &mut self.changelog else { return Ok(()) };
-        match &self.expiry {
-            None => changelog.log(key, value, at),
-            Some(expiry) => {
-                if let Some(window) = expiry.layout().decode(key) {
-                    window.to_changelog(&mut self.changelog_key);
-                }
-                changelog.log(&self.changelog_key, value, at)
-            }
+        let mut key = key;
+        if let Some(expiry) = &mut self.expiry
+            && let Some(window) = expiry.layout().decode(key)
+        {
+            expiry.wrote(window.start);
+            window.to_changelog(&mut self.changelog_key);
+            key = &self.changelog_key;
+        }
+        match &mut self.changelog {
+            Some(changelog) => changelog.log(key, value, at),
+            None => Ok(()),
         }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Held<K, V> {
 pub(crate) struct TableStore<K, V> {
     pub(super) keys: Rc<dyn RowKeys<K>>,
     pub(super) rows: Rows<V>,
-    pub(super) cache: Option<RecordCache<K, V>>,
+    pub(super) cache: Option<RecordCache<V>>,
     needs_old: bool,
     /// The local key in hand.
     local: Vec<u8>,
@@ -111,19 +111,22 @@ impl<K: Data, V: Data> TableStore<K, V> {
         key: &K,
         read: impl FnOnce(Option<(&V, Timestamp)>) -> R,
     ) -> Result<R> {
-        let seen = |row: &Option<Row<V>>| read(row.as_ref().map(|(value, time)| (value, *time)));
-        if self.rows.expiry().is_some_and(|expiry| !expiry.shows(self.keys.start(key))) {
-            return Ok(seen(&None));
+        let start = self.keys.start(key);
+        if self.rows.expiry().is_some_and(|expiry| !expiry.shows(start)) {
+            return Ok(read(None));
         }
         self.keys.encode(key, &mut self.local)?;
-        let Some(cache) = &mut self.cache else { return Ok(seen(&self.rows.read(&self.local)?)) };
+        let Some(cache) = &mut self.cache else {
+            let row = self.rows.read(&self.local, start)?;
+            return Ok(read(row.as_ref().map(|(value, time)| (value, *time))));
+        };
         let hash = cache.hash(&self.local);
         if let Some(entry) = cache.find(hash, &self.local).and_then(|slot| cache.get_mut(slot)) {
-            return Ok(seen(&entry.row));
+            return Ok(read(entry.row()));
         }
-        let row = self.rows.read(&self.local)?;
-        let result = seen(&row);
-        let slot = cache.insert_read((hash, &self.local), key.clone(), row);
+        let row = self.rows.read(&self.local, start)?;
+        let result = read(row.as_ref().map(|(value, time)| (value, *time)));
+        let slot = cache.insert_read((hash, &self.local), row);
         weigh(cache, &self.rows, slot, &mut self.scratch)?;
         cache.make_room_for_read();
         Ok(result)
@@ -163,7 +166,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
             return self.change(key, stamp, |_| (value, stamp.timestamp));
         }
         // Nobody asks what was there: do not read it.
-        if !self.admits(key) {
+        if !self.admits(self.keys.start(key)) {
             return Ok(Outcome::Expired);
         }
         self.keys.encode(key, &mut self.local)?;
@@ -173,7 +176,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
             Some(slot) => slot,
-            None => cache.insert((hash, &self.local), key.clone(), None, Below::Unread),
+            None => cache.insert((hash, &self.local), None, Below::Unread),
         };
         self.hold(slot, stamp, |_| (value, stamp.timestamp))
     }
@@ -186,12 +189,13 @@ impl<K: Data, V: Data> TableStore<K, V> {
         stamp: &Stamp<'_>,
         make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
     ) -> Result<Outcome<V>> {
-        if !self.admits(key) {
+        let start = self.keys.start(key);
+        if !self.admits(start) {
             return Ok(Outcome::Expired);
         }
         self.keys.encode(key, &mut self.local)?;
         let Some(cache) = &mut self.cache else {
-            let row = self.rows.read(&self.local)?;
+            let row = self.rows.read(&self.local, start)?;
             let old = row.as_ref().filter(|_| self.needs_old).map(|(value, _)| value.clone());
             return self.write_through(stamp, old, make(row));
         };
@@ -199,8 +203,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let slot = match cache.find(hash, &self.local) {
             Some(slot) => slot,
             None => {
-                let row = self.rows.read(&self.local)?;
-                cache.insert_read((hash, &self.local), key.clone(), row)
+                let row = self.rows.read(&self.local, start)?;
+                cache.insert_read((hash, &self.local), row)
             }
         };
         self.hold(slot, stamp, make)
@@ -209,39 +213,33 @@ impl<K: Data, V: Data> TableStore<K, V> {
     /// The next change to be forwarded by a flush; none: the flush is complete. The change is
     /// logged now.
     pub(crate) fn next_held(&mut self) -> Result<Option<Held<K, V>>> {
-        while let Some(slot) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
+        while let Some((slot, old)) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
             if !self.write_back(slot)? {
                 continue;
             }
-            let Some(entry) = self.cache.as_mut().and_then(|cache| cache.get_mut(slot)) else {
+            let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(slot)) else {
                 continue;
             };
-            let (new, timestamp) = match &entry.row {
-                Some((value, time)) => (Some(value.clone()), *time),
-                None => (None, entry.at),
-            };
-            let change = Change { new, old: entry.old.take() };
+            let key = self.keys.decode(&entry.local)?;
+            let change = Change { new: entry.value.clone(), old };
             let headers = entry.headers.clone();
-            return Ok(Some(Held { key: entry.key.clone(), change, timestamp, headers }));
+            return Ok(Some(Held { key, change, timestamp: entry.time, headers }));
         }
         Ok(None)
     }
 
     /// Flushes without forwarding: for tables whose changes nobody gets to see one by one.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        while let Some(slot) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
+        while let Some((slot, _)) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
             self.write_back(slot)?;
         }
         Ok(())
     }
 
-    /// Whether a write to a key is not too late.
+    /// Whether a write to a window that starts then is not too late.
     #[inline]
-    fn admits(&mut self, key: &K) -> bool {
-        match self.rows.expiry_mut() {
-            Some(expiry) => expiry.admits(self.keys.start(key)),
-            None => true,
-        }
+    fn admits(&mut self, start: i64) -> bool {
+        self.rows.expiry_mut().is_none_or(|expiry| expiry.admits(start))
     }
 
     /// A write with the cache off.
@@ -268,15 +266,13 @@ impl<K: Data, V: Data> TableStore<K, V> {
         make: impl FnOnce(Option<Row<V>>) -> (Option<V>, Timestamp),
     ) -> Result<Outcome<V>> {
         let Some(cache) = &mut self.cache else { return Ok(Outcome::Held) };
-        let was_dirty = cache.is_dirty(slot);
+        cache.soil(slot, self.needs_old);
         let Some(entry) = cache.get_mut(slot) else { return Err(lost_entry(self.rows.name())) };
-        if self.needs_old && !was_dirty {
-            entry.old = entry.row.as_ref().map(|(value, _)| value.clone());
-        }
-        let (value, timestamp) = make(entry.row.take());
-        entry.row = value.map(|value| (value, timestamp));
+        let time = entry.time;
+        let (value, time) = make(entry.value.take().map(|value| (value, time)));
+        entry.time = if value.is_some() { time } else { stamp.timestamp };
+        entry.value = value;
         entry.headers.clone_from(stamp.headers);
-        entry.at = stamp.timestamp;
         if cache.updated(slot) {
             weigh(cache, &self.rows, slot, &mut self.scratch)?;
         }
@@ -291,7 +287,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
     fn write_back(&mut self, slot: Slot) -> Result<bool> {
         let Some(cache) = &mut self.cache else { return Ok(false) };
         let Some(entry) = cache.get_mut(slot) else { return Ok(false) };
-        if entry.row.is_none() {
+        if entry.value.is_none() {
             if entry.below == Below::Unread && !self.rows.has(&entry.local)? {
                 entry.below = Below::Absent;
             }
@@ -299,14 +295,15 @@ impl<K: Data, V: Data> TableStore<K, V> {
                 return Ok(false);
             }
         }
-        let written = self.rows.write(&entry.local, entry.row.clone(), entry.at)?;
+        let row = entry.value.clone().map(|value| (value, entry.time));
+        let written = self.rows.write(&entry.local, row, entry.time)?;
         match written {
             Some(len) => {
                 entry.below = Below::Present;
                 cache.weigh(slot, len);
             }
             None => {
-                entry.row = None;
+                entry.value = None;
                 entry.below = Below::Absent;
                 cache.weigh(slot, 0);
             }
@@ -315,24 +312,24 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 }
 
-impl<K, V> RecordCache<K, V> {
+impl<V> RecordCache<V> {
     /// Adds what was just read.
-    fn insert_read(&mut self, hashed: (u64, &[u8]), key: K, row: Option<Row<V>>) -> Slot {
+    fn insert_read(&mut self, hashed: (u64, &[u8]), row: Option<Row<V>>) -> Slot {
         let below = if row.is_some() { Below::Present } else { Below::Absent };
-        self.insert(hashed, key, row, below)
+        self.insert(hashed, row, below)
     }
 }
 
 /// Measures the value of an entry.
-fn weigh<K, V: Data>(
-    cache: &mut RecordCache<K, V>,
+fn weigh<V: Data>(
+    cache: &mut RecordCache<V>,
     rows: &Rows<V>,
     slot: Slot,
     scratch: &mut Vec<u8>,
 ) -> Result<()> {
     scratch.clear();
-    let row = cache.get(slot).and_then(|entry| entry.row.as_ref());
-    let null = row.map_or(Ok(Null::Yes), |(value, _)| rows.values().encode(value, scratch))?;
+    let value = cache.get(slot).and_then(|entry| entry.value.as_ref());
+    let null = value.map_or(Ok(Null::Yes), |value| rows.values().encode(value, scratch))?;
     cache.weigh(slot, if null == Null::Yes { 0 } else { scratch.len() });
     Ok(())
 }

@@ -99,7 +99,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let above = above
             .filter(|entry| wanted.holds(&entry.local))
             .filter(|entry| ranges.iter().any(|range| range.contains(&entry.local)))
-            .map(|entry| (&*entry.local, entry.row.as_ref()))
+            .map(|entry| (&*entry.local, entry.row()))
             .collect();
         let merged = self.rows.scan(ranges, direction, above);
         let (keys, values) = (Rc::clone(&self.keys), self.rows.values().clone());

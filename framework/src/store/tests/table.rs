@@ -312,11 +312,41 @@ fn windows_are_logged_with_javas_keys() {
             rig.commit();
             let row = store.borrow_mut().get(&window).unwrap();
             assert_eq!(row, Some((2, Timestamp(102_042))));
+            let again = rig.reopened(&windowed(true, order));
+            let again = again.typed::<TableStore<Windowed<String>, i64>>().unwrap();
+            assert_eq!(again.borrow_mut().get(&window).unwrap(), row);
             let other = rig.restored(&windowed(true, order));
             let restored = other.store.typed::<TableStore<Windowed<String>, i64>>().unwrap();
             assert_eq!(restored.borrow_mut().get(&window).unwrap(), row);
         }
     }
+}
+
+/// Windows are not looked for below the cache if they start after all that went there.
+#[test]
+fn windows_that_left_the_cache_are_found_again() {
+    let rig = Rig::new(&windowed(true, WindowOrder::KeyFirst), 2_048);
+    let store = rig.store.typed::<TableStore<Windowed<String>, i64>>().unwrap();
+    let headers = Headers::default();
+    let mut full = 0;
+    for round in 0..3_i64 {
+        for i in 0..90_i64 {
+            let start = i / 30 * 1_000;
+            let window = Windowed { key: format!("key {i}"), start, end: start + 10_000 };
+            let more = |old: Option<i64>| Some(old.unwrap_or(0) + 1);
+            let outcome = store.borrow_mut().update(&window, &stamp(start, &headers), more);
+            if outcome.unwrap() == Outcome::Full {
+                full += 1;
+                store.borrow_mut().settle().unwrap();
+            }
+            assert_eq!(store.borrow_mut().get(&window).unwrap().unwrap().0, round + 1, "{i}");
+        }
+        if round == 1 {
+            store.borrow_mut().settle().unwrap();
+            rig.commit();
+        }
+    }
+    assert!(full > 3, "flushed {full} times");
 }
 
 fn windows_of(spec: &WindowTableSpec<String, i64>, cache: usize) -> (Rig, Vec<(String, i64)>) {
