@@ -35,6 +35,42 @@ fn stopped_and_started_again(protocol: Protocol) -> anyhow::Result<()> {
 }
 
 #[test]
+fn stands_still_classic() -> anyhow::Result<()> {
+    stands_still(Protocol::Classic)
+}
+
+#[test]
+fn stands_still_consumer() -> anyhow::Result<()> {
+    stands_still(Protocol::Consumer)
+}
+
+/// The broker answers nothing for longer than a transaction may last, in the middle of a backlog:
+/// each worker drops what it has, and does it again once the broker goes on.
+fn stands_still(protocol: Protocol) -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    let mut bench = Bench::new(&broker, "still", 4)?;
+    bench.send(30_000, 500)?;
+    let state = tempfile::tempdir()?;
+    let counter = Counter::new(broker.bootstrap(), &bench.application, state.path(), protocol)
+        .exactly_once()
+        .with("--workers", "2")
+        .with("--commit-ms", "300")
+        .with("--transaction-ms", "2000")
+        .with("--slow-us", "200");
+    let mut running = counter.start()?;
+    running.wait_for_line("all tasks run")?;
+    broker.pause()?;
+    // One that dropped its work cannot do so again before the broker goes on.
+    let mut dropped = || running.wait_for_line("dropping everything since the last commit");
+    let both = dropped().and_then(|_| dropped());
+    broker.resume()?;
+    both?;
+    bench.assert_each_once(&bench.read_until_complete()?);
+    running.terminate()?;
+    Ok(())
+}
+
+#[test]
 fn absent_at_start() -> anyhow::Result<()> {
     let broker = Broker::absent()?;
     let application = millstream_tests::kafka::unique("absent");

@@ -113,6 +113,23 @@ impl Broker {
         own.run("start", &options).map(drop)
     }
 
+    /// Lets it stand still: connections stay open, and nothing is answered. As on a machine out of memory, or a disk
+    /// that hangs.
+    ///
+    /// # Errors
+    /// Fails for a broker from outside, and when none runs.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.own()?.signal("-STOP")
+    }
+
+    /// Lets it go on after [`Broker::pause`].
+    ///
+    /// # Errors
+    /// Fails for a broker from outside, and when none runs.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.own()?.signal("-CONT")
+    }
+
     /// Creates a topic whose records are never deleted by age, and waits until the broker serves it.
     ///
     /// # Errors
@@ -197,6 +214,15 @@ impl Own {
             bail!("deploy/kafka/kafka {verb}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let line = self.run("status", &[])?;
+        let mut words = line.split_whitespace();
+        let pid = words.find_map(|word| word.strip_prefix("pid=")).context("no pid")?;
+        let sent = Command::new("kill").args([signal, pid]).status()?;
+        anyhow::ensure!(sent.success(), "kill {signal} {pid}: {sent}");
+        Ok(())
     }
 }
 

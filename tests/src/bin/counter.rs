@@ -43,6 +43,8 @@ struct Options {
     workers: usize,
     #[arg(long, default_value_t = 6000)]
     session_ms: u64,
+    #[arg(long, default_value_t = 10_000)]
+    transaction_ms: u64,
     /// `STEP:N`: wait for the end at the N-th time this step of a commit is reached.
     #[arg(long)]
     wait_at: Option<String>,
@@ -106,6 +108,7 @@ fn config(options: &Options) -> StreamsConfig {
         .cache_bytes_max(options.cache_bytes)
         .num_stream_threads(options.workers)
         .session_timeout_ms(options.session_ms)
+        .transaction_timeout_ms(options.transaction_ms)
         .prefetch_bytes_max(options.prefetch_bytes);
     if options.exactly_once {
         config = config.processing_guarantee(ProcessingGuarantee::ExactlyOnceV2);
