@@ -1,5 +1,6 @@
 //! The runtime over the memory log: threads, group, commit and abort without a broker.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,14 +53,22 @@ fn values(log: &MemoryLog, topic: &str) -> Vec<String> {
     values
 }
 
-/// Polls, since other threads work.
-fn wait_for(log: &MemoryLog, topic: &str, wanted: &[&str]) {
+/// Polls until `look` finds what `is_right`, since other threads work.
+fn wait_until<T: Debug>(mut look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
     let mut rounds = PATIENCE.as_millis() / 5;
-    while values(log, topic) != wanted {
-        assert!(rounds > 0, "{:?} instead of {wanted:?}", values(log, topic));
+    loop {
+        let found = look();
+        if is_right(&found) {
+            return found;
+        }
+        assert!(rounds > 0, "{found:?} after {PATIENCE:?}");
         rounds -= 1;
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+fn wait_for(log: &MemoryLog, topic: &str, wanted: &[&str]) {
+    wait_until(|| values(log, topic), |values| values == wanted);
 }
 
 fn config(dir: &tempfile::TempDir, guarantee: ProcessingGuarantee) -> StreamsConfig {
@@ -135,15 +144,10 @@ fn a_second_instance_takes_its_part_and_gives_it_back() {
     let first = start(&first_dir);
     assert_eq!(first.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
     let second = start(&second_dir);
-    let mut rounds = PATIENCE.as_millis() / 5;
     let running = |streams: &Streams| {
         streams.tasks().iter().filter(|(_, state)| *state == TaskState::Running).count()
     };
-    while (running(&first), running(&second)) != (2, 2) {
-        assert!(rounds > 0, "{:?} and {:?}", first.tasks(), second.tasks());
-        rounds -= 1;
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    wait_until(|| (running(&first), running(&second)), |found| *found == (2, 2));
     for partition in 0..4 {
         put(&log, partition, "a", &format!("v{partition}"));
     }
@@ -214,12 +218,7 @@ fn stores_can_be_read_while_the_instance_runs() {
         all.into_iter().map(|entry| (entry.key, entry.value)).collect()
     };
     let expected = [("a".to_owned(), 2), ("b".to_owned(), 1)];
-    let mut rounds = PATIENCE.as_millis() / 5;
-    while counts(&words) != expected {
-        assert!(rounds > 0, "{:?}", words.all(10));
-        rounds -= 1;
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    wait_until(|| counts(&words), |found| *found == expected);
     let found = words.get(&"a".to_owned()).unwrap().unwrap();
     assert_eq!((found.value, found.timestamp), (2, Some(crate::record::Timestamp(7))));
     let unknown = streams.store::<String, i64>("letters").all(1).unwrap_err();
@@ -289,16 +288,11 @@ fn repartition_topics_are_purged_up_to_the_committed_position() {
     put(&log, 0, "a", "x");
     let partition = murmur2_partition(b"x", 2);
     let topic = TopicPartition::new("app-counts-repartition", partition);
-    let mut rounds = PATIENCE.as_millis() / 5;
-    while log.offsets(&topic, Isolation::ReadCommitted).unwrap().earliest < 50 {
-        assert!(rounds > 0, "{:?}", log.offsets(&topic, Isolation::ReadCommitted));
-        rounds -= 1;
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    let earliest = || log.offsets(&topic, Isolation::ReadCommitted).unwrap().earliest;
+    wait_until(earliest, |earliest| *earliest >= 50);
     let group = log.group_offsets("app");
     let (_, committed) = group.iter().find(|(partition, _)| *partition == topic).unwrap();
-    let earliest = log.offsets(&topic, Isolation::ReadCommitted).unwrap().earliest;
-    assert!(earliest <= committed.offset, "{earliest} is past {committed:?}");
+    assert!(earliest() <= committed.offset, "{} is past {committed:?}", earliest());
     streams.close().unwrap();
 }
 

@@ -28,12 +28,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::disk::Disk;
+use super::Log;
 use super::local::group::GroupLimits;
+use super::local::handle::Handle;
 use super::local::{Broker, Clock, LocalLog, Manners};
-use super::{
-    Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition,
-};
 use crate::error::{Error, Result};
 
 const LOCK_FILE: &str = "millstream.lock";
@@ -121,45 +119,9 @@ fn take_lock(dir: &Path) -> Result<File> {
     }
 }
 
-impl Log for EmbeddedLog {
-    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
-        self.log.describe(topics)
-    }
-
-    fn create(&self, topics: &[NewTopic]) -> Result<()> {
-        self.log.create(topics)
-    }
-
-    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
-        self.log.delete_records(before)
-    }
-
-    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
-        self.log.offsets(partition, isolation)
-    }
-
-    fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Option<i64>> {
-        self.log.offset_at(partition, timestamp)
-    }
-
-    fn committed(
-        &self,
-        group: &str,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<Option<Committed>>> {
-        self.log.committed(group, partitions)
-    }
-
-    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
-        self.log.producer(spec)
-    }
-
-    fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
-        self.log.join(spec)
-    }
-
-    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
-        self.log.reader(isolation)
+impl Handle for EmbeddedLog {
+    fn log(&self) -> &dyn Log {
+        &*self.log
     }
 }
 

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::log::{OutgoingRecord, ReadEvent, TopicHandle};
+use crate::log::{
+    Committed, GroupSpec, Isolation, Log, NewTopic, OffsetRange, OutgoingRecord, Producer,
+    ProducerSpec, ReadEvent, TopicHandle, TopicPartition,
+};
 use crate::record::Headers;
 
 const FAR: i64 = 9_000_000_000_000;

@@ -8,6 +8,7 @@
 pub(crate) mod cleaning;
 pub(crate) mod fault;
 pub(crate) mod group;
+pub(crate) mod handle;
 pub(crate) mod member;
 pub(crate) mod producer;
 pub(crate) mod queue;

@@ -17,14 +17,12 @@ use self::records::{Kept, Records};
 use super::local::fault::Faults;
 pub use super::local::fault::{Fault, Operation};
 use super::local::group::GroupLimits;
+use super::local::handle::Handle;
 use super::local::state::State;
 use super::local::storage::Fetch;
 use super::local::transaction::Incoming;
 use super::local::{Broker, Clock, LocalLog, Manners};
-use super::{
-    Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition,
-};
+use super::{Committed, Isolation, Log, TopicPartition};
 use crate::error::Result;
 use crate::record::Headers;
 
@@ -234,45 +232,9 @@ fn looked_at(partition: i32, kept: &Kept) -> MemoryRecord {
     }
 }
 
-impl Log for MemoryLog {
-    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
-        self.log.describe(topics)
-    }
-
-    fn create(&self, topics: &[NewTopic]) -> Result<()> {
-        self.log.create(topics)
-    }
-
-    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
-        self.log.delete_records(before)
-    }
-
-    fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
-        self.log.offsets(partition, isolation)
-    }
-
-    fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Option<i64>> {
-        self.log.offset_at(partition, timestamp)
-    }
-
-    fn committed(
-        &self,
-        group: &str,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<Option<Committed>>> {
-        self.log.committed(group, partitions)
-    }
-
-    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
-        self.log.producer(spec)
-    }
-
-    fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
-        self.log.join(spec)
-    }
-
-    fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
-        self.log.reader(isolation)
+impl Handle for MemoryLog {
+    fn log(&self) -> &dyn Log {
+        &*self.log
     }
 }
 

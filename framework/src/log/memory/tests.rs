@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::error::Error;
-use crate::log::{Generation, GroupListener, OutgoingRecord, PartitionQueue};
+use crate::log::{
+    Generation, GroupListener, GroupSpec, Log, Membership, NewTopic, OutgoingRecord,
+    PartitionQueue, Producer, ProducerSpec,
+};
 
 fn log_with(topic: &str, partitions: i32) -> MemoryLog {
     let log = MemoryLog::new();
