@@ -15,7 +15,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::{ProducerSpec, TopicPartition};
 use crate::runtime::build::{Making, ReadyInput, build_chain};
 use crate::runtime::positions::StartPosition;
-use crate::runtime::task_actor::{TaskActor, TaskCell};
+use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
 use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
 use crate::sink::WorkerProducer;
 use crate::task::{Task, TaskId, TaskState};
@@ -170,7 +170,9 @@ impl Worker {
             return Err((error, waiting_inputs(ready, unknown), Some(disk)));
         }
         let making = Making { producer, cache_bytes: self.cache_share() };
-        match build_chain(&self.instance, id, making, disk.clone(), &ready) {
+        // The user's suppliers run in here.
+        let chain = guarded(id, || build_chain(&self.instance, id, making, disk.clone(), &ready));
+        match chain {
             Ok(chain) => chain.attach(ready).map_err(|error| (error, Vec::new(), Some(disk))),
             Err(error) => Err((error, waiting_inputs(ready, unknown), Some(disk))),
         }
@@ -185,10 +187,14 @@ impl Worker {
         settings.cache_bytes_max / settings.workers.max(1) / (others + 1)
     }
 
-    /// Initialises a restored task and gives it to an actor.
+    /// Initialises a restored task and gives it to an actor. One that fails waits again.
     pub(super) fn run(&mut self, mut task: Task, ctx: &mut Context<Self>) -> Result<()> {
         let id = task.id();
-        task.init(self.instance.clock.now())?;
+        let now = self.instance.clock.now();
+        if let Err(error) = guarded(id, || task.init(now)) {
+            self.wait_again(task);
+            return Err(error);
+        }
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
         let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance);

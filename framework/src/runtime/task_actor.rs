@@ -165,6 +165,16 @@ fn wake_after_others(actor: Addr<TaskActor>, woken: &Arc<AtomicBool>) {
     });
 }
 
+impl Drop for TaskActor {
+    /// As with the worker: a panic beside the guarded parts must not go unnoticed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "its actor ended".to_owned();
+            self.instance.fail(Error::Panicked { task: self.id, reason });
+        }
+    }
+}
+
 impl Actor for TaskActor {
     type Context = Context<Self>;
 

@@ -2,14 +2,17 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
+use crate::error::BoxError;
 use crate::log::memory::MemoryLog;
 use crate::log::{Isolation, Log, NewTopic, TopicPartition};
 use crate::murmur2_partition;
-use crate::record::Headers;
-use crate::runtime::{Streams, StreamsState};
+use crate::operators::{Context, Processor};
+use crate::record::{Headers, Record};
+use crate::runtime::{CommitStep, Streams, StreamsState};
 use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
@@ -327,6 +330,99 @@ fn too_many_uncommitted_bytes_commit_early() {
         std::thread::park_timeout(Duration::from_millis(5));
     }
     streams.close().unwrap();
+}
+
+/// Where the processor below panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Supplier,
+    Init,
+    Process,
+    Close,
+}
+
+struct Panics(At, Arc<AtomicUsize>);
+
+impl Panics {
+    fn made(at: At, closed: Arc<AtomicUsize>) -> Self {
+        assert_ne!(at, At::Supplier, "no supply");
+        Self(at, closed)
+    }
+}
+
+impl Processor<String, String> for Panics {
+    type KOut = String;
+    type VOut = String;
+
+    fn init(&mut self, _: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+        assert_ne!(self.0, At::Init, "no beginning");
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        ctx: &mut Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        assert_ne!(self.0, At::Process, "no way");
+        ctx.forward(record);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(self.0, At::Close, "no end");
+    }
+}
+
+/// A panic of the user's ends the instance with an error that says so, not a thread in silence;
+/// one at the end of a task does not keep the rest of it from ending.
+#[test]
+fn a_panic_ends_in_an_error() {
+    for at in [At::Supplier, At::Init, At::Process, At::Close] {
+        let builder = StreamsBuilder::new();
+        let closed = Arc::new(AtomicUsize::new(0));
+        let mut stream = builder.stream::<String, String>("in");
+        for name in ["first", "second"] {
+            let closed = Arc::clone(&closed);
+            stream = stream.process(name, (), move |()| Panics::made(at, Arc::clone(&closed)));
+        }
+        stream.to("out");
+        let topology = builder.build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let log = log_with(&[("in", 1), ("out", 1)]);
+        put(&log, 0, "a", "one");
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+        let streams = Streams::with(topology, config).log(shared).start().unwrap();
+        if at == At::Close {
+            wait_for(&log, "out", &["one"]);
+            streams.close().unwrap();
+            assert_eq!(closed.load(Ordering::Relaxed), 2, "one after the other");
+            continue;
+        }
+        let state = streams.wait_for(&[StreamsState::Failed], PATIENCE);
+        assert_eq!(state, StreamsState::Failed, "{at:?}");
+        let text = streams.close().unwrap_err().to_string();
+        assert!(text.contains("task 0_0 panicked"), "{at:?}: {text}");
+        assert_eq!(values(&log, "out"), Vec::<String>::new());
+    }
+}
+
+/// So does one in the listener of commits, which the worker calls itself.
+#[test]
+fn a_panic_of_the_commit_listener_ends_in_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    put(&log, 0, "a", "one");
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+    let streams = Streams::with(upper(), config).log(shared);
+    let streams = streams.on_commit(|step| assert_ne!(step, CommitStep::Ending)).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
+    let text = streams.close().unwrap_err().to_string();
+    assert!(text.contains("worker 0: it panicked"), "{text}");
+    assert_eq!(values(&log, "out"), Vec::<String>::new());
 }
 
 /// An internal topic that exists with another number of partitions is refused with both numbers.

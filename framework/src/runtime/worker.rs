@@ -275,6 +275,20 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    /// The runtime of the thread swallows panics: without this, what the worker hosts would stand
+    /// still, and nobody would be told.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let what = format!("worker {}", self.index);
+            self.instance.fail(Error::Fatal { what, reason: "it panicked".to_owned() });
+            if let Some(system) = actix::System::try_current() {
+                system.stop();
+            }
+        }
+    }
+}
+
 impl Actor for Worker {
     type Context = Context<Self>;
 
@@ -385,6 +399,10 @@ impl Handler<RestoreStep> for Worker {
         match self.restorer.step(RESTORE_WAIT) {
             Ok(complete) => {
                 for id in complete {
+                    // Not so if one before it failed, and all wait again.
+                    if !matches!(self.hosted.get(&id), Some(Stage::Restoring(_))) {
+                        continue;
+                    }
                     if let Some(Stage::Restoring(task)) = self.hosted.remove(&id)
                         && let Err(error) = self.run(*task, ctx)
                     {

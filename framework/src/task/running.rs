@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -290,8 +291,12 @@ impl Task {
     /// Ends the task; its stores stay open, its queues come back.
     pub(crate) fn close(mut self) -> (TaskStores, OwnedQueues) {
         self.ctx.forget_origin();
-        for (_, node) in &self.nodes {
-            node.borrow_mut().close();
+        for (name, node) in &self.nodes {
+            // A panic in here must not take the queues with it.
+            let closed = catch_unwind(AssertUnwindSafe(|| node.borrow_mut().close()));
+            if closed.is_err() {
+                tracing::error!(task = %self.ctx.task, node = %name, "it panicked when it was closed");
+            }
         }
         let queues = self.inputs.into_iter().map(Input::into_queue).collect();
         (self.disk, queues)
