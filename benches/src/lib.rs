@@ -9,6 +9,7 @@
 
 pub mod settings;
 pub mod workload;
+pub mod arguments;
 pub mod invoice;
 pub mod clock;
 pub mod native;

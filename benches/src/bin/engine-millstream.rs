@@ -5,41 +5,23 @@
 //! tried by `MILLSTREAM_*` variables.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::Parser as _;
 use compact_str::CompactString;
 use millstream::record::Timestamp;
 use millstream::serde::{HasSerde, Json, Null, Place, Serde};
 use millstream::{
     BoxError, Consumed, Sources, Streams, StreamsBuilder, StreamsConfig, TimeWindows, Topology,
 };
+use millstream_benches::arguments::Arguments;
 use millstream_benches::invoice::{CURRENCY, LARGE, instant};
 use millstream_benches::settings::Settings;
 use millstream_benches::workload::{Guarantee, Workload};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
-
-#[derive(Debug, Parser)]
-struct Arguments {
-    #[arg(long)]
-    bootstrap: String,
-    #[arg(long)]
-    workload: Workload,
-    #[arg(long)]
-    guarantee: Guarantee,
-    #[arg(long)]
-    input: String,
-    #[arg(long)]
-    application_id: String,
-    #[arg(long)]
-    settings: PathBuf,
-    #[arg(long)]
-    state_dir: PathBuf,
-}
 
 /// A string of at most 24 bytes inline, longer ones on the heap; in a topic it is UTF-8 as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
