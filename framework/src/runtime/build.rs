@@ -12,6 +12,7 @@ use crate::runtime::instance::Instance;
 use crate::runtime::positions::StartPosition;
 use crate::sink::{Collector, WorkerProducer};
 use crate::source::SourceNode;
+use crate::store::CacheBudget;
 use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
 use crate::topology::TaskSeed;
 
@@ -23,8 +24,8 @@ pub(crate) type ReadyInput = (TopicPartition, Box<dyn PartitionQueue>, StartPosi
 pub(crate) struct Making<'a> {
     /// The producer that the tasks of the worker share.
     pub(crate) producer: &'a Rc<RefCell<WorkerProducer>>,
-    /// Bytes for the record caches of the task.
-    pub(crate) cache_bytes: usize,
+    /// What the record caches of its tasks share.
+    pub(crate) cache_budget: &'a CacheBudget,
 }
 
 /// A task without its inputs.
@@ -51,7 +52,7 @@ pub(crate) fn build_chain(
         ctx.progress.extend(start.progress.processors.clone());
     }
     let sub_topology = instance.sub_topology(id)?;
-    let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_bytes: making.cache_bytes };
+    let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: making.cache_budget };
     let parts = instance.topology.instantiate(sub_topology, seed)?;
     let limits = TaskLimits {
         idle_ms_max: instance.settings.task_idle_ms_max,

@@ -128,12 +128,6 @@ impl Instance {
         })
     }
 
-    /// True if a task has a record cache.
-    pub(crate) fn has_cache(&self, task: TaskId) -> bool {
-        let stores = self.sub_topology(task).map(|sub| sub.stores.as_slice()).unwrap_or_default();
-        stores.iter().filter_map(|index| self.topology.store(*index)).any(|s| s.is_cached())
-    }
-
     /// Opens the stores of a task.
     ///
     /// # Errors

@@ -169,22 +169,13 @@ impl Worker {
             let error = Error::Unavailable { what, reason: "not in a group".to_owned() };
             return Err((error, waiting_inputs(ready, unknown), Some(disk)));
         }
-        let making = Making { producer, cache_bytes: self.cache_share() };
+        let making = Making { producer, cache_budget: &self.cache_budget };
         // The user's suppliers run in here.
         let chain = guarded(id, || build_chain(&self.instance, id, making, disk.clone(), &ready));
         match chain {
             Ok(chain) => chain.attach(ready).map_err(|error| (error, Vec::new(), Some(disk))),
             Err(error) => Err((error, waiting_inputs(ready, unknown), Some(disk))),
         }
-    }
-
-    /// The bytes of record caches that one task may have: each worker has an equal part of the
-    /// setting, and shares it out over its tasks that cache.
-    fn cache_share(&self) -> usize {
-        // The task being built is not among the hosted ones.
-        let others = self.hosted.keys().filter(|task| self.instance.has_cache(**task)).count();
-        let settings = &self.instance.settings;
-        settings.cache_bytes_max / settings.workers.max(1) / (others + 1)
     }
 
     /// Initialises a restored task and gives it to an actor. One that fails waits again.

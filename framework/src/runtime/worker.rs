@@ -27,6 +27,7 @@ use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::Restorer;
 use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
 use crate::sink::WorkerProducer;
+use crate::store::CacheBudget;
 use crate::task::{OwnedQueues, Task, TaskId, TaskState};
 
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
@@ -104,6 +105,8 @@ pub(crate) struct Worker {
     /// With the time at which they were suspended.
     suspended: BTreeMap<TaskId, (Duration, TaskStores)>,
     pub(super) restorer: Restorer,
+    /// An equal part of the instance's, for the tasks of this worker.
+    pub(super) cache_budget: CacheBudget,
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
     pub(super) advance_planned: bool,
@@ -122,8 +125,11 @@ impl fmt::Debug for Worker {
 impl Worker {
     pub(crate) fn new(index: usize, instance: Arc<Instance>) -> Self {
         let restorer = Restorer::new(Arc::clone(&instance.log), instance.settings.tombstones_kept);
+        let settings = &instance.settings;
+        let cache_budget = CacheBudget::new(settings.cache_bytes_max / settings.workers.max(1));
         Self {
             index,
+            cache_budget,
             instance,
             member: None,
             producer: None,

@@ -4,7 +4,7 @@
 //! allocated, serialised, logged or forwarded. A flush hands on each changed key once, in the order
 //! in which the keys were first changed, and leaves it here, clean, for reads.
 //!
-//! The cache is bounded by bytes, as measured by serialising: when an entry comes in, when it is
+//! The cache is bounded by bytes (`cache_budget` says by how many), as measured by serialising: when an entry comes in, when it is
 //! flushed, and when the number of its updates reaches a power of two (from 128 on: every 128), so
 //! that an aggregate that grows is seen to grow. What has to go is found by a clock hand: an entry that was used since the
 //! hand came by last stays for another round. If the one to go is dirty, all dirty ones are flushed,
@@ -17,6 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use crate::record::{Headers, Timestamp};
+use crate::store::cache_budget::{CacheBudget, Part};
 use crate::store::rows::Row;
 
 /// What an entry costs beside itself: its place in the table, which is between half and fully
@@ -88,12 +89,11 @@ pub(crate) struct RecordCache<V> {
     old: VecDeque<Option<V>>,
     hasher: DefaultHashBuilder,
     hand: usize,
-    bytes: usize,
-    bytes_max: usize,
+    part: Part,
 }
 
 impl<V> RecordCache<V> {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(budget: &CacheBudget) -> Self {
         Self {
             known: HashTable::new(),
             entries: Vec::new(),
@@ -102,8 +102,7 @@ impl<V> RecordCache<V> {
             old: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             hand: 0,
-            bytes: 0,
-            bytes_max,
+            part: budget.part(),
         }
     }
 
@@ -222,8 +221,9 @@ impl<V> RecordCache<V> {
         // What a value has on the heap is about as large as its bytes.
         let value = if std::mem::needs_drop::<V>() { value_len } else { 0 };
         let weight = size_of::<Option<Entry<V>>>() + PLACE_BYTES + key + value + headers;
-        self.bytes = (self.bytes + weight).saturating_sub(entry.weight as usize);
-        entry.weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        self.part.replace(entry.weight as usize, weight as usize);
+        entry.weight = weight;
     }
 
     /// Takes the next dirty entry for a flush: the one that has been dirty longest, and the value
@@ -246,32 +246,31 @@ impl<V> RecordCache<V> {
     /// Evicts clean entries until the bound is kept.
     #[inline]
     pub(crate) fn make_room(&mut self) -> Room {
-        if self.bytes <= self.bytes_max { Room::Enough } else { self.evict(false) }
+        if self.part.is_exceeded() { self.evict(false) } else { Room::Enough }
     }
 
     /// As [`Self::make_room`], but passes over dirty entries: for reads, which cannot flush.
     #[inline]
     pub(crate) fn make_room_for_read(&mut self) {
-        if self.bytes > self.bytes_max {
+        if self.part.is_exceeded() {
             self.evict(true);
         }
     }
 
     /// Forgets everything, dirty entries as well.
     pub(crate) fn clear(&mut self) {
-        let bytes_max = self.bytes_max;
-        *self = Self::new(bytes_max);
+        *self = Self::new(&self.part.budget().clone());
     }
 
     /// About how many bytes the cache holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.part.bytes()
     }
 
     fn evict(&mut self, pass_dirty: bool) -> Room {
         // Two rounds: in the first an entry may be spared for having been used.
         for _ in 0..2 * self.entries.len() {
-            if self.bytes <= self.bytes_max {
+            if !self.part.is_exceeded() {
                 return Room::Enough;
             }
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
@@ -286,11 +285,7 @@ impl<V> RecordCache<V> {
             }
             self.remove(Slot(self.hand as u32));
         }
-        if self.bytes > self.bytes_max && !self.dirty.is_empty() {
-            Room::Flush
-        } else {
-            Room::Enough
-        }
+        if self.part.is_exceeded() && !self.dirty.is_empty() { Room::Flush } else { Room::Enough }
     }
 
     fn remove(&mut self, slot: Slot) {
@@ -301,7 +296,7 @@ impl<V> RecordCache<V> {
         if let Ok(known) = self.known.find_entry(hash, |known| *known == slot) {
             known.remove();
         }
-        self.bytes = self.bytes.saturating_sub(entry.weight as usize);
+        self.part.replace(entry.weight as usize, 0);
         self.free.push(slot);
     }
 }

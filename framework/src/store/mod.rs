@@ -25,6 +25,7 @@ mod expiry;
 mod rows;
 mod key_value;
 mod window;
+mod cache_budget;
 mod cache;
 mod table_keys;
 mod table;
@@ -37,6 +38,7 @@ use std::any::Any;
 
 use millstream_state::{Batch, StoreId};
 
+pub(crate) use cache_budget::CacheBudget;
 pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;
 pub use committed::StoredEntry;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::record::{Data, Windowed};
 use crate::serde::{HasSerde, Part, Serde};
 use crate::sink::Collector;
+use crate::store::cache_budget::CacheBudget;
 use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
 use crate::store::key_value::KeyValueState;
@@ -35,11 +36,6 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
     /// deletes too early cannot be restored.
     fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>>;
 
-    /// Whether it has a record cache: it then takes part in the division of `cache_bytes_max`.
-    fn is_cached(&self) -> bool {
-        false
-    }
-
     /// Makes the store of one task. Its changelog topic must exist.
     ///
     /// # Errors
@@ -60,8 +56,8 @@ pub(crate) struct StorePlace {
     pub(crate) application_id: Arc<str>,
     /// The task's partition.
     pub(crate) partition: i32,
-    /// This store's share of `cache_bytes_max`; 0 turns its record cache off.
-    pub(crate) cache_bytes: usize,
+    /// What the record caches of the worker share.
+    pub(crate) cache_budget: CacheBudget,
     /// The time of the record in hand, as the nodes of the task set it.
     pub(crate) record_time: RecordTime,
 }
@@ -303,17 +299,13 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
         self.options.changelog_config(None)
     }
 
-    fn is_cached(&self) -> bool {
-        self.cached
-    }
-
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let name = &self.options.name;
         let (keys, values) = self.serdes.codecs(name, place);
         let changelog = self.options.open_changelog(place)?;
         let rows = Rows::new(Arc::clone(name), place, values, changelog, None);
-        let cache_bytes = if self.cached { place.cache_bytes } else { 0 };
-        Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache_bytes)))
+        let cache = self.cached.then_some(&place.cache_budget);
+        Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache)))
     }
 }
 
@@ -337,10 +329,6 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
         self.options.changelog_config(Some(kept))
     }
 
-    fn is_cached(&self) -> bool {
-        self.cached
-    }
-
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let name = &self.options.name;
         let (inner, values) = self.serdes.codecs(name, place);
@@ -350,7 +338,7 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
         let rows = Rows::new(Arc::clone(name), place, values, changelog, Some(expiry));
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
             Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
-        let cache_bytes = if self.cached { place.cache_bytes } else { 0 };
-        Ok(TaskStore::new(TableStore::<Windowed<K>, V>::new(keys, rows, cache_bytes)))
+        let cache = self.cached.then_some(&place.cache_budget);
+        Ok(TaskStore::new(TableStore::<Windowed<K>, V>::new(keys, rows, cache)))
     }
 }

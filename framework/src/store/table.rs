@@ -30,6 +30,7 @@ use crate::log::RawRecord;
 use crate::record::{Change, Data, Headers, Timestamp};
 use crate::serde::Null;
 use crate::store::cache::{Below, RecordCache, Room, Slot};
+use crate::store::cache_budget::CacheBudget;
 use crate::store::rows::{Row, Rows};
 use crate::store::table_keys::RowKeys;
 use crate::store::{Changelog, Committed, StateStore};
@@ -76,8 +77,12 @@ pub(crate) struct TableStore<K, V> {
 }
 
 impl<K: Data, V: Data> TableStore<K, V> {
-    pub(super) fn new(keys: Rc<dyn RowKeys<K>>, rows: Rows<V>, cache_bytes: usize) -> Self {
-        let cache = (cache_bytes > 0).then(|| RecordCache::new(cache_bytes));
+    pub(super) fn new(
+        keys: Rc<dyn RowKeys<K>>,
+        rows: Rows<V>,
+        cache: Option<&CacheBudget>,
+    ) -> Self {
+        let cache = cache.filter(|budget| !budget.is_off()).map(RecordCache::new);
         Self { keys, rows, cache, needs_old: false, local: Vec::new(), scratch: Vec::new() }
     }
 
@@ -225,6 +230,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
             let headers = entry.headers.clone();
             return Ok(Some(Held { key, change, timestamp: entry.time, headers }));
         }
+        self.make_room();
         Ok(None)
     }
 
@@ -233,7 +239,15 @@ impl<K: Data, V: Data> TableStore<K, V> {
         while let Some((slot, _)) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
             self.write_back(slot)?;
         }
+        self.make_room();
         Ok(())
+    }
+
+    /// After a flush: nothing is dirty, so what is too much can go.
+    fn make_room(&mut self) {
+        if let Some(cache) = &mut self.cache {
+            cache.make_room();
+        }
     }
 
     /// Whether a write to a window that starts then is not too late.

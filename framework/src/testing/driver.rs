@@ -17,7 +17,7 @@ use crate::metrics::DropReason;
 use crate::record::{Headers, Record, Timestamp};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::sink::{Collector, WorkerProducer};
-use crate::store::TaskStore;
+use crate::store::{CacheBudget, TaskStore};
 use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
@@ -120,7 +120,8 @@ impl TopologyDriver {
         let id = TaskId { sub_topology: sub.id, partition: 0 };
         let collector = Collector::new(Rc::clone(&self.producer));
         let mut ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
-        let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_bytes };
+        let seed =
+            TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: &CacheBudget::new(cache_bytes) };
         let parts = topology.instantiate(sub, seed)?;
         self.stores.extend(parts.typed_stores);
         let limits = TaskLimits { idle_ms_max: -1, uncommitted_bytes_max: usize::MAX };

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::operators::Faults;
 use crate::record::Data;
 use crate::source::SourceNode;
-use crate::store::{StateStore, StorePlace, StoreSupplier, TaskStore};
+use crate::store::{CacheBudget, StateStore, StorePlace, StoreSupplier, TaskStore};
 use crate::task::{Children, Link, NamedNode, Node, Operator, TaskContext};
 use crate::topology::graph::{Graph, GraphNode, NodeId, StoreIndex};
 use crate::topology::{SubTopology, Topology};
@@ -25,8 +25,8 @@ pub(crate) struct TaskSeed<'a> {
     pub(crate) ctx: &'a mut TaskContext,
     /// The task's state, opened with [`SubTopology::store_specs`].
     pub(crate) disk: &'a TaskStores,
-    /// Bytes for all record caches of this task together; 0 turns them off.
-    pub(crate) cache_bytes: usize,
+    /// What the record caches of the worker share.
+    pub(crate) cache_budget: &'a CacheBudget,
 }
 
 /// A source under the name of its topic in the log.
@@ -122,7 +122,6 @@ impl Linker<'_, '_> {
             .iter()
             .filter_map(|index| Some((*index, self.graph.store(*index)?)))
             .collect();
-        let cached = suppliers.iter().filter(|(_, supplier)| supplier.is_cached()).count();
         for ((index, supplier), id) in suppliers.into_iter().zip(0..) {
             let place = StorePlace {
                 id: StoreId(id),
@@ -130,7 +129,7 @@ impl Linker<'_, '_> {
                 collector: self.seed.ctx.collector.clone(),
                 application_id: Arc::clone(&self.seed.ctx.application_id),
                 partition: self.seed.ctx.task.partition,
-                cache_bytes: self.seed.cache_bytes / cached.max(1),
+                cache_budget: self.seed.cache_budget.clone(),
                 record_time: self.seed.ctx.record_time.clone(),
             };
             self.stores.push((index, supplier.make(&place)?));

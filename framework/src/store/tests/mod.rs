@@ -17,7 +17,7 @@ use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
 use crate::record::{Headers, Timestamp};
 use crate::serde::{Null, Place, Serde};
 use crate::sink::{Collector, WorkerProducer};
-use crate::store::{Serdes, StorePlace, StoreSupplier, TaskStore};
+use crate::store::{CacheBudget, Serdes, StorePlace, StoreSupplier, TaskStore};
 use crate::task::RecordTime;
 
 /// Strings as UTF-8.
@@ -78,6 +78,7 @@ pub(crate) struct Rig {
     pub(crate) place: StorePlace,
     pub(crate) store: TaskStore,
     topic: String,
+    cache_bytes: usize,
 }
 
 impl Rig {
@@ -95,11 +96,11 @@ impl Rig {
             collector: Collector::new(Rc::new(RefCell::new(producer))),
             application_id: "app".into(),
             partition: 0,
-            cache_bytes,
+            cache_budget: CacheBudget::new(cache_bytes),
             record_time: RecordTime::default(),
         };
         let store = supplier.make(&place).unwrap();
-        Self { log, place, store, topic }
+        Self { log, place, store, topic, cache_bytes }
     }
 
     /// The same store made anew over the same state: what a restart finds.
@@ -134,7 +135,7 @@ impl Rig {
 
     /// A store of another task, restored from this one's changelog.
     pub(crate) fn restored(&self, supplier: &dyn StoreSupplier) -> Rig {
-        let other = Rig::new(supplier, self.place.cache_bytes);
+        let other = Rig::new(supplier, self.cache_bytes);
         let mut batch = other.place.stores.batch();
         for record in self.logged() {
             let raw = RawRecord {
