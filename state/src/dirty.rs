@@ -7,10 +7,18 @@
 use crate::batch::Batch;
 use crate::range::{Direction, KeyRange, map_bounds};
 use crate::spec::StoreId;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// What one entry costs beside its key and value: the map's node, two vectors and the allocator.
-const ENTRY_OVERHEAD: usize = 96;
+/// What one entry costs beside its key and value: its place in the map, a quarter of which is free.
+const ENTRY_OVERHEAD: usize = 128;
+
+/// A key in its place in the map: comparing keys is most of what a put costs, and need not leave
+/// the node for it. A window's has 20 bytes beside its key.
+type InlineKey = SmallVec<[u8; 32]>;
+
+/// The bytes of a value; a count, a sum or a timestamp needs nothing on the heap.
+type InlineValue = SmallVec<[u8; 24]>;
 
 /// One uncommitted write. Both forms are there (a put) or neither (a deletion).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +26,13 @@ pub struct DirtyEntry<V> {
     /// The value put; none: deleted.
     pub value: Option<V>,
     /// The value's bytes; none: deleted.
-    pub bytes: Option<Vec<u8>>,
+    bytes: Option<InlineValue>,
 }
 
 /// The uncommitted writes of one store.
 #[derive(Clone, Debug)]
 pub struct Dirty<V> {
-    entries: BTreeMap<Vec<u8>, DirtyEntry<V>>,
+    entries: BTreeMap<InlineKey, DirtyEntry<V>>,
     bytes: usize,
 }
 
@@ -42,8 +50,9 @@ impl<V> Dirty<V> {
     }
 
     /// Puts a value and its bytes under a key.
-    pub fn put(&mut self, key: &[u8], value: V, bytes: Vec<u8>) {
-        self.set(key, DirtyEntry { value: Some(value), bytes: Some(bytes) });
+    pub fn put(&mut self, key: &[u8], value: V, bytes: &[u8]) {
+        let bytes = Some(InlineValue::from_slice(bytes));
+        self.set(key, DirtyEntry { value: Some(value), bytes });
     }
 
     /// Deletes a key: it hides what the store holds under it.
@@ -72,7 +81,7 @@ impl<V> Dirty<V> {
             return Vec::new();
         };
         let entries = self.entries.range::<[u8], _>(bounds);
-        let copy = |(key, entry): (&Vec<u8>, &DirtyEntry<V>)| (key.clone(), entry.value.clone());
+        let copy = |(key, entry): (&InlineKey, &DirtyEntry<V>)| (key.to_vec(), entry.value.clone());
         match direction {
             Direction::Forward => entries.map(copy).collect(),
             Direction::Backward => entries.rev().map(copy).collect(),
@@ -120,7 +129,7 @@ impl<V> Dirty<V> {
             self.bytes = self.bytes.saturating_sub(cost(key, old));
             *old = entry;
         } else {
-            self.entries.insert(key.to_vec(), entry);
+            self.entries.insert(InlineKey::from_slice(key), entry);
         }
         self.bytes = self.bytes.saturating_add(added);
     }
@@ -128,7 +137,7 @@ impl<V> Dirty<V> {
 
 /// The typed value is counted as large as its bytes; its real size is not ours to know.
 fn cost<V>(key: &[u8], entry: &DirtyEntry<V>) -> usize {
-    let value = entry.bytes.as_ref().map_or(0, Vec::len);
+    let value = entry.bytes.as_ref().map_or(0, SmallVec::len);
     key.len() + 2 * value + ENTRY_OVERHEAD
 }
 
@@ -140,14 +149,14 @@ mod tests {
     fn the_count_of_bytes_follows_what_is_there() {
         let mut dirty = Dirty::new();
         assert_eq!((dirty.bytes(), dirty.is_empty()), (0, true));
-        dirty.put(b"key", 1, vec![0; 100]);
+        dirty.put(b"key", 1, &[0; 100]);
         let one = dirty.bytes();
         assert!(one >= 203);
-        dirty.put(b"key", 2, vec![0; 40]);
+        dirty.put(b"key", 2, &[0; 40]);
         assert_eq!(dirty.bytes(), one - 120, "the same key again");
         dirty.delete(b"key");
         assert_eq!(dirty.bytes(), 3 + ENTRY_OVERHEAD, "a deletion is an entry too");
-        dirty.put(b"", 3, vec![]);
+        dirty.put(b"", 3, &[]);
         assert_eq!(dirty.len(), 2);
         dirty.clear();
         assert_eq!((dirty.bytes(), dirty.len()), (0, 0));
@@ -156,10 +165,10 @@ mod tests {
     #[test]
     fn a_snapshot_does_not_see_later_writes() {
         let mut dirty = Dirty::new();
-        dirty.put(b"a", 1, vec![1]);
-        dirty.put(b"b", 2, vec![2]);
+        dirty.put(b"a", 1, &[1]);
+        dirty.put(b"b", 2, &[2]);
         let snapshot = dirty.snapshot(&KeyRange::all(), Direction::Backward);
-        dirty.put(b"a", 9, vec![9]);
+        dirty.put(b"a", 9, &[9]);
         dirty.clear();
         assert_eq!(snapshot, [(b"b".to_vec(), Some(2)), (b"a".to_vec(), Some(1))]);
     }

@@ -13,7 +13,7 @@
 //! let spec = StoreSpec { name: "counts".into(), kind: StoreKind::KeyValue, in_memory: false };
 //! let (counts, stores) = (StoreId(0), TaskStores::in_memory(&[spec]));
 //! let mut dirty = Dirty::new();
-//! dirty.put(b"key", 7_u8, vec![7]);
+//! dirty.put(b"key", 7_u8, &[7]);
 //! // Uncommitted: the store does not have it, a merged read does.
 //! assert_eq!(stores.get(counts, b"key")?, None);
 //! let all = Merged::new(&dirty, &stores, counts, KeyRange::all(), Direction::Forward);

@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn the_dirty_layer_wins_and_its_deletions_hide() {
         let (stores, mut dirty) = (stores(), Dirty::new());
-        dirty.put(b"b", 1, vec![1]);
+        dirty.put(b"b", 1, &[1]);
         dirty.delete(b"c");
-        dirty.put(b"e", 2, vec![2]);
+        dirty.put(b"e", 2, &[2]);
         dirty.delete(b"f");
         let merged = |direction| Merged::new(&dirty, &stores, STORE, KeyRange::all(), direction);
         assert_eq!(read(merged(Direction::Forward)), "a=old b=1 d=old e=2");
@@ -162,17 +162,17 @@ mod tests {
     #[test]
     fn ranges_are_read_one_after_another_as_they_were_at_first() {
         let (stores, mut dirty) = (stores(), Dirty::new());
-        dirty.put(b"d1", 1, vec![1]);
+        dirty.put(b"d1", 1, &[1]);
         let ranges = vec![KeyRange::prefix(b"d"), KeyRange::prefix(b"x"), KeyRange::prefix(b"a")];
         let merged = Merged::over(&dirty, &stores, STORE, ranges, Direction::Backward);
-        dirty.put(b"a1", 2, vec![2]);
+        dirty.put(b"a1", 2, &[2]);
         assert_eq!(read(merged), "d1=1 d=old a=old");
     }
 
     #[test]
     fn an_error_ends_it() {
         let mut dirty = Dirty::new();
-        dirty.put(b"a", 1, vec![1]);
+        dirty.put(b"a", 1, &[1]);
         let ranges = vec![KeyRange::all(), KeyRange::all()];
         let mut merged = Merged::over(&dirty, &stores(), StoreId(7), ranges, Direction::Forward);
         assert!(matches!(merged.next(), Some(Err(_))));

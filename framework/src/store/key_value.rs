@@ -238,7 +238,7 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
             changelog.log(&self.local, value.as_ref().map(|_| &*bytes), at)?;
         }
         match value {
-            Some(value) => self.dirty.put(&self.local, value, bytes),
+            Some(value) => self.dirty.put(&self.local, value, &bytes),
             None => self.dirty.delete(&self.local),
         }
         Ok(())

@@ -47,6 +47,8 @@ pub(crate) struct Rows<V> {
     /// Of a windowed table.
     expiry: Option<Expiry>,
     changelog_key: Vec<u8>,
+    /// The row in hand, as it is stored.
+    written: Vec<u8>,
 }
 
 impl<V: Data> Rows<V> {
@@ -66,6 +68,7 @@ impl<V: Data> Rows<V> {
             changelog,
             expiry,
             changelog_key: Vec::new(),
+            written: Vec::new(),
         }
     }
 
@@ -126,14 +129,16 @@ impl<V: Data> Rows<V> {
         at: Timestamp,
     ) -> Result<Option<usize>> {
         if let Some((value, time)) = row {
-            let mut bytes = Vec::with_capacity(2 * TIME);
+            let mut bytes = std::mem::take(&mut self.written);
+            bytes.clear();
             bytes.extend_from_slice(&time.0.to_be_bytes());
             if self.values.encode(&value, &mut bytes)? == Null::No {
-                let len = bytes.len() - TIME;
                 self.log(key, bytes.get(TIME..), time)?;
-                self.dirty.put(key, (value, time), bytes);
-                return Ok(Some(len));
+                self.dirty.put(key, (value, time), &bytes);
+                self.written = bytes;
+                return Ok(Some(self.written.len() - TIME));
             }
+            self.written = bytes;
         }
         self.log(key, None, at)?;
         self.dirty.delete(key);
@@ -155,14 +160,14 @@ impl<V: Data> Rows<V> {
         for range in &ranges {
             for (key, row) in self.dirty.snapshot(range, Direction::Forward) {
                 match row {
-                    Some(row) => layered.put(&key, row, Vec::new()),
+                    Some(row) => layered.put(&key, row, &[]),
                     None => layered.delete(&key),
                 }
             }
         }
         for (key, row) in above {
             match row {
-                Some((value, time)) => layered.put(key, (value.clone(), time), Vec::new()),
+                Some((value, time)) => layered.put(key, (value.clone(), time), &[]),
                 None => layered.delete(key),
             }
         }

@@ -311,7 +311,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         }
         self.expiry.layout().encode(&self.key, start, seq, &mut self.local);
         match value {
-            Some(value) => self.dirty.put(&self.local, value, bytes),
+            Some(value) => self.dirty.put(&self.local, value, &bytes),
             None => self.dirty.delete(&self.local),
         }
         Ok(())

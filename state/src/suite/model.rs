@@ -86,7 +86,7 @@ fn run(stores: &TaskStores, steps: &[Step]) {
     for step in steps {
         match step {
             Step::Put(key, value) => {
-                dirty.put(key, *value, value.to_be_bytes().to_vec());
+                dirty.put(key, *value, &value.to_be_bytes());
                 model.insert(key.clone(), *value);
             }
             Step::Delete(key) => {
