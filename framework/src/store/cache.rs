@@ -4,11 +4,11 @@
 //! allocated, serialised, logged or forwarded. A flush hands on each changed key once, in the order
 //! in which the keys were first changed, and leaves it here, clean, for reads.
 //!
-//! The cache is bounded by bytes (`cache_budget` says by how many), as measured by serialising: when an entry comes in, when it is
-//! flushed, and when the number of its updates reaches a power of two (from 128 on: every 128), so
-//! that an aggregate that grows is seen to grow. What has to go is found by a clock hand: an entry that was used since the
-//! hand came by last stays for another round. If the one to go is dirty, all dirty ones are flushed,
-//! as in Kafka Streams.
+//! The cache is bounded by bytes (`cache_budget` says by how many). Values are measured by
+//! serialising: when an entry comes in, when it is flushed, and when the number of its updates
+//! reaches a power of two (from 128 on: every 128), so that an aggregate that grows is seen to grow.
+//! What has to go is found by a clock hand: an entry that was used since the hand came by last stays
+//! for another round. If the one to go is dirty, all dirty ones are flushed, as in Kafka Streams.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
