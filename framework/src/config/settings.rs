@@ -2,6 +2,7 @@
 //! them and the reference page are made, so that none can be forgotten in one of these places.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ settings! {
     /// own in it. Must survive restarts: with an empty one all state is read from the changelogs
     /// first. Default: `$XDG_DATA_HOME/millstream`, else `$HOME/.local/share/millstream`, else
     /// `millstream-state` in the working directory.
-    state_dir: PathBuf [impl Into<PathBuf>] = default_state_dir();
+    state_dir: PathBuf [impl Into<PathBuf>] = default_state_dir(|name| std::env::var_os(name));
     /// `at_least_once` (nothing lost, up to a commit interval twice after a crash) or
     /// `exactly_once_v2` (each input counts once for readers of committed records; costs a
     /// transaction per commit).
@@ -283,9 +284,8 @@ impl StreamsConfig {
 }
 
 /// A folder of the user's own that survives a reboot: never the system's temporary one.
-fn default_state_dir() -> PathBuf {
-    let absolute =
-        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+fn default_state_dir(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_DATA_HOME")
         .map(|data| data.join("millstream"))
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share/millstream")))
@@ -327,7 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn state_is_not_kept_in_a_temporary_folder() {
-        assert!(!default_state_dir().starts_with("/tmp"));
+    fn state_is_kept_where_the_users_data_is() {
+        let with = |variables: &[(&str, &str)]| {
+            let found = |name: &str| variables.iter().find(|(known, _)| *known == name);
+            default_state_dir(|name| found(name).map(|(_, value)| (*value).into()))
+        };
+        let home = ("HOME", "/home/ada");
+        assert_eq!(with(&[home]), Path::new("/home/ada/.local/share/millstream"));
+        assert_eq!(with(&[home, ("XDG_DATA_HOME", "/data")]), Path::new("/data/millstream"));
+        assert_eq!(with(&[("HOME", "here")]), Path::new("millstream-state"));
     }
 }
