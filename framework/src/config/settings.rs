@@ -332,8 +332,8 @@ mod tests {
             let found = |name: &str| variables.iter().find(|(known, _)| *known == name);
             default_state_dir(|name| found(name).map(|(_, value)| (*value).into()))
         };
-        let home = ("HOME", "/home/ada");
-        assert_eq!(with(&[home]), Path::new("/home/ada/.local/share/millstream"));
+        let home = ("HOME", "/of/ada");
+        assert_eq!(with(&[home]), Path::new("/of/ada/.local/share/millstream"));
         assert_eq!(with(&[home, ("XDG_DATA_HOME", "/data")]), Path::new("/data/millstream"));
         assert_eq!(with(&[("HOME", "here")]), Path::new("millstream-state"));
     }
