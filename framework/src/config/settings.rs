@@ -93,8 +93,8 @@ settings! {
     /// Smaller: more requests, fewer records deduplicated by the cache.
     commit_interval_ms: Option<u64> [u64] = None;
     /// Bytes of the record caches of the whole instance: an equal part for each worker, whose tasks
-    /// share it; 0 turns caching off. Larger: fewer updates downstream and in changelogs, longer commits. Smaller:
-    /// more of both; with 0 every update is forwarded and logged.
+    /// share it; 0 turns caching off. Larger: fewer updates downstream and in changelogs, longer
+    /// commits. Smaller: more of both; with 0 every update is forwarded and logged.
     cache_bytes_max: usize [usize] = 10 * MIB;
     /// Worker threads of this instance; tasks are shared out over them. More than CPU cores or
     /// than tasks gains nothing; fewer leaves cores idle.

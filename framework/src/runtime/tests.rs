@@ -56,15 +56,23 @@ fn values(log: &MemoryLog, topic: &str) -> Vec<String> {
     values
 }
 
+fn wait_until<T: Debug>(look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
+    wait_within(PATIENCE, look, is_right)
+}
+
 /// Polls until `look` finds what `is_right`, since other threads work.
-fn wait_until<T: Debug>(mut look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
-    let mut rounds = PATIENCE.as_millis() / 5;
+fn wait_within<T: Debug>(
+    patience: Duration,
+    mut look: impl FnMut() -> T,
+    is_right: impl Fn(&T) -> bool,
+) -> T {
+    let mut rounds = patience.as_millis() / 5;
     loop {
         let found = look();
         if is_right(&found) {
             return found;
         }
-        assert!(rounds > 0, "{found:?} after {PATIENCE:?}");
+        assert!(rounds > 0, "{found:?} after {patience:?}");
         rounds -= 1;
         std::thread::park_timeout(Duration::from_millis(5));
     }
@@ -323,12 +331,7 @@ fn too_many_uncommitted_bytes_commit_early() {
         .uncommitted_bytes_max(1_000);
     let streams = Streams::with(topology, config).log(shared).start().unwrap();
     // All but what has come since the last early commit, far sooner than the interval allows.
-    let mut rounds = 4_000 / 5;
-    while log.records("out").len() < 200 {
-        assert!(rounds > 0, "{} outputs", log.records("out").len());
-        rounds -= 1;
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    wait_within(Duration::from_secs(4), || log.records("out").len(), |outputs| *outputs >= 200);
     streams.close().unwrap();
 }
 

@@ -93,6 +93,9 @@ pub(crate) struct RecordCache<V> {
 }
 
 impl<V> RecordCache<V> {
+    /// Whether values have anything on the heap, without which all of them weigh the same.
+    pub(crate) const WEIGHS_VALUES: bool = std::mem::needs_drop::<V>();
+
     pub(crate) fn new(budget: &CacheBudget) -> Self {
         Self {
             known: HashTable::new(),
@@ -195,11 +198,10 @@ impl<V> RecordCache<V> {
         }
     }
 
-    /// Counts an update of an entry. Returns whether it is time to weigh it, which is never if its
-    /// value has nothing on the heap.
+    /// Counts an update of an entry. Returns whether it is time to weigh it.
     #[inline]
     pub(crate) fn updated(&mut self, slot: Slot) -> bool {
-        std::mem::needs_drop::<V>()
+        Self::WEIGHS_VALUES
             && self.get_mut(slot).is_some_and(|entry| {
                 // After the highest power of two that there is room for, it is met again and again.
                 entry.updates = entry.updates.checked_add(1).unwrap_or(1 << 7);
@@ -219,7 +221,7 @@ impl<V> RecordCache<V> {
             .sum();
         let key = if entry.local.spilled() { entry.local.capacity() } else { 0 };
         // What a value has on the heap is about as large as its bytes.
-        let value = if std::mem::needs_drop::<V>() { value_len } else { 0 };
+        let value = if Self::WEIGHS_VALUES { value_len } else { 0 };
         let weight = size_of::<Option<Entry<V>>>() + PLACE_BYTES + key + value + headers;
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         self.part.replace(entry.weight as usize, weight as usize);

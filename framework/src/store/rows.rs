@@ -222,6 +222,7 @@ impl<V: Data> Rows<V> {
         self.dirty.bytes()
     }
 
+    /// Logs a write, and notes the start of a window of which there is a row from now on.
     fn log(&mut self, key: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
         let mut key = key;
         if let Some(expiry) = &mut self.expiry

@@ -334,13 +334,16 @@ impl<V> RecordCache<V> {
     }
 }
 
-/// Measures the value of an entry.
+/// Measures the value of an entry, if it can make a difference.
 fn weigh<V: Data>(
     cache: &mut RecordCache<V>,
     rows: &Rows<V>,
     slot: Slot,
     scratch: &mut Vec<u8>,
 ) -> Result<()> {
+    if !RecordCache::<V>::WEIGHS_VALUES {
+        return Ok(());
+    }
     scratch.clear();
     let value = cache.get(slot).and_then(|entry| entry.value.as_ref());
     let null = value.map_or(Ok(Null::Yes), |value| rows.values().encode(value, scratch))?;
