@@ -119,8 +119,11 @@ mod tests {
         assert!(kept.is_exceeded());
         drop(gone);
         assert!(!kept.is_exceeded());
-        kept.replace(60, 100);
-        assert!(!kept.is_exceeded(), "the whole budget is its own again");
+        let mut other = budget.part();
+        assert!(!kept.is_exceeded(), "its bytes are free again");
+        kept.replace(60, 40);
+        other.replace(0, 70);
+        assert!(other.is_exceeded() && !kept.is_exceeded(), "an equal part is a half again");
     }
 
     #[test]
