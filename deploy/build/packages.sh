@@ -54,15 +54,20 @@ first_available() {
     return 1
 }
 
-# C and C++ compilers, make, pkg-config, zlib for librdkafka; libclang and its headers for the bindings of RocksDB.
+# C and C++ compilers, make, pkg-config, zlib and OpenSSL for librdkafka; libclang and its headers for the bindings of
+# RocksDB. OpenSSL is the system's and linked dynamically, so that its security updates arrive with the system's.
 ensure_build_packages() {
     local missing=()
     { command -v cc && command -v c++ && command -v make; } >/dev/null || missing+=(build-essential)
     command -v pkg-config >/dev/null || missing+=(pkg-config)
     [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
+    has_openssl || missing+=(libssl-dev)
     [ ${#missing[@]} = 0 ] || install_packages "the build" "${missing[@]}"
     has_libclang || install_libclang
 }
+
+# What openssl-sys looks for: a directory given from outside, or what pkg-config knows.
+has_openssl() { [ -n "${OPENSSL_DIR:-}${OPENSSL_LIB_DIR:-}" ] || pkg-config --exists openssl 2>/dev/null; }
 
 # bindgen loads libclang at run time and needs the compiler's own headers (stddef.h) of the same version.
 has_libclang() {
