@@ -18,7 +18,7 @@ use crate::metrics::DropReason;
 use crate::operators::{KGroupedStream, KTable};
 use crate::record::{Change, Data, Record};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
-use crate::task::{Children, Node, Operator, TaskContext};
+use crate::task::{Children, HeldRows, Node, Operator, TaskContext};
 use crate::topology::Linker;
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
@@ -136,21 +136,38 @@ where
 
 /// Forwards all changes that the record cache of a store holds back.
 pub(crate) fn forward_held<K: Data, A: Data>(
-    store: &RefCell<TableStore<K, A>>,
+    store: &Rc<RefCell<TableStore<K, A>>>,
     children: &Children<K, Change<A>>,
     ctx: &mut TaskContext,
 ) -> Result<()> {
-    loop {
-        let held = store.borrow_mut().next_held()?;
-        let Some(held) = held else { return Ok(()) };
-        let record = Record {
-            key: held.key,
-            value: held.change,
-            timestamp: held.timestamp,
-            headers: held.headers,
-        };
-        children.forward(record, ctx)?;
-    }
+    with_rows(store, ctx, |ctx| {
+        loop {
+            let held = store.borrow_mut().next_held()?;
+            let Some(held) = held else { return Ok(()) };
+            let record = Record {
+                key: held.key,
+                value: held.change,
+                timestamp: held.timestamp,
+                headers: held.headers,
+            };
+            children.forward(record, ctx)?;
+        }
+    })
+}
+
+/// Does what forwards rows of a store: while it does, a record downstream that fails is one of
+/// those rows, whatever record may be in hand.
+pub(crate) fn with_rows<K: Data, A: Data>(
+    store: &Rc<RefCell<TableStore<K, A>>>,
+    ctx: &mut TaskContext,
+    forward: impl FnOnce(&mut TaskContext) -> Result<()>,
+) -> Result<()> {
+    let topic = Arc::clone(store.borrow().changelog_name());
+    let held = Rc::<RefCell<TableStore<K, A>>>::clone(store);
+    let before = ctx.replace_rows(Some(HeldRows { store: held, topic }));
+    let done = forward(ctx);
+    ctx.replace_rows(before);
+    done
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         self.task.commit_requested = true;
     }
 
-    /// Where the record in hand came from; `None` in a punctuation.
+    /// Where the record in hand came from: for a row that a table held back, its changelog. `None`
+    /// in a punctuation.
     pub fn source(&self) -> Option<Source<'_>> {
         self.task.source()
     }

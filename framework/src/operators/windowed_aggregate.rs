@@ -24,7 +24,7 @@ use millstream_state::Direction;
 
 use crate::error::Result;
 use crate::metrics::DropReason;
-use crate::operators::aggregate::forward_held;
+use crate::operators::aggregate::{forward_held, with_rows};
 use crate::operators::{KTable, WindowedStream};
 use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
@@ -242,14 +242,17 @@ where
             Some(noted) => *noted = close,
             None => drop(ctx.progress.insert(closing.name.clone(), close)),
         }
-        let rows = self.store.borrow_mut().starting((first, last), Direction::Forward)?;
-        for row in rows {
-            let (key, value, timestamp) = row?;
-            let value = Change { new: Some(value), old: None };
-            let record = Record { key, value, timestamp, headers: headers.clone() };
-            self.children.forward(record, ctx)?;
-        }
-        Ok(())
+        let mut rows = self.store.borrow_mut().starting((first, last), Direction::Forward)?;
+        with_rows(&self.store, ctx, |ctx| {
+            while let Some(row) = rows.next() {
+                let (key, value, timestamp) = row?;
+                self.store.borrow_mut().take_in_hand(rows.local());
+                let value = Change { new: Some(value), old: None };
+                let record = Record { key, value, timestamp, headers: headers.clone() };
+                self.children.forward(record, ctx)?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -43,6 +43,11 @@ impl<T: 'static> Codec<T> {
         Self { serde, store, topic, part }
     }
 
+    /// What the serde is told: the changelog's name.
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
     /// Appends the bytes of a value.
     #[inline]
     pub(crate) fn encode(&self, value: &T, into: &mut Vec<u8>) -> Result<Null> {

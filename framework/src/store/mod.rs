@@ -57,6 +57,18 @@ pub use window::{WindowIterator, WindowStore, WindowedIterator};
 
 use crate::error::Result;
 use crate::log::RawRecord;
+use crate::record::{Headers, Timestamp};
+
+/// A row that a table is handing on, as its changelog has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowInHand {
+    pub(crate) key: Vec<u8>,
+    /// None if the row was deleted.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) timestamp: Timestamp,
+    /// Those of the record that changed it last, as long as the record cache has them.
+    pub(crate) headers: Headers,
+}
 
 /// What the host of a task needs of any store, whatever its types.
 pub(crate) trait StateStore {
@@ -106,6 +118,15 @@ pub(crate) trait StateStore {
     /// A `Committed<K, V>` of the store's own types: what it has committed, for questions from
     /// outside.
     fn committed(&self) -> Box<dyn Any>;
+
+    /// The row that is being handed on, which may be far from the record that set this off; none if
+    /// stores of this kind hand on nothing. Looked up only when something downstream refuses it.
+    ///
+    /// # Errors
+    /// When the local state fails.
+    fn row_in_hand(&self) -> Result<Option<RowInHand>> {
+        Ok(None)
+    }
 
     /// How many puts were dropped as expired since the last call; the host counts them as
     /// `DropReason::Expired`.

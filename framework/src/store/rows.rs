@@ -105,10 +105,32 @@ impl<V: Data> Rows<V> {
         if self.expiry.as_ref().is_some_and(|expiry| !expiry.may_hold(start)) {
             return Ok(None);
         }
+        self.find(key)
+    }
+
+    /// As [`Self::read`], wherever the row may be.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Row<V>>> {
         if let Some(entry) = self.dirty.get(key) {
             return Ok(entry.value.clone());
         }
         self.stores.get_with(self.id, key, |bytes| decode_row(&self.values, bytes))?.transpose()
+    }
+
+    /// A value as the changelog has it; none for one that its serde writes as null.
+    pub(crate) fn encoded(&self, value: &V) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let null = self.values.encode(value, &mut bytes)?;
+        Ok((null == Null::No).then_some(bytes))
+    }
+
+    /// A local key as the changelog has it.
+    pub(crate) fn changelog_key(&self, local: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        match self.expiry.as_ref().and_then(|expiry| expiry.layout().decode(local)) {
+            Some(window) => window.to_changelog(&mut key),
+            None => key.extend_from_slice(local),
+        }
+        key
     }
 
     /// Whether there is a row of a local key, without reading it.

@@ -22,6 +22,7 @@
 
 use std::any::Any;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use millstream_state::{Batch, StoreId};
 
@@ -33,7 +34,7 @@ use crate::store::cache::{Below, RecordCache, Room, Slot};
 use crate::store::cache_budget::CacheBudget;
 use crate::store::rows::{Row, Rows};
 use crate::store::table_keys::RowKeys;
-use crate::store::{Changelog, Committed, StateStore};
+use crate::store::{Changelog, Committed, RowInHand, StateStore};
 
 /// The record that causes a write: its time and its headers.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ pub(crate) struct TableStore<K, V> {
     local: Vec<u8>,
     /// Where values are measured.
     scratch: Vec<u8>,
+    /// The local key of the row that is being handed on.
+    in_hand: Vec<u8>,
 }
 
 impl<K: Data, V: Data> TableStore<K, V> {
@@ -83,7 +86,26 @@ impl<K: Data, V: Data> TableStore<K, V> {
         cache: Option<&CacheBudget>,
     ) -> Self {
         let cache = cache.filter(|budget| !budget.is_off()).map(RecordCache::new);
-        Self { keys, rows, cache, needs_old: false, local: Vec::new(), scratch: Vec::new() }
+        Self {
+            keys,
+            rows,
+            cache,
+            needs_old: false,
+            local: Vec::new(),
+            scratch: Vec::new(),
+            in_hand: Vec::new(),
+        }
+    }
+
+    /// The name of its changelog, also if it is not logged.
+    pub(crate) fn changelog_name(&self) -> &Arc<str> {
+        self.rows.values().topic()
+    }
+
+    /// Notes which row is handed on next.
+    pub(crate) fn take_in_hand(&mut self, local: &[u8]) {
+        self.in_hand.clear();
+        self.in_hand.extend_from_slice(local);
     }
 
     /// Makes changes carry old values: called while the task is built, if an operator downstream
@@ -225,6 +247,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
             let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(slot)) else {
                 continue;
             };
+            self.in_hand.clear();
+            self.in_hand.extend_from_slice(&entry.local);
             let key = self.keys.decode(&entry.local)?;
             let change = Change { new: entry.value.clone(), old };
             let headers = entry.headers.clone();
@@ -403,6 +427,27 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         let values = self.rows.values().clone();
         let place = (self.rows.stores().clone(), self.rows.id());
         Box::new(Committed::new(place, Rc::clone(&self.keys), values, true, layout))
+    }
+
+    fn row_in_hand(&self) -> Result<Option<RowInHand>> {
+        let local = &*self.in_hand;
+        let cached = self.cache.as_ref().and_then(|cache| {
+            let slot = cache.find(cache.hash(local), local)?;
+            cache.get(slot)
+        });
+        let (row, headers) = match cached {
+            Some(entry) => {
+                (entry.value.clone().map(|value| (value, entry.time)), entry.headers.clone())
+            }
+            None => (self.rows.find(local)?, Headers::default()),
+        };
+        let timestamp = match (&row, cached) {
+            (Some((_, time)), _) => *time,
+            (None, Some(entry)) => entry.time,
+            (None, None) => Timestamp(-1),
+        };
+        let value = row.map(|(value, _)| self.rows.encoded(&value)).transpose()?.flatten();
+        Ok(Some(RowInHand { key: self.rows.changelog_key(local), value, timestamp, headers }))
     }
 
     fn take_expired(&mut self) -> u64 {

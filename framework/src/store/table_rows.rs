@@ -46,6 +46,15 @@ pub(crate) struct TableRows<K, V> {
     wanted: Wanted,
     keys: Rc<dyn RowKeys<K>>,
     values: Codec<V>,
+    /// The local key of the last row.
+    local: Vec<u8>,
+}
+
+impl<K, V> TableRows<K, V> {
+    /// The local key of the row that came last.
+    pub(crate) fn local(&self) -> &[u8] {
+        &self.local
+    }
 }
 
 impl<K, V> fmt::Debug for TableRows<K, V> {
@@ -65,9 +74,10 @@ impl<K: Data, V: Data> Iterator for TableRows<K, V> {
             };
             if self.wanted.holds(&local) {
                 let row = found_row(&self.values, found);
-                return Some(
-                    row.and_then(|(value, time)| Ok((self.keys.decode(&local)?, value, time))),
-                );
+                let row =
+                    row.and_then(|(value, time)| Ok((self.keys.decode(&local)?, value, time)));
+                self.local = local;
+                return Some(row);
             }
         }
     }
@@ -103,7 +113,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
             .collect();
         let merged = self.rows.scan(ranges, direction, above);
         let (keys, values) = (Rc::clone(&self.keys), self.rows.values().clone());
-        TableRows { merged, wanted, keys, values }
+        TableRows { merged, wanted, keys, values, local: Vec::new() }
     }
 }
 

@@ -10,7 +10,7 @@ mod punctuation;
 mod record_time;
 mod running;
 
-pub(crate) use context::TaskContext;
+pub(crate) use context::{HeldRows, TaskContext};
 pub use context::{Source, TaskId};
 pub(crate) use input::Input;
 pub use life::TaskState;
