@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use millstream::log::Log;
 use millstream::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use millstream::log::kafka::{GroupProtocol, KafkaLog, KafkaSettings};
 use millstream::log::memory::MemoryLog;
+use millstream::log::{Log, TopicPartition};
 use millstream_tests::kafka::Broker;
 use tempfile::TempDir;
 
@@ -18,6 +18,16 @@ pub(crate) trait LogUnderTest {
 
     /// Lets time pass where it does not pass by itself.
     fn pass(&self, _time: Duration) {}
+
+    /// Keeps the ends of transactions from a partition; false if that cannot be had.
+    fn hold_markers(&self, _at: &TopicPartition) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Lets the partition know of them.
+    fn release_markers(&self, _at: &TopicPartition) -> Result<()> {
+        Ok(())
+    }
 
     /// Ends the sessions of all members of a group; false if that cannot be had.
     fn end_sessions(&self, _group: &str) -> bool {
@@ -41,6 +51,15 @@ impl LogUnderTest for Memory {
 
     fn pass(&self, time: Duration) {
         self.0.advance(time);
+    }
+
+    fn hold_markers(&self, at: &TopicPartition) -> Result<bool> {
+        self.0.hold_markers(at)?;
+        Ok(true)
+    }
+
+    fn release_markers(&self, at: &TopicPartition) -> Result<()> {
+        Ok(self.0.release_markers(at)?)
     }
 
     fn end_sessions(&self, group: &str) -> bool {

@@ -63,6 +63,7 @@ contract! {
     transactions::fence_the_former_producer,
     transactions::of_a_former_producer_are_aborted,
     transactions::end_by_time,
+    transactions::are_answered_before_all_partitions_know,
     positions::come_back_with_their_text,
     positions::in_a_transaction_are_pending_until_its_end,
     positions::of_an_aborted_transaction_do_not_count,

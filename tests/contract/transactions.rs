@@ -8,8 +8,9 @@ use millstream::log::OffsetRange;
 
 use crate::logs::LogUnderTest;
 use crate::workbench::{
-    COMMITTED, UNCOMMITTED, offsets, partition, put, put_all, put_transaction, read_all,
-    read_texts, texts, topic, transactional, transactional_for, unique, until,
+    COMMITTED, Reading, UNCOMMITTED, committed, offsets, partition, position, put, put_all,
+    put_transaction, read_all, read_texts, texts, topic, transactional, transactional_for, unique,
+    until,
 };
 
 pub(crate) fn leave_gaps_in_offsets(under_test: &dyn LogUnderTest) -> Result<()> {
@@ -161,6 +162,45 @@ pub(crate) fn end_by_time(under_test: &dyn LogUnderTest) -> Result<()> {
     assert_eq!(read_texts(&*log, &at)?, ["behind"]);
     let late = producer.commit();
     assert!(matches!(late, Err(Error::Fenced { .. } | Error::Aborted { .. })), "{late:?}");
+    Ok(())
+}
+
+/// Whatever is late of a commit or an abort that was answered: its positions are stable, and who
+/// reads committed records up to the end that readers of uncommitted ones see gets all that counts.
+/// Where a marker can be held back, the committed end lies before the transaction meanwhile.
+pub(crate) fn are_answered_before_all_partitions_know(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let (slow, fast, input) = (partition(&*log)?, partition(&*log)?, partition(&*log)?);
+    let group = unique("group");
+    let mut reading = Reading::join(&*log, &group, std::slice::from_ref(&input))?;
+    reading.until_owns(1)?;
+    let mut producer = transactional(&*log, &unique("txn"))?;
+    put_all(&*log, &slow, &["before"])?;
+    for (round, commit) in [(0, true), (1, false)] {
+        let is_held = under_test.hold_markers(&slow)?;
+        let begins = log.offsets(&slow, UNCOMMITTED)?.end;
+        producer.begin()?;
+        put(&mut *producer, &slow, "slow")?;
+        put(&mut *producer, &fast, "fast")?;
+        producer.send_offsets(&position(&input, 7 + round, ""), &reading.generation()?)?;
+        if commit {
+            producer.commit()?;
+        } else {
+            producer.abort()?;
+        }
+        assert_eq!(committed(&*log, &group, &input)?, Some(7));
+        let end = log.offsets(&slow, UNCOMMITTED)?.end;
+        assert!(end > begins, "{end} is before the record at {begins}");
+        if is_held {
+            assert_eq!(log.offsets(&slow, COMMITTED)?.end, begins);
+            assert_eq!(read_texts(&*log, &fast)?, ["fast"]);
+            under_test.release_markers(&slow)?;
+        }
+        until("the marker is there", || {
+            Ok((log.offsets(&slow, COMMITTED)?.end >= end).then_some(()))
+        })?;
+        assert_eq!(read_texts(&*log, &slow)?, ["before", "slow"]);
+    }
     Ok(())
 }
 

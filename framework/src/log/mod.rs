@@ -13,6 +13,10 @@
 //!   to its last stable offset. Records of aborted transactions are never handed out to it.
 //! * The committed offsets of a group that are part of an open transaction are *pending*:
 //!   [`Log::committed`] does not return older ones meanwhile, but `Error::Unavailable`.
+//! * The end of a transaction is seen partition by partition: the producer has its answer and the
+//!   group's positions may be stable before the last stable offset of a partition has passed the
+//!   transaction. So the last stable offset says what can be read now, never what counts: who needs
+//!   all that was committed reads `ReadCommitted` up to the `ReadUncommitted` end.
 //! * A transactional id has one owner: opening a producer for it ends the transaction of the
 //!   former one (aborts it) and fences the former one: its next call fails with `Error::Fenced`.
 //! * Offsets sent to a transaction with the generation of a member that is no longer in the group
@@ -337,8 +341,9 @@ impl fmt::Debug for dyn Producer {
 pub enum ReadEvent {
     /// Records of a partition, in order.
     Records(TopicPartition, Box<dyn RecordBatch>),
-    /// The partition was read to this end (one past the last offset, control records included).
-    /// More may come later.
+    /// The partition was read to this end: one past the last offset that the reader may see now,
+    /// control records included. For `ReadCommitted` that is the last stable offset, which may lie
+    /// before the end of the partition. More may come later.
     End(TopicPartition, i64),
 }
 

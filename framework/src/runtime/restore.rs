@@ -1,11 +1,13 @@
 //! Brings the stores of tasks up to the end of their changelogs, a step at a time, so that other
 //! tasks of the worker go on meanwhile.
 //!
-//! Order matters: the committed offsets of the inputs are fetched first, then the last stable
-//! offset of the changelog, which is where restoring ends. The reverse order would lose what a
-//! dying predecessor still commits in between. Reading is `read_committed`: what was aborted never
-//! reaches a store. The local store says up to which offset it is complete, so that a restart reads
-//! the tail only.
+//! Order matters: the committed offsets of the inputs are fetched first, then the end of the
+//! changelog, which is where restoring ends. The reverse order would lose what a dying predecessor
+//! still commits in between. The end is the `ReadUncommitted` one: a commit is answered, and its
+//! offsets count, before the changelog's last stable offset has passed it. Reading is
+//! `ReadCommitted`, so what was aborted never reaches a store, and it goes on until the end: where
+//! the last transaction is not decided yet, it waits. The local store says up to which offset it is
+//! complete, so that a restart reads the tail only.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,8 +34,11 @@ struct Restoration {
     disk: TaskStores,
     /// The next offset to read.
     next: i64,
-    /// Where it is complete.
+    /// Where it is complete; never beyond the end of the changelog, but it may be beyond what can
+    /// be read yet.
     end: i64,
+    /// It was said that the reader waits for a transaction.
+    waits: bool,
     records: u64,
 }
 
@@ -99,7 +104,7 @@ impl Restorer {
         };
         let topic = format!("{}-{name}-changelog", task.ctx.application_id);
         let partition = TopicPartition::new(topic, task.id().partition);
-        let range = self.log.offsets(&partition, Isolation::ReadCommitted)?;
+        let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
         let disk = task.disk();
         let mut here = disk.offset(id);
         let stale = here.is_some_and(|at| at > range.end) || self.is_too_old(disk, now);
@@ -118,6 +123,7 @@ impl Restorer {
             disk: disk.clone(),
             next,
             end: range.end,
+            waits: false,
             records: 0,
         };
         Ok(Some((partition, restoration)))
@@ -173,6 +179,10 @@ impl Restorer {
             Some(ReadEvent::End(partition, offset)) => {
                 if let Some(restoration) = self.running.get_mut(&partition) {
                     restoration.next = restoration.next.max(offset);
+                    if restoration.next < restoration.end && !restoration.waits {
+                        restoration.waits = true;
+                        tracing::info!(task = %restoration.task, %partition, at = restoration.next, end = restoration.end, "restoring waits for the end of a transaction that a former owner of the task began: it comes at once where the broker still writes it, else when the transaction times out");
+                    }
                 }
                 self.finish(&partition)
             }

@@ -14,9 +14,10 @@
 //! Without `retention.ms` records stay until they are deleted. Old records are looked for when the
 //! log is opened and after each 100,000 records.
 //!
-//! What differs from Kafka: records of aborted transactions are not kept, also for readers of
-//! uncommitted records; a dropped producer ends its transaction at once, and a dropped member
-//! leaves at once.
+//! What differs from Kafka: a transaction ends in all its partitions and positions at one moment,
+//! since it is one write batch, so the last stable offset is never late; records of aborted
+//! transactions are not kept, also for readers of uncommitted records; a dropped producer ends its
+//! transaction at once, and a dropped member leaves at once.
 
 mod compaction;
 mod disk;

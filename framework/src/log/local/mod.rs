@@ -3,7 +3,8 @@
 //! One lock holds what the broker knows ([`state`]); a [`storage`] keeps records and positions.
 //! Groups work as Kafka's classic protocol ([`group`]), transactions as Kafka's: records take
 //! their offsets when they are sent, hold back the last stable offset until the end, and the end
-//! takes an offset for a control record in each partition it wrote to ([`transaction`]).
+//! takes an offset for a control record in each partition it wrote to ([`transaction`]). As on
+//! Kafka the control records come partition by partition: the memory log can hold one back.
 
 pub(crate) mod cleaning;
 pub(crate) mod fault;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Broker;
 use super::fault::{Course, Faults, Operation};
 use super::member::LocalGeneration;
-use super::state::State;
+use super::state::{About, State};
 use super::storage::{Slot, Storage, TxnId};
 use super::transaction::{Identity, Incoming};
 use crate::error::{Error, Result};
@@ -116,6 +117,27 @@ impl Session {
         Faults::answer(course, operation, done)
     }
 
+    /// The first step of a transaction waits until the last one stands in all its partitions, as
+    /// Kafka's client does (`CONCURRENT_TRANSACTIONS`), for as long as a transaction may last.
+    fn wait_for_last<S: Storage>(
+        &mut self,
+        broker: &Broker<S>,
+        operation: Operation,
+    ) -> Result<()> {
+        if self.txn.is_some() || self.phase != Phase::Open {
+            return Ok(());
+        }
+        let patience = u64::try_from(self.identity.timeout_ms).unwrap_or(u64::MAX);
+        let patience = Duration::from_millis(patience);
+        let id = &self.identity.transactional_id;
+        let is_over = |state: &mut State| (!state.is_ending(id)).then_some(());
+        broker.wait(About::Records, patience, is_over).ok_or_else(|| {
+            self.phase = Phase::Failed;
+            let reason = format!("the last transaction of {id} has not ended in all partitions");
+            Error::Aborted { what: format!("{operation:?}"), reason }
+        })
+    }
+
     fn check_owner<S: Storage>(
         &mut self,
         broker: &Broker<S>,
@@ -150,6 +172,11 @@ impl<S: Storage> LocalProducer<S> {
                 None => None,
                 Some(transactional_id) => {
                     let epoch = broker.own(state, &transactional_id)?;
+                    if state.is_ending(&transactional_id) {
+                        let reason = "its last transaction is still ending".to_owned();
+                        let what = format!("opening producer {transactional_id}");
+                        return Err(Error::Unavailable { what, reason });
+                    }
                     let identity = Identity { transactional_id, epoch, timeout_ms };
                     Some(Session { identity, phase: Phase::Idle, txn: None })
                 }
@@ -203,6 +230,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<()> {
         let Self { broker, topics, session, acknowledged } = self;
         let offset = if let Some(session) = session {
+            session.wait_for_last(broker, Operation::Send)?;
             session.step(broker, Operation::Send, |state, txn| {
                 let incoming = incoming(broker, state, topics, record)?;
                 broker.append(state, Some(txn), &incoming)
@@ -264,6 +292,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
             return Err(misuse(Operation::SendOffsets, "the generation is of another log"));
         };
         broker.expire();
+        session.wait_for_last(&broker, Operation::SendOffsets)?;
         session.step(&broker, Operation::SendOffsets, |state, txn| {
             state.group(&seat.group).check(&seat.member, seat.generation)?;
             state.add_offsets(txn, &seat.group, offsets);

@@ -108,7 +108,8 @@ fn look(state: &State, cursors: &[Cursor], turn: usize, isolation: Isolation) ->
         if cursor.next < limit {
             return Some(Found::Records(index, limit));
         }
-        if cursor.reported != Some(limit) {
+        // A position behind the last stable offset waits for it without a word.
+        if cursor.next == limit && cursor.reported != Some(limit) {
             return Some(Found::End(index, limit));
         }
     }

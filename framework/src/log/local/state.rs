@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) owners: HashMap<String, Owner>,
     pub(crate) txns: BTreeMap<TxnId, Txn>,
+    /// Control records of ended transactions that are not in their partitions yet, in order.
+    pub(crate) late: Vec<LateMarker>,
     pub(crate) faults: Faults,
     pub(crate) auto_create: bool,
     next_txn: TxnId,
@@ -86,6 +88,8 @@ pub(crate) struct Partition {
     pub(crate) open: BTreeMap<TxnId, i64>,
     /// Readers see nothing from here on: visibility is delayed on command.
     pub(crate) held: Option<i64>,
+    /// Transactions end without their control record here: it is late on command.
+    pub(crate) holds_markers: bool,
     /// Those who are told of new records.
     pub(crate) signals: Vec<Arc<Signal>>,
 }
@@ -111,6 +115,17 @@ impl Partition {
 pub(crate) struct Owner {
     pub(crate) epoch: u32,
     pub(crate) open: Option<TxnId>,
+}
+
+/// A control record on its way: its transaction is over, but this partition does not know yet.
+#[derive(Debug)]
+pub(crate) struct LateMarker {
+    pub(crate) txn: TxnId,
+    pub(crate) transactional_id: String,
+    pub(crate) commit: bool,
+    pub(crate) slot: Slot,
+    /// Offset of the transaction's first record here.
+    pub(crate) first: i64,
 }
 
 /// An open transaction.
@@ -274,15 +289,23 @@ impl State {
         self.next_txn
     }
 
-    /// The control records a transaction needs at its end.
-    pub(crate) fn markers(&self, txn: &Txn) -> Vec<Marker> {
-        let mut markers = Vec::with_capacity(txn.touched.len());
+    /// The control records a transaction needs at its end: those that are written now, and the
+    /// partitions, with the transaction's first offset, whose ones are late.
+    pub(crate) fn markers(&self, txn: &Txn) -> (Vec<Marker>, Vec<(Slot, i64)>) {
+        let (mut markers, mut late) = (Vec::with_capacity(txn.touched.len()), Vec::new());
         for (&slot, &first) in &txn.touched {
-            if let Ok(partition) = self.partition(slot) {
-                markers.push(Marker { slot, first, offset: partition.next });
+            match self.partition(slot) {
+                Ok(partition) if partition.holds_markers => late.push((slot, first)),
+                Ok(partition) => markers.push(Marker { slot, first, offset: partition.next }),
+                Err(_) => {}
             }
         }
-        markers
+        (markers, late)
+    }
+
+    /// True if the last transaction of an id is over, but some partition does not know yet.
+    pub(crate) fn is_ending(&self, transactional_id: &str) -> bool {
+        self.late.iter().any(|marker| marker.transactional_id == transactional_id)
     }
 
     /// True if an open transaction holds a position of this group and partition.

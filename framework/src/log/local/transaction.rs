@@ -4,8 +4,8 @@ use std::mem;
 
 use super::Broker;
 use super::fault::Operation;
-use super::state::State;
-use super::storage::{Ending, Slot, Storage, TxnId};
+use super::state::{LateMarker, State};
+use super::storage::{Ending, Marker, Slot, Storage, TxnId};
 use crate::error::{Error, Result};
 use crate::log::{Headers, RawRecord};
 
@@ -97,28 +97,43 @@ impl<S: Storage> Broker<S> {
         Ok(offset)
     }
 
-    /// Ends a transaction: control records, positions, and what it held back becomes visible.
+    /// Ends a transaction: positions count, and what it held back becomes visible in each
+    /// partition with the control record there. Where that is held back, it comes later.
     pub(crate) fn end_transaction(&self, state: &mut State, id: TxnId, commit: bool) -> Result<()> {
         let Some(txn) = state.txns.get(&id) else { return Ok(()) };
-        let markers = state.markers(txn);
+        let (markers, late) = state.markers(txn);
         let offsets = if commit { txn.offsets.clone() } else { Vec::new() };
         let now = self.now();
         let ending = Ending { txn: id, commit, markers: &markers, offsets: &offsets, now };
         self.storage.end(&ending)?;
-        for marker in &markers {
-            let partition = state.partition_mut(marker.slot)?;
-            partition.next = marker.offset + 1;
-            partition.open.remove(&id);
-            state.wake(marker.slot, true);
-        }
+        mark(state, id, &markers)?;
         for (group, offsets) in &offsets {
             state.set_offsets(group, offsets);
         }
-        if let Some(txn) = state.txns.remove(&id)
-            && let Some(owner) = state.owners.get_mut(&txn.transactional_id)
-        {
+        let Some(txn) = state.txns.remove(&id) else { return Ok(()) };
+        if let Some(owner) = state.owners.get_mut(&txn.transactional_id) {
             owner.open = None;
         }
+        state.late.extend(late.into_iter().map(|(slot, first)| {
+            let transactional_id = txn.transactional_id.clone();
+            LateMarker { txn: id, transactional_id, commit, slot, first }
+        }));
+        Ok(())
+    }
+
+    /// Writes the control records that were held back in a partition, in order.
+    pub(crate) fn release_markers(&self, state: &mut State, slot: Slot) -> Result<()> {
+        state.partition_mut(slot)?.holds_markers = false;
+        let late: Vec<LateMarker> =
+            state.late.extract_if(.., |marker| marker.slot == slot).collect();
+        for LateMarker { txn, commit, first, .. } in late {
+            let markers = [Marker { slot, first, offset: state.partition(slot)?.next }];
+            let (offsets, now) = (&[], self.now());
+            self.storage.end(&Ending { txn, commit, markers: &markers, offsets, now })?;
+            mark(state, txn, &markers)?;
+        }
+        // For producers that wait for the end of their last transaction.
+        state.record_news.is_new = true;
         Ok(())
     }
 
@@ -131,6 +146,17 @@ impl<S: Storage> Broker<S> {
             let _ = self.own(state, &id);
         }
     }
+}
+
+/// What control records of a transaction mean for their partitions.
+fn mark(state: &mut State, id: TxnId, markers: &[Marker]) -> Result<()> {
+    for marker in markers {
+        let partition = state.partition_mut(marker.slot)?;
+        partition.next = marker.offset + 1;
+        partition.open.remove(&id);
+        state.wake(marker.slot, true);
+    }
+    Ok(())
 }
 
 /// Bytes of a record as a broker counts them, roughly.

@@ -3,7 +3,8 @@
 //! It has no thread of its own, and its clock stands still until it is moved ([`MemoryLog::advance`]):
 //! one thread that uses it gets the same result each time. Several threads may use it too. It is
 //! never kinder than Kafka: a dropped producer leaves its transaction open, a dropped member stays
-//! in its group until its session ends, and faults come on command ([`MemoryLog::fail`]).
+//! in its group until its session ends, a transaction that was ended may be shown late in one of
+//! its partitions ([`MemoryLog::hold_markers`]), and faults come on command ([`MemoryLog::fail`]).
 //!
 //! It does not do: retention, compaction, time-outs by real time.
 
@@ -169,6 +170,11 @@ impl MemoryLog {
         self.broker().with(|state| {
             state.faults = Faults::default();
             state.release_all();
+            let slots: Vec<_> = state.topics.slots().collect();
+            for slot in slots {
+                // Memory refuses nothing, and the slots are there.
+                let _ = self.broker().release_markers(state, slot);
+            }
         });
     }
 
@@ -196,6 +202,34 @@ impl MemoryLog {
             state.partition_mut(slot)?.held = None;
             state.wake(slot, true);
             Ok(())
+        })
+    }
+
+    /// Keeps the ends of transactions, commits and aborts, from a partition until
+    /// [`MemoryLog::release_markers`]. As on a Kafka whose partition's leader or follower is slow:
+    /// the producer has its answer, positions count, other partitions show the records, but this
+    /// one is readable as committed only up to the first record of the transaction. A producer
+    /// can be neither opened with the same transactional id nor send in its next transaction until
+    /// then.
+    ///
+    /// # Errors
+    /// `Topic` when there is no such partition.
+    pub fn hold_markers(&self, partition: &TopicPartition) -> Result<()> {
+        self.broker().with(|state| {
+            let slot = state.slot(partition)?;
+            state.partition_mut(slot)?.holds_markers = true;
+            Ok(())
+        })
+    }
+
+    /// Lets a partition know of the ends of transactions that were kept from it.
+    ///
+    /// # Errors
+    /// `Topic` when there is no such partition.
+    pub fn release_markers(&self, partition: &TopicPartition) -> Result<()> {
+        self.broker().with(|state| {
+            let slot = state.slot(partition)?;
+            self.broker().release_markers(state, slot)
         })
     }
 

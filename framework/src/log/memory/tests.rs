@@ -264,3 +264,87 @@ fn the_time_of_sending_is_the_clock() {
     assert_eq!(log.records("t")[0].timestamp, 77);
     assert_eq!(producer.acknowledged(topic, 0), Some(0));
 }
+
+/// Where a partition ends for readers of committed and of all records.
+fn ends(log: &MemoryLog, topic: &str) -> (i64, i64) {
+    let at = TopicPartition::new(topic, 0);
+    let end = |isolation| log.offsets(&at, isolation).unwrap().end;
+    (end(Isolation::ReadCommitted), end(Isolation::ReadUncommitted))
+}
+
+/// A transaction over `t` and `u`, ended while the marker of `t` is held back.
+fn ended_without_marker(commit: bool) -> (MemoryLog, Box<dyn Producer>) {
+    let log = log_with("t", 1);
+    let (name, config) = ("u".to_owned(), Vec::new());
+    log.create(&[NewTopic { name, partitions: 1, replication_factor: 1, config }]).unwrap();
+    put(&log, "t", "before");
+    log.hold_markers(&TopicPartition::new("t", 0)).unwrap();
+    let mut producer = transactional(&log, "id");
+    producer.begin().unwrap();
+    send(&mut *producer, "t", "x").unwrap();
+    send(&mut *producer, "u", "x").unwrap();
+    if commit {
+        producer.commit().unwrap()
+    } else {
+        producer.abort().unwrap()
+    }
+    (log, producer)
+}
+
+#[test]
+fn a_commit_is_answered_before_the_last_partition_shows_it() {
+    let (log, _producer) = ended_without_marker(true);
+    put(&log, "t", "behind");
+    assert_eq!((values(&log, "t"), values(&log, "u")), (vec!["before".into()], vec!["x".into()]));
+    assert_eq!((ends(&log, "t"), ends(&log, "u")), ((1, 3), (2, 2)));
+    let mut reader = log.reader(Isolation::ReadCommitted).unwrap();
+    reader.assign(&[(TopicPartition::new("t", 0), 0)]).unwrap();
+    let mut seen = Vec::new();
+    while let Some(event) = reader.read(Duration::ZERO).unwrap() {
+        seen.push(match event {
+            crate::log::ReadEvent::Records(_, batch) => format!("{} records", batch.len()),
+            crate::log::ReadEvent::End(_, end) => format!("end at {end}"),
+        });
+        if seen.len() == 2 {
+            log.release_markers(&TopicPartition::new("t", 0)).unwrap();
+        }
+    }
+    assert_eq!(seen, ["1 records", "end at 1", "2 records", "end at 4"]);
+    assert_eq!(values(&log, "t"), ["before", "x", "behind"]);
+    assert_eq!(ends(&log, "t"), (4, 4));
+}
+
+#[test]
+fn an_abort_is_answered_before_the_last_partition_knows() {
+    let (log, mut producer) = ended_without_marker(false);
+    assert_eq!((ends(&log, "t"), ends(&log, "u")), ((1, 2), (2, 2)));
+    log.heal();
+    assert_eq!(ends(&log, "t"), (3, 3));
+    producer.begin().unwrap();
+    send(&mut *producer, "t", "next").unwrap();
+    producer.commit().unwrap();
+    assert_eq!(values(&log, "t"), ["before", "next"]);
+    assert!(values(&log, "u").is_empty());
+}
+
+#[test]
+fn the_next_transaction_waits_for_the_markers_of_the_last() {
+    let (log, mut producer) = ended_without_marker(true);
+    let spec = ProducerSpec { transactional_id: Some("id".to_owned()), transaction_timeout: None };
+    producer.begin().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| log.release_markers(&TopicPartition::new("t", 0)).unwrap());
+        // Whichever is first: the record stands behind the marker.
+        send(&mut *producer, "t", "next").unwrap();
+    });
+    producer.commit().unwrap();
+    let offsets: Vec<i64> = log.records("t").iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, [0, 1, 3]);
+    log.hold_markers(&TopicPartition::new("t", 0)).unwrap();
+    producer.begin().unwrap();
+    send(&mut *producer, "t", "last").unwrap();
+    producer.commit().unwrap();
+    assert!(matches!(log.producer(&spec), Err(Error::Unavailable { .. })));
+    log.release_markers(&TopicPartition::new("t", 0)).unwrap();
+    assert!(log.producer(&spec).is_ok());
+}

@@ -1,5 +1,7 @@
 //! The runtime over the memory log: threads, group, commit and abort without a broker.
 
+mod late_markers;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
