@@ -77,6 +77,9 @@ impl Chain {
                 });
             };
             let (_, source) = self.sources.swap_remove(place);
+            if !start.committed {
+                self.task.commit_soon();
+            }
             let time = start.progress.partition_time;
             self.task.add_input(Input::new(partition, queue, source, start.offset, time));
         }

@@ -2,12 +2,15 @@
 //!
 //! The client is told never to choose by itself (`auto.offset.reset=error`): each choice is made
 //! here, per source, and logged.
+//!
+//! A choice stands until a position is committed: whatever fails in between, the end of a topic is
+//! not asked a second time, since what came meanwhile would be skipped.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::log::{Committed, Isolation, Log, TopicPartition};
+use crate::log::{Committed, Isolation, Log, OffsetRange, TopicPartition};
 use crate::record::Timestamp;
 use crate::source::Reset;
 use crate::task::Progress;
@@ -17,6 +20,17 @@ use crate::task::Progress;
 pub(crate) struct StartPosition {
     pub(crate) offset: i64,
     pub(crate) progress: Progress,
+    /// The group knows it. One that was chosen is committed as soon as possible, so that whoever
+    /// takes the partition over does not choose again.
+    pub(crate) committed: bool,
+}
+
+/// A position that was chosen.
+#[derive(Debug)]
+struct Choice {
+    /// What was committed then and could not be used.
+    instead_of: Option<i64>,
+    offset: i64,
 }
 
 /// Resolves start positions for one group.
@@ -26,11 +40,25 @@ pub(crate) struct Positions {
     group: String,
     /// Reset policies of the user's sources; internal topics start at their first record.
     resets: BTreeMap<Arc<str>, Reset>,
+    /// Of partitions of which nothing usable is committed yet.
+    choices: Mutex<BTreeMap<TopicPartition, Choice>>,
 }
 
 impl Positions {
     pub(crate) fn new(log: Arc<dyn Log>, group: &str, resets: BTreeMap<Arc<str>, Reset>) -> Self {
-        Self { log, group: group.to_owned(), resets }
+        Self { log, group: group.to_owned(), resets, choices: Mutex::default() }
+    }
+
+    /// Takes note that positions are committed: what was chosen before is of no use any more.
+    pub(crate) fn committed(&self, positions: &[(TopicPartition, Committed)]) {
+        let mut choices = self.choices();
+        if !choices.is_empty() {
+            choices.retain(|chosen, _| positions.iter().all(|(committed, _)| committed != chosen));
+        }
+    }
+
+    fn choices(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Choice>> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The start of each partition, in order.
@@ -55,27 +83,46 @@ impl Positions {
         now: Timestamp,
     ) -> Result<StartPosition> {
         let range = self.log.offsets(partition, Isolation::ReadUncommitted)?;
-        let Some(committed) = committed else {
-            let offset = self.reset(partition, now)?;
-            tracing::info!(%partition, offset, "no committed position: starting by the source's reset policy");
-            return Ok(StartPosition { offset, progress: Progress::default() });
-        };
-        let progress = Progress::decode(&committed.metadata);
-        if committed.offset < range.earliest || committed.offset > range.end {
-            let offset = self.reset(partition, now)?;
-            tracing::error!(
-                %partition, committed = committed.offset, earliest = range.earliest,
-                end = range.end, offset,
-                "the committed position is not in the topic any more: records were deleted before they were read"
-            );
-            return Ok(StartPosition { offset, progress });
+        let is_there = |offset: &i64| (range.earliest..=range.end).contains(offset);
+        let known = committed.as_ref().map(|committed| committed.offset);
+        let progress =
+            committed.map(|committed| Progress::decode(&committed.metadata)).unwrap_or_default();
+        if let Some(offset) = known.filter(is_there) {
+            return Ok(StartPosition { offset, progress, committed: true });
         }
-        Ok(StartPosition { offset: committed.offset, progress })
+        let chosen = self.choices().get(partition).and_then(|choice| {
+            (choice.instead_of == known).then_some(choice.offset).filter(is_there)
+        });
+        let offset = match chosen {
+            Some(offset) => offset,
+            None => self.choose(partition, known, range, now)?,
+        };
+        Ok(StartPosition { offset, progress, committed: false })
     }
 
-    fn reset(&self, partition: &TopicPartition, now: Timestamp) -> Result<i64> {
+    fn choose(
+        &self,
+        partition: &TopicPartition,
+        instead_of: Option<i64>,
+        range: OffsetRange,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let offset = self.reset(partition, range, now)?;
+        match instead_of {
+            None => {
+                tracing::info!(%partition, offset, "no committed position: starting by the source's reset policy");
+            }
+            Some(committed) => tracing::error!(
+                %partition, committed, earliest = range.earliest, end = range.end, offset,
+                "the committed position is not in the topic any more: records were deleted before they were read"
+            ),
+        }
+        self.choices().insert(partition.clone(), Choice { instead_of, offset });
+        Ok(offset)
+    }
+
+    fn reset(&self, partition: &TopicPartition, range: OffsetRange, now: Timestamp) -> Result<i64> {
         let policy = self.resets.get(&partition.topic).copied().unwrap_or_default();
-        let range = self.log.offsets(partition, Isolation::ReadUncommitted)?;
         Ok(match policy {
             Reset::Earliest => range.earliest,
             Reset::Latest => range.end,
@@ -94,5 +141,74 @@ impl Positions {
                 });
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::NewTopic;
+    use crate::log::memory::MemoryLog;
+    use crate::record::Headers;
+
+    fn log_with(records: i64) -> (MemoryLog, TopicPartition) {
+        let log = MemoryLog::new();
+        let new = |name: &str| NewTopic {
+            name: name.to_owned(),
+            partitions: 1,
+            replication_factor: 1,
+            config: Vec::new(),
+        };
+        log.create(&[new("in")]).unwrap();
+        let partition = TopicPartition::new("in", 0);
+        append(&log, &partition, records);
+        (log, partition)
+    }
+
+    fn append(log: &MemoryLog, partition: &TopicPartition, records: i64) {
+        for time in 0..records {
+            log.append(partition, None, Some(b"v"), time, &Headers::default()).unwrap();
+        }
+    }
+
+    fn positions(log: &MemoryLog, reset: Reset) -> Positions {
+        let resets = BTreeMap::from([(Arc::from("in"), reset)]);
+        Positions::new(Arc::new(log.clone()), "app", resets)
+    }
+
+    fn start(positions: &Positions, partition: &TopicPartition) -> (i64, bool) {
+        let all = positions.resolve(std::slice::from_ref(partition), Timestamp(100)).unwrap();
+        (all[0].offset, all[0].committed)
+    }
+
+    fn at(partition: &TopicPartition, offset: i64) -> (TopicPartition, Committed) {
+        (partition.clone(), Committed { offset, metadata: String::new() })
+    }
+
+    #[test]
+    fn a_choice_stands_until_a_position_is_committed() {
+        for reset in [Reset::Latest, Reset::Ago(std::time::Duration::from_millis(1))] {
+            let (log, partition) = log_with(5);
+            let positions = positions(&log, reset);
+            assert_eq!(start(&positions, &partition), (5, false), "{reset:?}");
+            append(&log, &partition, 2);
+            assert_eq!(start(&positions, &partition), (5, false), "{reset:?}");
+            positions.committed(&[at(&TopicPartition::new("other", 0), 1)]);
+            assert_eq!(start(&positions, &partition), (5, false), "{reset:?}");
+            positions.committed(&[at(&partition, 6)]);
+            assert_eq!(start(&positions, &partition), (7, false), "{reset:?}");
+        }
+    }
+
+    /// A choice that was deleted meanwhile is of no use; one below the first record neither.
+    #[test]
+    fn a_choice_that_is_gone_is_made_anew() {
+        let (log, partition) = log_with(5);
+        let positions = positions(&log, Reset::Earliest);
+        assert_eq!(start(&positions, &partition).0, 0);
+        log.delete_records(&[(partition.clone(), 3)]).unwrap();
+        assert_eq!(start(&positions, &partition), (3, false));
+        log.delete_records(&[(partition.clone(), 5)]).unwrap();
+        assert_eq!(start(&positions, &partition), (5, false));
     }
 }

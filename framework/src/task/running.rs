@@ -242,6 +242,12 @@ impl Task {
         self.failed
     }
 
+    /// Asks for a commit though nothing was processed: of a position that the group does not know.
+    pub(crate) fn commit_soon(&mut self) {
+        self.dirty = true;
+        self.ctx.commit_requested = true;
+    }
+
     /// True if there is something to commit.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
