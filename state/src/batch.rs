@@ -33,6 +33,7 @@ pub(crate) enum Write<'a> {
 pub(crate) enum Note {
     Offset(StoreId, i64),
     Observed(StoreId, i64),
+    FreshAt(StoreId, i64),
     Meta(Vec<u8>, Vec<u8>),
 }
 
@@ -75,6 +76,13 @@ impl Batch {
     /// so what is late after a restart is what was late before it.
     pub fn set_observed(&mut self, store: StoreId, observed_ms: i64) {
         self.note(store, Note::Observed(store, observed_ms));
+    }
+
+    /// Sets when all that the store lacks was in its changelog for the last time. Kept like the
+    /// offset: a changelog forgets deletions after a while, so a store that is older than that
+    /// cannot be completed from what its changelog has beyond the offset.
+    pub fn set_fresh_at(&mut self, store: StoreId, time_ms: i64) {
+        self.note(store, Note::FreshAt(store, time_ms));
     }
 
     /// Sets a note of the task's own.

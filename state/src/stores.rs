@@ -34,6 +34,7 @@ struct Store {
     memory: Option<RefCell<MemoryStore>>,
     offset: Cell<Option<i64>>,
     observed: Cell<Option<i64>>,
+    fresh_at: Cell<Option<i64>>,
     /// The bound up to which expired entries were dropped since the store was opened.
     dropped_before: RefCell<Vec<u8>>,
 }
@@ -65,6 +66,7 @@ impl TaskStores {
                 memory: (spec.in_memory || rocks.is_none()).then(RefCell::default),
                 offset: Cell::new(notes.offsets.get(&spec.name).copied()),
                 observed: Cell::new(notes.observed.get(&spec.name).copied()),
+                fresh_at: Cell::new(notes.fresh_at.get(&spec.name).copied()),
                 dropped_before: RefCell::default(),
             })
             .collect();
@@ -132,8 +134,11 @@ impl TaskStores {
                     Note::Observed(id, observed) if self.is_on_disk(*id) => {
                         database.put_observed(&mut rocks, *id, *observed)?;
                     }
+                    Note::FreshAt(id, time_ms) if self.is_on_disk(*id) => {
+                        database.put_fresh_at(&mut rocks, *id, *time_ms)?;
+                    }
                     Note::Meta(key, value) => Rocks::put_meta(&mut rocks, key, value),
-                    Note::Offset(..) | Note::Observed(..) => {}
+                    Note::Offset(..) | Note::Observed(..) | Note::FreshAt(..) => {}
                 }
             }
             database.write(rocks)?;
@@ -162,13 +167,20 @@ impl TaskStores {
         self.store(store).ok()?.observed.get()
     }
 
+    /// When all that the store lacks was in its changelog for the last time, as last set by a
+    /// batch; none: nothing is known.
+    #[must_use]
+    pub fn fresh_at(&self, store: StoreId) -> Option<i64> {
+        self.store(store).ok()?.fresh_at.get()
+    }
+
     /// A note of the task's own.
     #[must_use]
     pub fn meta(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.inner.meta.borrow().get(key).cloned()
     }
 
-    /// Throws away a store's content, its offset and its observed time, so that it can be rebuilt
+    /// Throws away a store's content, its offset and its times, so that it can be rebuilt
     /// from the changelog's start. Batches for the store that were begun before cannot be written.
     ///
     /// # Errors
@@ -181,6 +193,7 @@ impl TaskStores {
         }
         store.offset.set(None);
         store.observed.set(None);
+        store.fresh_at.set(None);
         store.dropped_before.borrow_mut().clear();
         Ok(())
     }
@@ -259,6 +272,7 @@ impl TaskStores {
         match note {
             Note::Offset(id, offset) => self.store(id)?.offset.set(Some(offset)),
             Note::Observed(id, observed) => self.store(id)?.observed.set(Some(observed)),
+            Note::FreshAt(id, time_ms) => self.store(id)?.fresh_at.set(Some(time_ms)),
             Note::Meta(key, value) => {
                 self.inner.meta.borrow_mut().insert(key, value);
             }

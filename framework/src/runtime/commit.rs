@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::log::{Committed, TopicPartition};
 use crate::metrics::Metrics;
 use crate::runtime::instance::CommitStep;
-use crate::runtime::restore::Restorer;
+use crate::runtime::restore::Freshness;
 use crate::runtime::task_actor::guarded;
 use crate::runtime::worker::{Stage, Worker};
 use crate::task::Task;
@@ -34,8 +34,7 @@ impl Worker {
                 reason: "a task of the worker failed".to_owned(),
             });
         }
-        let dirty =
-            self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(Task::is_dirty));
+        let dirty = self.has_something_to_commit();
         let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
         let started = self.instance.clock.elapsed();
         for (id, cell, _) in self.running() {
@@ -65,18 +64,31 @@ impl Worker {
                 member.commit(&positions)?;
             }
         }
+        instance.positions.committed(&positions);
         instance.commit_step(CommitStep::Ended);
         instance.commit_step(CommitStep::Applying);
         let now = instance.clock.now();
         for (_, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
-                task.apply(|batch| Restorer::note_time(batch, now))?;
+                let fresh = self.restorer.freshness().due(task, now);
+                task.apply(|batch| Freshness::note(batch, &fresh, now))?;
             }
         }
         instance.commit_step(CommitStep::Applied);
         instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
         self.purge(&positions);
         Ok(())
+    }
+
+    /// True if something happened since the last commit, or if it is time to note that stores are
+    /// fresh: only the group's answer says that this worker was the only one to write to them.
+    fn has_something_to_commit(&self) -> bool {
+        let (now, freshness) = (self.instance.clock.now(), self.restorer.freshness());
+        self.running().any(|(_, cell, _)| {
+            let task = cell.borrow();
+            let task = task.as_ref();
+            task.is_some_and(|task| task.is_dirty() || !freshness.due(task, now).is_empty())
+        })
     }
 
     /// True if a task failed; the message that says why is on its way.

@@ -8,6 +8,10 @@
 //! `ReadCommitted`, so what was aborted never reaches a store, and it goes on until the end: where
 //! the last transaction is not decided yet, it waits. The local store says up to which offset it is
 //! complete, so that a restart reads the tail only.
+//!
+//! The tail tells of all deletions only as long as its changelog keeps them, so each store notes
+//! when it was fresh: with a commit, when it was found or made complete, and at the beginning of a
+//! restoration from the changelog's start. One that is older is rebuilt.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_state::TaskStores;
+use millstream_state::{Batch, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch, TopicPartition};
@@ -24,8 +28,39 @@ use crate::record::Timestamp;
 use crate::store::StateStore;
 use crate::task::{Task, TaskId};
 
-/// The name under which a task notes when it was last written.
-const WRITTEN_AT: &[u8] = b"written-at-ms";
+/// How long a store may go without what is written to its changelog.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freshness {
+    /// So long a changelog keeps deletions.
+    pub(crate) tombstones_kept: Duration,
+}
+
+impl Freshness {
+    /// Whether the changelog still has all deletions that a store lacks. A time in the future, by
+    /// a clock that was wrong, counts like one that is as far in the past.
+    fn lasts(self, fresh_at: Option<i64>, now: Timestamp) -> bool {
+        fresh_at
+            .is_some_and(|at| u128::from(now.0.abs_diff(at)) <= self.tombstones_kept.as_millis())
+    }
+
+    /// The logged stores of a task for which it is time to note that they are fresh: rarely, since
+    /// a note that is a little too old does no harm.
+    pub(crate) fn due(self, task: &Task, now: Timestamp) -> Vec<StoreId> {
+        let step = Self { tombstones_kept: self.tombstones_kept / 10 };
+        let logged = task.stores().iter().filter_map(|store| {
+            let store = store.borrow();
+            store.changelog().map(|_| store.id())
+        });
+        logged.filter(|id| !step.lasts(task.disk().fresh_at(*id), now)).collect()
+    }
+
+    /// Notes it in the batch of a commit.
+    pub(crate) fn note(batch: &mut Batch, stores: &[StoreId], now: Timestamp) {
+        for store in stores {
+            batch.set_fresh_at(*store, now.0);
+        }
+    }
+}
 
 /// One store of one task on its way to the end of its changelog.
 struct Restoration {
@@ -40,6 +75,9 @@ struct Restoration {
     /// It was said that the reader waits for a transaction.
     waits: bool,
     records: u64,
+    began: Timestamp,
+    /// The store was empty when it began: it lacks nothing that was deleted before.
+    was_empty: bool,
 }
 
 /// Restores the stores of the tasks of one worker.
@@ -47,9 +85,9 @@ pub(crate) struct Restorer {
     log: Arc<dyn Log>,
     reader: Option<Box<dyn Reader>>,
     running: BTreeMap<TopicPartition, Restoration>,
-    /// A store that was not written for longer than this is rebuilt: its changelog may have
-    /// forgotten deletions that the store never saw.
-    tombstones_kept: Duration,
+    freshness: Freshness,
+    /// The reader does not know yet what is to be read now.
+    changed: bool,
     restored: u64,
 }
 
@@ -60,31 +98,30 @@ impl fmt::Debug for Restorer {
 }
 
 impl Restorer {
-    pub(crate) fn new(log: Arc<dyn Log>, tombstones_kept: Duration) -> Self {
-        Self { log, reader: None, running: BTreeMap::new(), tombstones_kept, restored: 0 }
+    pub(crate) fn new(log: Arc<dyn Log>, freshness: Freshness) -> Self {
+        let running = BTreeMap::new();
+        Self { log, reader: None, running, freshness, changed: false, restored: 0 }
     }
 
-    /// Notes in a commit's batch when it was written; see `tombstones_kept`.
-    pub(crate) fn note_time(batch: &mut millstream_state::Batch, now: Timestamp) {
-        batch.set_meta(WRITTEN_AT, &now.0.to_be_bytes());
+    pub(crate) fn freshness(&self) -> Freshness {
+        self.freshness
     }
 
     /// Takes the stores of a task on. The committed offsets of its inputs are known by now.
     /// False: they are complete already.
     ///
     /// # Errors
-    /// `Unavailable` when the ends of the changelogs cannot be had.
+    /// `Unavailable` when the ends of the changelogs cannot be had: nothing of the task is kept.
     pub(crate) fn add(&mut self, task: &Task, now: Timestamp) -> Result<bool> {
-        let mut added = false;
+        let mut planned = Vec::new();
         for store in task.stores() {
-            if let Some((partition, restoration)) = self.plan(task, store, now)? {
-                tracing::info!(task = %task.id(), %partition, from = restoration.next, to = restoration.end, "restoring");
-                self.running.insert(partition, restoration);
-                added = true;
-            }
+            planned.extend(self.plan(task, store, now)?);
         }
-        if added {
-            self.assign()?;
+        let added = !planned.is_empty();
+        for (partition, restoration) in planned {
+            tracing::info!(task = %task.id(), %partition, from = restoration.next, to = restoration.end, "restoring");
+            self.running.insert(partition, restoration);
+            self.changed = true;
         }
         Ok(added)
     }
@@ -107,14 +144,21 @@ impl Restorer {
         let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
         let disk = task.disk();
         let mut here = disk.offset(id);
-        let stale = here.is_some_and(|at| at > range.end) || self.is_too_old(disk, now);
-        if here.is_some() && (stale || here.is_some_and(|at| at < range.earliest)) {
-            tracing::warn!(task = %task.id(), store = name, local = here, ?range, "the local store does not fit its changelog: rebuilding it");
-            disk.clear(id)?;
-            here = None;
+        if let Some(at) = here.filter(|at| *at != range.end) {
+            let fits = (range.earliest..=range.end).contains(&at);
+            if !fits || !self.freshness.lasts(disk.fresh_at(id), now) {
+                let reason = if fits { "it is too old" } else { "its changelog has other offsets" };
+                tracing::warn!(task = %task.id(), store = name, local = at, ?range, reason, "rebuilding the local store");
+                store.borrow_mut().clear()?;
+                here = None;
+            }
         }
         let next = here.unwrap_or(range.earliest);
         if next >= range.end {
+            // Whatever its age: nothing was written since.
+            let mut batch = disk.batch();
+            batch.set_fresh_at(id, now.0);
+            disk.write(batch)?;
             return Ok(None);
         }
         let restoration = Restoration {
@@ -125,30 +169,32 @@ impl Restorer {
             end: range.end,
             waits: false,
             records: 0,
+            began: now,
+            was_empty: here.is_none(),
         };
         Ok(Some((partition, restoration)))
     }
 
-    fn is_too_old(&self, disk: &TaskStores, now: Timestamp) -> bool {
-        let Some(bytes) = disk.meta(WRITTEN_AT) else { return false };
-        let Ok(bytes) = <[u8; 8]>::try_from(bytes.as_slice()) else { return false };
-        let age = now.0.saturating_sub(i64::from_be_bytes(bytes));
-        u128::try_from(age).is_ok_and(|age| age > self.tombstones_kept.as_millis())
-    }
-
+    /// Tells the reader what is to be read.
     fn assign(&mut self) -> Result<()> {
         let positions: Vec<_> =
             self.running.iter().map(|(partition, r)| (partition.clone(), r.next)).collect();
-        if positions.is_empty() {
-            // Nobody reads on: the reader's connections and buffers are let go.
-            self.reader = None;
-            return Ok(());
-        }
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(self.log.reader(Isolation::ReadCommitted)?),
         };
-        reader.assign(&positions)
+        reader.assign(&positions)?;
+        self.changed = false;
+        Ok(())
+    }
+
+    /// Takes note that something is no longer to be read. When nothing is, the reader's
+    /// connections and buffers are let go.
+    fn dropped(&mut self) {
+        self.changed = !self.running.is_empty();
+        if self.running.is_empty() {
+            self.reader = None;
+        }
     }
 
     /// True if nothing is being restored.
@@ -157,10 +203,12 @@ impl Restorer {
     }
 
     /// Lets go of a task; what was restored so far stays.
-    pub(crate) fn remove(&mut self, task: TaskId) -> Result<()> {
+    pub(crate) fn remove(&mut self, task: TaskId) {
         let before = self.running.len();
         self.running.retain(|_, restoration| restoration.task != task);
-        if self.running.len() != before { self.assign() } else { Ok(()) }
+        if self.running.len() != before {
+            self.dropped();
+        }
     }
 
     /// Reads and applies the next records, waiting up to `timeout` for them. Returns the tasks whose
@@ -169,6 +217,9 @@ impl Restorer {
     /// # Errors
     /// `Unavailable`: try again. `State`: the local store failed.
     pub(crate) fn step(&mut self, timeout: Duration) -> Result<Vec<TaskId>> {
+        if self.changed {
+            self.assign()?;
+        }
         let Some(reader) = &mut self.reader else { return Ok(Vec::new()) };
         match reader.read(timeout)? {
             None => Ok(Vec::new()),
@@ -211,6 +262,9 @@ impl Restorer {
             self.restored += 1;
         }
         batch.set_offset(store.id(), restoration.next);
+        if restoration.was_empty {
+            batch.set_fresh_at(store.id(), restoration.began.0);
+        }
         Ok(restoration.disk.write(batch)?)
     }
 
@@ -221,11 +275,13 @@ impl Restorer {
         }
         let task = restoration.task;
         let mut batch = restoration.disk.batch();
-        batch.set_offset(restoration.store.borrow().id(), restoration.end);
+        let id = restoration.store.borrow().id();
+        batch.set_offset(id, restoration.end);
+        batch.set_fresh_at(id, restoration.began.0);
         restoration.disk.write(batch)?;
         tracing::info!(%task, %partition, records = restoration.records, "restored");
         self.running.remove(partition);
-        self.assign()?;
+        self.dropped();
         let complete = self.running.values().all(|other| other.task != task);
         Ok(if complete { vec![task] } else { Vec::new() })
     }
@@ -239,5 +295,190 @@ impl Restorer {
     pub(crate) fn remaining(&self, task: TaskId) -> u64 {
         let of_task = self.running.values().filter(|restoration| restoration.task == task);
         of_task.map(|r| u64::try_from(r.end - r.next).unwrap_or(0)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::memory::MemoryLog;
+    use crate::log::{NewTopic, ProducerSpec};
+    use crate::record::Headers;
+    use crate::sink::{Collector, WorkerProducer};
+    use crate::store::tests::text_to_text;
+    use crate::store::{CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier};
+    use crate::task::{RecordTime, TaskContext, TaskLimits};
+
+    const DAY: Duration = Duration::from_millis(1_000);
+
+    fn partition(store: &str) -> TopicPartition {
+        TopicPartition::new(format!("app-{store}-changelog"), 0)
+    }
+
+    fn log_of(stores: &[(&str, i32)]) -> MemoryLog {
+        let log = MemoryLog::new();
+        let new = |(store, partitions): &(&str, i32)| NewTopic {
+            name: partition(store).topic.to_string(),
+            partitions: *partitions,
+            replication_factor: 1,
+            config: Vec::new(),
+        };
+        log.create(&stores.iter().map(new).collect::<Vec<_>>()).unwrap();
+        log
+    }
+
+    fn append(log: &MemoryLog, store: &str, key: &str) {
+        let key = Some(key.as_bytes());
+        log.append(&partition(store), key, Some(b"v"), 7, &Headers::default()).unwrap();
+    }
+
+    fn spec(store: &str) -> KeyValueSpec<String, String> {
+        KeyValueSpec { options: StoreOptions::named(store), serdes: text_to_text() }
+    }
+
+    /// The stores of a task that may be made several times, as after aborts and rebalances.
+    struct Bench {
+        log: MemoryLog,
+        names: Vec<&'static str>,
+        partition: i32,
+        disk: TaskStores,
+    }
+
+    impl Bench {
+        fn new(log: &MemoryLog, names: &[&'static str]) -> Self {
+            let specs: Vec<_> = names.iter().map(|name| spec(name).spec()).collect();
+            let disk = TaskStores::in_memory(&specs);
+            Self { log: log.clone(), names: names.to_vec(), partition: 0, disk }
+        }
+
+        fn task(&self) -> Task {
+            let producer = self.log.producer(&ProducerSpec::default()).unwrap();
+            let producer = WorkerProducer::new(Arc::new(self.log.clone()), producer, false);
+            let collector = Collector::new(Rc::new(RefCell::new(producer)));
+            let stores = self.names.iter().zip(0..).map(|(name, index)| {
+                let place = StorePlace {
+                    id: StoreId(index),
+                    stores: self.disk.clone(),
+                    collector: collector.clone(),
+                    application_id: "app".into(),
+                    partition: self.partition,
+                    cache_budget: CacheBudget::new(0),
+                    record_time: RecordTime::default(),
+                };
+                Rc::clone(spec(name).make(&place).unwrap().state())
+            });
+            let stores = stores.collect();
+            let id = TaskId { sub_topology: 0, partition: self.partition };
+            let ctx = TaskContext::new(id, "app".into(), collector);
+            let limits = TaskLimits { idle_ms_max: 0, uncommitted_bytes_max: usize::MAX };
+            Task::new(ctx, Vec::new(), stores, self.disk.clone(), limits)
+        }
+
+        fn fresh_at(&self) -> Option<i64> {
+            self.disk.fresh_at(StoreId(0))
+        }
+    }
+
+    fn restorer(log: &MemoryLog) -> Restorer {
+        Restorer::new(Arc::new(log.clone()), Freshness { tombstones_kept: DAY })
+    }
+
+    /// Records restored from `now` on until the task is complete.
+    fn restore(bench: &Bench, now: i64) -> u64 {
+        let mut restorer = restorer(&bench.log);
+        if restorer.add(&bench.task(), Timestamp(now)).unwrap() {
+            while restorer.step(Duration::ZERO).unwrap().is_empty() {}
+        }
+        assert!(restorer.is_idle());
+        restorer.take_restored()
+    }
+
+    #[test]
+    fn a_store_is_fresh_for_as_long_as_tombstones_are_kept() {
+        let freshness = Freshness { tombstones_kept: DAY };
+        let lasts = |at, now| freshness.lasts(at, Timestamp(now));
+        assert!(lasts(Some(5), 5) && lasts(Some(5), 1_005) && !lasts(Some(5), 1_006));
+        assert!(lasts(Some(2_000), 1_000) && !lasts(Some(2_001), 1_000), "a clock was wrong");
+        assert!(!lasts(None, 5));
+    }
+
+    #[test]
+    fn a_restored_store_is_as_old_as_its_restoration() {
+        let log = log_of(&[("s", 1)]);
+        let bench = Bench::new(&log, &["s"]);
+        append(&log, "s", "a");
+        assert_eq!(restore(&bench, 5_000), 1);
+        assert_eq!(bench.fresh_at(), Some(5_000));
+        append(&log, "s", "b");
+        // At the bound only the tail is read, one above it everything.
+        assert_eq!(restore(&bench, 6_000), 1);
+        assert_eq!(bench.fresh_at(), Some(6_000));
+        append(&log, "s", "c");
+        assert_eq!(restore(&bench, 7_001), 3);
+        assert_eq!(bench.fresh_at(), Some(7_001));
+        append(&log, "s", "d");
+        assert_eq!(restore(&bench, 7_500), 1, "it was rebuilt once only");
+    }
+
+    #[test]
+    fn a_store_that_lacks_nothing_is_never_too_old() {
+        let log = log_of(&[("s", 1)]);
+        let bench = Bench::new(&log, &["s"]);
+        append(&log, "s", "a");
+        assert_eq!(restore(&bench, 0), 1);
+        assert_eq!(restore(&bench, 1_000_000), 0);
+        append(&log, "s", "b");
+        assert_eq!(restore(&bench, 1_001_000), 1, "it was found complete");
+    }
+
+    /// Half restored it is as old as its beginning, and a tail read in part makes nothing younger.
+    #[test]
+    fn a_store_has_its_age_while_it_is_restored() {
+        let log = log_of(&[("s", 1)]);
+        let bench = Bench::new(&log, &["s"]);
+        let half = |now: i64| {
+            append(&log, "s", "read");
+            log.hold(&partition("s")).unwrap();
+            append(&log, "s", "not yet");
+            let (mut restorer, task) = (restorer(&log), bench.task());
+            assert!(restorer.add(&task, Timestamp(now)).unwrap());
+            while restorer.take_restored() == 0 {
+                assert!(restorer.step(Duration::ZERO).unwrap().is_empty());
+            }
+            restorer.remove(task.id());
+            assert!(restorer.is_idle());
+            log.release(&partition("s")).unwrap();
+        };
+        half(5_000);
+        assert_eq!((bench.disk.offset(StoreId(0)), bench.fresh_at()), (Some(1), Some(5_000)));
+        half(5_900);
+        assert_eq!(bench.fresh_at(), Some(5_000));
+        assert_eq!(restore(&bench, 6_001), 4, "from the start");
+    }
+
+    /// What was planned of it would keep its stores open for ever.
+    #[test]
+    fn nothing_is_kept_of_a_task_that_cannot_be_planned() {
+        let log = log_of(&[("s", 2), ("too-small", 1)]);
+        log.append(&TopicPartition::new("app-s-changelog", 1), None, None, 7, &Headers::default())
+            .unwrap();
+        let mut bench = Bench::new(&log, &["s", "too-small"]);
+        bench.partition = 1;
+        let mut restorer = restorer(&log);
+        assert!(restorer.add(&bench.task(), Timestamp(0)).is_err());
+        assert!(restorer.is_idle());
+    }
+
+    #[test]
+    fn fresh_stores_are_noted_once_in_a_tenth_of_the_time() {
+        let log = log_of(&[("s", 1)]);
+        let bench = Bench::new(&log, &["s"]);
+        let freshness = Freshness { tombstones_kept: DAY };
+        let due = |now: i64| freshness.due(&bench.task(), Timestamp(now));
+        assert_eq!(due(5_000), [StoreId(0)]);
+        bench.task().apply(|batch| Freshness::note(batch, &due(5_000), Timestamp(5_000))).unwrap();
+        assert_eq!(bench.fresh_at(), Some(5_000));
+        assert!(due(5_100).is_empty());
+        assert_eq!(due(5_101), [StoreId(0)]);
     }
 }

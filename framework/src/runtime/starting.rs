@@ -66,30 +66,48 @@ impl Worker {
         }
         let producer = self.open_producer()?;
         self.look_up_positions()?;
+        let mut failed = Ok(());
         for id in waiting {
-            let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { continue };
-            let built = self.build(id, &producer, inputs, disk);
-            let task = match built {
-                Ok(task) => task,
-                Err((error, inputs, disk)) => {
-                    self.hosted.insert(id, Stage::Waiting { inputs, disk });
-                    return Err(error);
-                }
-            };
-            match self.restorer.add(&task, self.instance.clock.now()) {
-                Ok(true) => {
-                    self.note_state(id, TaskState::Restoring);
-                    self.hosted.insert(id, Stage::Restoring(Box::new(task)));
-                    self.plan_restore_step(ctx);
-                }
-                Ok(false) => self.run(task, ctx)?,
-                Err(error) => {
-                    self.wait_again(task);
-                    return Err(error);
+            if let Err(error) = self.start_task(id, &producer, ctx) {
+                let goes_on = matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild);
+                // The others need not wait for this one's changelog.
+                failed = Err(error);
+                if !goes_on {
+                    break;
                 }
             }
         }
-        Ok(())
+        failed
+    }
+
+    /// Starts a waiting task, or its restoration. One that fails waits again.
+    fn start_task(
+        &mut self,
+        id: TaskId,
+        producer: &Rc<RefCell<WorkerProducer>>,
+        ctx: &mut Context<Self>,
+    ) -> Result<()> {
+        let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { return Ok(()) };
+        let task = match self.build(id, producer, inputs, disk) {
+            Ok(task) => task,
+            Err((error, inputs, disk)) => {
+                self.hosted.insert(id, Stage::Waiting { inputs, disk });
+                return Err(error);
+            }
+        };
+        match self.restorer.add(&task, self.instance.clock.now()) {
+            Ok(true) => {
+                self.note_state(id, TaskState::Restoring);
+                self.hosted.insert(id, Stage::Restoring(Box::new(task)));
+                self.plan_restore_step(ctx);
+                Ok(())
+            }
+            Ok(false) => self.run(task, ctx),
+            Err(error) => {
+                self.wait_again(task);
+                Err(error)
+            }
+        }
     }
 
     /// The worker's producer. A new one ends whatever transaction its predecessor left open.

@@ -24,7 +24,7 @@ use crate::error::{Error, Reaction};
 use crate::log::{Member, PartitionQueue, TopicPartition};
 use crate::runtime::instance::Instance;
 use crate::runtime::positions::StartPosition;
-use crate::runtime::restore::Restorer;
+use crate::runtime::restore::{Freshness, Restorer};
 use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
 use crate::sink::WorkerProducer;
 use crate::store::CacheBudget;
@@ -124,8 +124,9 @@ impl fmt::Debug for Worker {
 
 impl Worker {
     pub(crate) fn new(index: usize, instance: Arc<Instance>) -> Self {
-        let restorer = Restorer::new(Arc::clone(&instance.log), instance.settings.tombstones_kept);
         let settings = &instance.settings;
+        let freshness = Freshness { tombstones_kept: settings.tombstones_kept };
+        let restorer = Restorer::new(Arc::clone(&instance.log), freshness);
         let cache_budget = CacheBudget::new(settings.cache_bytes_max / settings.workers.max(1));
         Self {
             index,
@@ -180,9 +181,7 @@ impl Worker {
                 cell.borrow_mut().take()
             }
             Stage::Restoring(task) => {
-                if let Err(error) = self.restorer.remove(id) {
-                    tracing::debug!(task = %id, %error, "the restoring reader could not be moved");
-                }
+                self.restorer.remove(id);
                 Some(*task)
             }
             waiting @ Stage::Waiting { .. } => {
@@ -231,8 +230,12 @@ impl Worker {
     pub(super) fn close_suspended(&mut self, age: Duration) {
         let now = self.instance.clock.elapsed();
         let old = self.suspended.extract_if(.., |_, (since, _)| now.saturating_sub(*since) >= age);
-        let closed: Vec<TaskId> = old.map(|(id, _)| id).collect();
-        for id in closed {
+        let closed: Vec<_> = old.map(|(id, (_, disk))| (id, disk)).collect();
+        for (id, disk) in closed {
+            // Whoever else still has a handle on them must not keep the directory locked.
+            if let Err(error) = disk.close() {
+                tracing::error!(task = %id, %error, "its stores are in use and stay open");
+            }
             self.note_state(id, TaskState::Closed);
         }
     }
@@ -266,6 +269,22 @@ impl Worker {
             // A full mailbox holds a wake-up already.
             let _ = actor.try_send(WakeUp);
         }
+    }
+
+    /// Restoring failed: the tasks that restore try again later, the others go on meanwhile.
+    fn restore_again(&mut self, error: Error, ctx: &mut Context<Self>) {
+        if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
+            return self.react(None, error, ctx);
+        }
+        let wait = self.instance.settings.backoff(self.tries);
+        tracing::warn!(worker = self.index, %error, ?wait, "state cannot be restored yet");
+        self.tries += 1;
+        let restoring = self.hosted.iter().filter(|(_, s)| matches!(s, Stage::Restoring(_)));
+        let restoring: Vec<TaskId> = restoring.map(|(id, _)| *id).collect();
+        for task in restoring.into_iter().filter_map(|id| self.take_task(id)).collect::<Vec<_>>() {
+            self.wait_again(task);
+        }
+        self.plan_advance(wait, ctx);
     }
 
     fn react(&mut self, task: Option<TaskId>, error: Error, ctx: &mut Context<Self>) {
@@ -416,7 +435,7 @@ impl Handler<RestoreStep> for Worker {
                     }
                 }
             }
-            Err(error) => return self.react(None, error, ctx),
+            Err(error) => return self.restore_again(error, ctx),
         }
         self.plan_restore_step(ctx);
     }

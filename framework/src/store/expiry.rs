@@ -89,6 +89,11 @@ impl Expiry {
         self.observed = self.noted;
     }
 
+    /// Begins anew, with stores that know no time any more.
+    pub(crate) fn clear(&mut self) {
+        (self.observed, self.noted, self.written) = (-1, -1, -1);
+    }
+
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

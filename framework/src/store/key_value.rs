@@ -292,6 +292,11 @@ impl<K: Data, V: Data> StateStore for KeyValueState<K, V> {
         self.dirty.clear();
     }
 
+    fn clear(&mut self) -> Result<()> {
+        self.dirty.clear();
+        Ok(self.stores.clear(self.id)?)
+    }
+
     fn uncommitted_bytes(&self) -> usize {
         self.dirty.bytes()
     }

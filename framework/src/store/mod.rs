@@ -88,6 +88,13 @@ pub(crate) trait StateStore {
     /// `Fatal` for a key that no store of this kind wrote.
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()>;
 
+    /// Throws everything away, uncommitted or not, so that the store can be rebuilt from the start
+    /// of its changelog: it knows nothing then, as a new one.
+    ///
+    /// # Errors
+    /// When the local state fails, or is in use.
+    fn clear(&mut self) -> Result<()>;
+
     /// Moves everything uncommitted into the batch; called once the commit is confirmed. The record
     /// cache was flushed through its operator before the outputs were.
     fn drain(&mut self, batch: &mut Batch);
@@ -101,10 +108,6 @@ pub(crate) trait StateStore {
     }
 
     /// Forgets everything uncommitted, cached values included.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the host rebuilds a task instead; stores keep the contract")
-    )]
     fn rollback(&mut self);
 
     /// About how much memory uncommitted writes take, for `uncommitted_bytes_max`.

@@ -240,6 +240,14 @@ impl<V: Data> Rows<V> {
         }
     }
 
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        self.dirty.clear();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.clear();
+        }
+        Ok(self.stores.clear(self.id)?)
+    }
+
     pub(crate) fn uncommitted_bytes(&self) -> usize {
         self.dirty.bytes()
     }

@@ -414,6 +414,11 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         self.rows.rollback();
     }
 
+    fn clear(&mut self) -> Result<()> {
+        self.rollback();
+        self.rows.clear()
+    }
+
     fn uncommitted_bytes(&self) -> usize {
         self.rows.uncommitted_bytes()
     }

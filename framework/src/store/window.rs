@@ -442,6 +442,12 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
         }
     }
 
+    fn clear(&mut self) -> Result<()> {
+        self.rollback();
+        self.expiry.clear();
+        Ok(self.stores.clear(self.id)?)
+    }
+
     fn uncommitted_bytes(&self) -> usize {
         self.dirty.bytes()
     }

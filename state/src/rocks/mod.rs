@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::range::Direction;
 use crate::scan::Chunk;
 use crate::spec::{StoreId, StoreSpec};
-use notes::{LAYOUT, META, OBSERVED, OFFSET, family, format_entry, note_key};
+use notes::{FRESH_AT, LAYOUT, META, NUMBERS, OBSERVED, OFFSET, family, format_entry, note_key};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
 };
@@ -100,15 +100,13 @@ impl Rocks {
             }
             if known.is_some() {
                 self.clear(StoreId(index))?;
-                notes.offsets.remove(&spec.name);
-                notes.observed.remove(&spec.name);
+                notes.forget(&spec.name);
             }
             batch.put(note_key(LAYOUT, spec.name.as_bytes()), signature);
         }
         // An offset on disk of a store that is in memory now says nothing about its content.
         for spec in specs.iter().filter(|spec| spec.in_memory) {
-            notes.offsets.remove(&spec.name);
-            notes.observed.remove(&spec.name);
+            notes.forget(&spec.name);
         }
         if !batch.is_empty() {
             self.write(RocksBatch(batch))?;
@@ -153,9 +151,7 @@ impl Rocks {
         id: StoreId,
         offset: i64,
     ) -> Result<()> {
-        let key = note_key(OFFSET, self.store(id)?.name.as_bytes());
-        batch.0.put(key, offset.to_be_bytes());
-        Ok(())
+        self.put_number(batch, OFFSET, id, offset)
     }
 
     pub(crate) fn put_observed(
@@ -164,8 +160,27 @@ impl Rocks {
         id: StoreId,
         observed: i64,
     ) -> Result<()> {
-        let key = note_key(OBSERVED, self.store(id)?.name.as_bytes());
-        batch.0.put(key, observed.to_be_bytes());
+        self.put_number(batch, OBSERVED, id, observed)
+    }
+
+    pub(crate) fn put_fresh_at(
+        &self,
+        batch: &mut RocksBatch,
+        id: StoreId,
+        time_ms: i64,
+    ) -> Result<()> {
+        self.put_number(batch, FRESH_AT, id, time_ms)
+    }
+
+    fn put_number(
+        &self,
+        batch: &mut RocksBatch,
+        prefix: &[u8],
+        id: StoreId,
+        number: i64,
+    ) -> Result<()> {
+        let key = note_key(prefix, self.store(id)?.name.as_bytes());
+        batch.0.put(key, number.to_be_bytes());
         Ok(())
     }
 
@@ -205,8 +220,9 @@ impl Rocks {
         let mut db = self.db.try_borrow_mut().map_err(|_| self.unavailable("in use"))?;
         let db = db.as_mut().ok_or_else(|| self.unavailable("closed"))?;
         let mut batch = WriteBatch::default();
-        batch.delete(note_key(OFFSET, store.name.as_bytes()));
-        batch.delete(note_key(OBSERVED, store.name.as_bytes()));
+        for prefix in NUMBERS {
+            batch.delete(note_key(prefix, store.name.as_bytes()));
+        }
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         db.write_opt(batch, &synced).map_err(|error| self.refused(id, error))?;

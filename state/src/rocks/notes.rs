@@ -7,6 +7,7 @@
 //!  k/<store>         bytes      how the store's keys were laid out when it was written
 //!  o/<store>         i64 BE     up to where the store has taken in its changelog
 //!  t/<store>         i64 BE     the largest time put into the store
+//!  f/<store>         i64 BE     when all that the store lacks was in its changelog
 //!  m/<key>           bytes      notes of the task's own
 //! ```
 //!
@@ -23,6 +24,9 @@ const FORMAT_KEY: &[u8] = b"format";
 pub(super) const LAYOUT: &[u8] = b"k/";
 pub(super) const OFFSET: &[u8] = b"o/";
 pub(super) const OBSERVED: &[u8] = b"t/";
+pub(super) const FRESH_AT: &[u8] = b"f/";
+/// What is counted of each store, and is gone with its entries.
+pub(super) const NUMBERS: [&[u8]; 3] = [OFFSET, OBSERVED, FRESH_AT];
 pub(super) const META: &[u8] = b"m/";
 
 /// The notes of a task, as read when it opens.
@@ -30,6 +34,7 @@ pub(super) const META: &[u8] = b"m/";
 pub(crate) struct Notes {
     pub(crate) offsets: BTreeMap<String, i64>,
     pub(crate) observed: BTreeMap<String, i64>,
+    pub(crate) fresh_at: BTreeMap<String, i64>,
     pub(crate) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) layouts: BTreeMap<String, Vec<u8>>,
     format: Option<u32>,
@@ -65,6 +70,13 @@ impl Notes {
         }
     }
 
+    /// Forgets what is counted of a store whose entries are not there.
+    pub(super) fn forget(&mut self, store: &str) {
+        for numbers in [&mut self.offsets, &mut self.observed, &mut self.fresh_at] {
+            numbers.remove(store);
+        }
+    }
+
     fn read_one(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         if key == FORMAT_KEY {
             self.format = Some(u32::from_be_bytes(value.try_into().ok()?));
@@ -72,6 +84,8 @@ impl Notes {
             self.offsets.insert(name(store)?, number(value)?);
         } else if let Some(store) = key.strip_prefix(OBSERVED) {
             self.observed.insert(name(store)?, number(value)?);
+        } else if let Some(store) = key.strip_prefix(FRESH_AT) {
+            self.fresh_at.insert(name(store)?, number(value)?);
         } else if let Some(store) = key.strip_prefix(LAYOUT) {
             self.layouts.insert(name(store)?, value.to_vec());
         } else if let Some(key) = key.strip_prefix(META) {

@@ -18,6 +18,7 @@ fn fill(stores: &TaskStores) {
         batch.put(store, &[0; 20], &[1]);
         batch.set_offset(store, offset);
         batch.set_observed(store, offset * 100);
+        batch.set_fresh_at(store, offset * 1_000);
     }
     batch.set_meta(b"note", b"kept");
     stores.write(batch).unwrap();
@@ -34,6 +35,7 @@ fn data_offsets_and_notes_are_kept() {
         assert_eq!(stores.get(store, &[0; 20]).unwrap(), Some(vec![1]));
         assert_eq!(stores.offset(store), Some(offset));
         assert_eq!(stores.observed(store), Some(offset * 100));
+        assert_eq!(stores.fresh_at(store), Some(offset * 1_000));
     }
     assert_eq!(stores.meta(b"note").as_deref(), Some(&b"kept"[..]));
 }
@@ -49,6 +51,7 @@ fn stores_in_memory_come_back_empty_and_without_an_offset() {
     stores.close().unwrap();
     let stores = open(dir.path(), &specs);
     assert_eq!((stores.offset(KEYS), stores.observed(KEYS)), (None, None));
+    assert_eq!(stores.fresh_at(KEYS), None);
     assert_eq!(stores.get(KEYS, &[0; 20]).unwrap(), None);
     assert_eq!(stores.offset(WINDOWS), Some(20));
 }
@@ -98,6 +101,7 @@ fn a_store_written_with_another_layout_is_emptied_with_its_offset() {
     );
     let stores = open(dir.path(), &changed);
     assert_eq!((stores.offset(WINDOWS), stores.observed(WINDOWS)), (None, None));
+    assert_eq!(stores.fresh_at(WINDOWS), None);
     assert!(keys(&stores, WINDOWS, KeyRange::all(), Direction::Forward).is_empty());
     assert_eq!((stores.offset(KEYS), stores.offset(TIMES)), (Some(10), Some(30)));
     fill(&stores);

@@ -1,6 +1,8 @@
 //! The runtime over the memory log: threads, group, commit and abort without a broker.
 
 mod late_markers;
+mod starts;
+mod state;
 
 use std::fmt::Debug;
 use std::sync::Arc;

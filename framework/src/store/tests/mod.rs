@@ -136,8 +136,19 @@ impl Rig {
     /// A store of another task, restored from this one's changelog.
     pub(crate) fn restored(&self, supplier: &dyn StoreSupplier) -> Rig {
         let other = Rig::new(supplier, self.cache_bytes);
-        let mut batch = other.place.stores.batch();
-        for record in self.logged() {
+        other.restore(self.logged());
+        other
+    }
+
+    /// Throws its content away and restores it from its changelog.
+    pub(crate) fn rebuild(&self) {
+        self.store.state().borrow_mut().clear().unwrap();
+        self.restore(self.logged());
+    }
+
+    fn restore(&self, logged: Vec<MemoryRecord>) {
+        let mut batch = self.place.stores.batch();
+        for record in logged {
             let raw = RawRecord {
                 offset: record.offset,
                 timestamp: record.timestamp,
@@ -145,10 +156,9 @@ impl Rig {
                 value: record.value.as_deref(),
                 headers: Headers::default(),
             };
-            other.store.state().borrow_mut().restore(&mut batch, &raw).unwrap();
+            self.store.state().borrow_mut().restore(&mut batch, &raw).unwrap();
         }
-        other.place.stores.write(batch).unwrap();
-        other
+        self.place.stores.write(batch).unwrap();
     }
 
     pub(crate) fn rollback(&self) {

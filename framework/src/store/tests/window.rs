@@ -121,6 +121,33 @@ fn a_restart_does_not_replace_duplicates() {
     assert_eq!(fetched(&open(&other), "b", 0, 1_000), ["i0", "i1", "i2"]);
 }
 
+/// A restart after it finds the same windows, and the same ones late.
+#[test]
+fn a_rebuilt_store_knows_its_times() {
+    let spec = windows(false);
+    let rig = Rig::new(&spec, 0);
+    put(&rig, "a", "old", 100);
+    put(&rig, "b", "new", 200_000);
+    rig.commit();
+    rig.rebuild();
+    assert_eq!(rig.place.stores.observed(rig.place.id), Some(200_000));
+    let store = WindowStore::of(&rig.reopened(&spec)).unwrap();
+    assert_eq!(fetched(&store, "b", 0, 300_000), ["new"]);
+    store.put("a".to_owned(), "late".to_owned(), Timestamp(100)).unwrap();
+    assert_eq!(fetched(&store, "a", 0, 300_000), Vec::<String>::new());
+}
+
+/// With a changelog that begins anew, nothing of the former one counts: nothing is late.
+#[test]
+fn a_cleared_store_is_as_a_new_one() {
+    let rig = Rig::new(&windows(false), 0);
+    put(&rig, "a", "new", 200_000);
+    rig.commit();
+    rig.store.state().borrow_mut().clear().unwrap();
+    put(&rig, "a", "early", 100);
+    assert_eq!(fetched(&open(&rig), "a", 0, 300_000), ["early"]);
+}
+
 #[test]
 fn a_put_whose_segment_has_expired_is_dropped_and_counted() {
     let rig = Rig::new(&windows(false), 0);
