@@ -13,7 +13,7 @@ use crate::runtime::positions::StartPosition;
 use crate::sink::{Collector, WorkerProducer};
 use crate::source::SourceNode;
 use crate::store::CacheBudget;
-use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
+use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, UncommittedBudget};
 use crate::topology::TaskSeed;
 
 /// A partition with its queue and where it starts.
@@ -26,6 +26,8 @@ pub(crate) struct Making<'a> {
     pub(crate) producer: &'a Rc<RefCell<WorkerProducer>>,
     /// What the record caches of its tasks share.
     pub(crate) cache_budget: &'a CacheBudget,
+    /// What its tasks may hold uncommitted, together.
+    pub(crate) uncommitted: &'a UncommittedBudget,
 }
 
 /// A task without its inputs.
@@ -56,7 +58,7 @@ pub(crate) fn build_chain(
     let parts = instance.topology.instantiate(sub_topology, seed)?;
     let limits = TaskLimits {
         idle_ms_max: instance.settings.task_idle_ms_max,
-        uncommitted_bytes_max: instance.settings.uncommitted_bytes_max,
+        uncommitted: making.uncommitted.clone(),
     };
     let task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
     Ok(Chain { task, sources: parts.sources })

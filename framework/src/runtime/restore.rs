@@ -307,7 +307,7 @@ mod tests {
     use crate::sink::{Collector, WorkerProducer};
     use crate::store::tests::text_to_text;
     use crate::store::{CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier};
-    use crate::task::{RecordTime, TaskContext, TaskLimits};
+    use crate::task::{RecordTime, TaskContext, TaskLimits, UncommittedBudget};
 
     const DAY: Duration = Duration::from_millis(1_000);
 
@@ -370,7 +370,8 @@ mod tests {
             let stores = stores.collect();
             let id = TaskId { sub_topology: 0, partition: self.partition };
             let ctx = TaskContext::new(id, "app".into(), collector);
-            let limits = TaskLimits { idle_ms_max: 0, uncommitted_bytes_max: usize::MAX };
+            let uncommitted = UncommittedBudget::new(usize::MAX);
+            let limits = TaskLimits { idle_ms_max: 0, uncommitted };
             Task::new(ctx, Vec::new(), stores, self.disk.clone(), limits)
         }
 

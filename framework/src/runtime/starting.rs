@@ -187,7 +187,8 @@ impl Worker {
             let error = Error::Unavailable { what, reason: "not in a group".to_owned() };
             return Err((error, waiting_inputs(ready, unknown), Some(disk)));
         }
-        let making = Making { producer, cache_budget: &self.cache_budget };
+        let (cache_budget, uncommitted) = (&self.cache_budget, &self.uncommitted);
+        let making = Making { producer, cache_budget, uncommitted };
         // The user's suppliers run in here.
         let chain = guarded(id, || build_chain(&self.instance, id, making, disk.clone(), &ready));
         match chain {

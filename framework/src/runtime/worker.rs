@@ -28,7 +28,7 @@ use crate::runtime::restore::{Freshness, Restorer};
 use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
 use crate::sink::WorkerProducer;
 use crate::store::CacheBudget;
-use crate::task::{OwnedQueues, Task, TaskId, TaskState};
+use crate::task::{OwnedQueues, Task, TaskId, TaskState, UncommittedBudget};
 
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
 /// what they mean), so a full mailbox means that the same was said already.
@@ -107,6 +107,7 @@ pub(crate) struct Worker {
     pub(super) restorer: Restorer,
     /// An equal part of the instance's, for the tasks of this worker.
     pub(super) cache_budget: CacheBudget,
+    pub(super) uncommitted: UncommittedBudget,
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
     pub(super) advance_planned: bool,
@@ -128,9 +129,11 @@ impl Worker {
         let freshness = Freshness { tombstones_kept: settings.tombstones_kept };
         let restorer = Restorer::new(Arc::clone(&instance.log), freshness);
         let cache_budget = CacheBudget::new(settings.cache_bytes_max / settings.workers.max(1));
+        let uncommitted = UncommittedBudget::new(settings.uncommitted_bytes_max);
         Self {
             index,
             cache_budget,
+            uncommitted,
             instance,
             member: None,
             producer: None,
@@ -385,13 +388,10 @@ impl Handler<CommitWanted> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: CommitWanted, ctx: &mut Self::Context) {
-        let wanted = self.running().any(|(_, cell, _)| {
-            let task = cell.borrow();
-            let limit = self.instance.settings.uncommitted_bytes_max;
-            task.as_ref()
-                .is_some_and(|task| task.ctx.commit_requested || task.uncommitted_bytes() > limit)
-        });
-        if wanted {
+        let requested = |task: &Task| task.ctx.commit_requested;
+        let wanted =
+            self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(requested));
+        if wanted || self.uncommitted.is_exceeded() {
             self.commit_or_abort(ctx);
         }
     }

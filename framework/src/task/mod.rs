@@ -9,6 +9,7 @@ mod progress;
 mod punctuation;
 mod record_time;
 mod running;
+mod uncommitted;
 
 pub(crate) use context::{HeldRows, TaskContext};
 pub use context::{Source, TaskId};
@@ -19,3 +20,4 @@ pub(crate) use progress::Progress;
 pub use punctuation::{Clock, Schedule};
 pub(crate) use record_time::RecordTime;
 pub(crate) use running::{NamedNode, OwnedQueues, Rest, Task, TaskLimits, Turn};
+pub(crate) use uncommitted::UncommittedBudget;

@@ -21,18 +21,20 @@ use crate::store::{Changelog, StateStore};
 use crate::task::input::Input;
 use crate::task::progress::Progress;
 use crate::task::punctuation::Clock;
+use crate::task::uncommitted::{UncommittedBudget, UncommittedShare};
 use crate::task::{Node, TaskContext, TaskId};
 
 /// How often the bound on uncommitted bytes is looked at, in records.
 const BOUND_CHECK_RECORDS: usize = 16;
 
 /// Limits of a task.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TaskLimits {
     /// Java's `max.task.idle.ms`.
     pub(crate) idle_ms_max: i64,
-    /// More uncommitted bytes than this ask for a commit before the next record.
-    pub(crate) uncommitted_bytes_max: usize,
+    /// What the tasks of the worker may hold uncommitted, together. When they hold more, a commit
+    /// comes before the next record.
+    pub(crate) uncommitted: UncommittedBudget,
 }
 
 /// Why a turn ended.
@@ -68,6 +70,8 @@ pub(crate) struct Task {
     stores: Vec<Rc<RefCell<dyn StateStore>>>,
     disk: TaskStores,
     limits: TaskLimits,
+    /// Its share of the uncommitted bytes.
+    uncommitted: UncommittedShare,
     pub(crate) ctx: TaskContext,
     /// True if anything happened since the last commit.
     dirty: bool,
@@ -96,6 +100,7 @@ impl Task {
             nodes,
             stores,
             disk,
+            uncommitted: limits.uncommitted.share(),
             limits,
             ctx,
             dirty: false,
@@ -144,11 +149,15 @@ impl Task {
 
     /// Processes up to `budget` records.
     pub(crate) fn process(&mut self, budget: usize, now: Timestamp) -> Result<Turn> {
+        let turn = self.process_some(budget, now);
+        self.weigh();
+        turn
+    }
+
+    fn process_some(&mut self, budget: usize, now: Timestamp) -> Result<Turn> {
         self.ctx.wall_clock = now;
         for records in 0..budget {
-            if records % BOUND_CHECK_RECORDS == 0
-                && self.uncommitted_bytes() > self.limits.uncommitted_bytes_max
-            {
+            if records % BOUND_CHECK_RECORDS == 0 && self.weigh() {
                 return Ok(Turn { records, rest: Rest::Full });
             }
             match self.choose(now)? {
@@ -218,7 +227,14 @@ impl Task {
     /// Runs the wall-clock punctuations that are due at `now`.
     pub(crate) fn punctuate_wall_clock(&mut self, now: Timestamp) -> Result<()> {
         self.ctx.wall_clock = now;
-        self.punctuate(Clock::Wall)
+        let done = self.punctuate(Clock::Wall);
+        self.weigh();
+        done
+    }
+
+    /// Takes note of what the task holds uncommitted. True if the worker holds too much.
+    fn weigh(&mut self) -> bool {
+        self.uncommitted.set(self.uncommitted_bytes())
     }
 
     /// Bytes of uncommitted writes over all stores.
@@ -289,6 +305,7 @@ impl Task {
         for store in &self.stores {
             store.borrow_mut().drop_expired()?;
         }
+        self.weigh();
         self.dirty = false;
         self.ctx.commit_requested = false;
         Ok(())

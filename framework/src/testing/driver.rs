@@ -18,7 +18,7 @@ use crate::record::{Headers, Record, Timestamp};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::sink::{Collector, WorkerProducer};
 use crate::store::{CacheBudget, TaskStore};
-use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits};
+use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, UncommittedBudget};
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
 
@@ -124,7 +124,8 @@ impl TopologyDriver {
             TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: &CacheBudget::new(cache_bytes) };
         let parts = topology.instantiate(sub, seed)?;
         self.stores.extend(parts.typed_stores);
-        let limits = TaskLimits { idle_ms_max: -1, uncommitted_bytes_max: usize::MAX };
+        let uncommitted = UncommittedBudget::new(usize::MAX);
+        let limits = TaskLimits { idle_ms_max: -1, uncommitted };
         let mut task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
         for (topic, source) in parts.sources {
             let partition = TopicPartition::new(topic, 0);

@@ -50,7 +50,7 @@ impl KafkaLog {
         if settings.bootstrap_servers.trim().is_empty() {
             return Err(Error::Config("bootstrap_servers is empty".to_owned()));
         }
-        settings.reader(Isolation::ReadCommitted)?;
+        settings.reader(Isolation::ReadCommitted, 1)?;
         settings.producer(&ProducerSpec::default())?;
         let admin = Admin::new(settings.clone());
         Ok(Self { settings, admin })
@@ -107,6 +107,6 @@ impl Log for KafkaLog {
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(KafkaReader::open(&self.settings, isolation)?))
+        Ok(Box::new(KafkaReader::open(&self.settings, isolation)))
     }
 }

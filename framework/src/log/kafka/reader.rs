@@ -3,6 +3,9 @@
 //! The same queues as a member's, but assigned by the caller. End-of-partition events are on here:
 //! a position that is only ever given by the caller cannot be corrupted by them, and they carry
 //! the end of the partition as this reader sees it, control records included.
+//!
+//! What is fetched ahead is bounded for the reader as a whole. The client's bound is one of each
+//! partition, and set when it is made: it is made anew when there are far more or far fewer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,8 +26,11 @@ use crate::log::{Isolation, ReadEvent, Reader, TopicPartition, Wake};
 
 /// A reader over Kafka.
 pub(super) struct KafkaReader {
+    settings: KafkaSettings,
+    isolation: Isolation,
     assigned: Vec<Assigned>,
-    consumer: Arc<Consumer>,
+    /// With the number of partitions that share its bound; none before the first assignment.
+    client: Option<(Arc<Consumer>, usize)>,
     /// Whose turn it is.
     turn: usize,
     ready: VecDeque<Found>,
@@ -83,33 +89,44 @@ const EVENTS_INTERVAL: Duration = Duration::from_millis(100);
 
 impl KafkaReader {
     /// Opens a reader.
-    pub(super) fn open(settings: &KafkaSettings, isolation: Isolation) -> Result<Self> {
-        let consumer: Consumer = settings
-            .reader(isolation)?
-            .create_with_context(ConsumerEvents::default())
-            .map_err(|error| error::from_client("opening a reader", None, &error))?;
-        consumer.context().close();
-        Ok(Self {
+    pub(super) fn open(settings: &KafkaSettings, isolation: Isolation) -> Self {
+        Self {
+            settings: settings.clone(),
+            isolation,
             assigned: Vec::new(),
-            consumer: Arc::new(consumer),
+            client: None,
             turn: 0,
             ready: VecDeque::new(),
             arrival: Arc::default(),
-        })
+        }
     }
 
-    fn set(&self, list: &TopicPartitionList) -> Result<()> {
-        self.consumer.assign(list).map_err(|error| Error::Fatal {
-            what: "assignment of a reader".to_owned(),
-            reason: error.to_string(),
-        })
+    /// A client whose bound fits so many partitions; what the former one had is gone.
+    fn client_for(&mut self, partitions: usize) -> Result<Arc<Consumer>> {
+        if let Some((consumer, shares)) = &self.client
+            && fits(*shares, partitions)
+        {
+            return Ok(Arc::clone(consumer));
+        }
+        self.client = None;
+        let shares = shares_of(partitions);
+        let consumer: Consumer = self
+            .settings
+            .reader(self.isolation, shares)?
+            .create_with_context(ConsumerEvents::default())
+            .map_err(|error| error::from_client("opening a reader", None, &error))?;
+        consumer.context().close();
+        let consumer = Arc::new(consumer);
+        self.client = Some((Arc::clone(&consumer), shares));
+        Ok(consumer)
     }
 
     /// What the main queue says: only errors come that way.
     fn serve(&self) -> Result<()> {
-        let Some(event) = self.consumer.poll(Duration::ZERO) else { return Ok(()) };
+        let Some((consumer, _)) = &self.client else { return Ok(()) };
+        let Some(event) = consumer.poll(Duration::ZERO) else { return Ok(()) };
         let Err(error) = event else { return Ok(()) };
-        let said = self.consumer.context().said();
+        let said = consumer.context().said();
         match (error.rdkafka_error_code(), &error) {
             (Some(code), KafkaError::MessageConsumptionFatal(_)) => {
                 Err(error::from_code("reading", None, code, &said))
@@ -145,6 +162,24 @@ impl KafkaReader {
         }
         Ok(())
     }
+}
+
+/// The shares into which the bound is divided for so many partitions.
+fn shares_of(partitions: usize) -> usize {
+    partitions.max(1).next_power_of_two()
+}
+
+/// Whether a client made for so many shares may serve so many partitions: never beyond the bound,
+/// and without starving the last ones of many.
+fn fits(shares: usize, partitions: usize) -> bool {
+    partitions <= shares && shares_of(partitions) * 4 > shares
+}
+
+fn set(consumer: &Consumer, list: &TopicPartitionList) -> Result<()> {
+    consumer.assign(list).map_err(|error| Error::Fatal {
+        what: "assignment of a reader".to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn is_empty(messages: &Messages) -> bool {
@@ -185,10 +220,16 @@ impl Reader for KafkaReader {
     fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<()> {
         // What is there of an earlier assignment becomes outdated first, so that it can neither
         // come out of the new queues nor keep them from ringing.
-        self.set(&TopicPartitionList::new())?;
+        if let Some((consumer, _)) = &self.client {
+            set(consumer, &TopicPartitionList::new())?;
+        }
         self.assigned.clear();
         self.ready.clear();
         self.turn = 0;
+        if from.is_empty() {
+            return Ok(());
+        }
+        let consumer = self.client_for(from.len())?;
         let mut list = TopicPartitionList::with_capacity(from.len());
         for (partition, offset) in from {
             list.add_partition_offset(
@@ -200,17 +241,18 @@ impl Reader for KafkaReader {
                 error::from_client("assignment of a reader", Some(&partition.topic), &error)
             })?;
             let bell = Bell::rung();
-            let queue = NativeQueue::take_off(&self.consumer, partition, Arc::clone(&bell))
-                .ok_or_else(|| Error::Topic {
+            let queue = NativeQueue::take_off(&consumer, partition, Arc::clone(&bell)).ok_or_else(
+                || Error::Topic {
                     topic: partition.topic.to_string(),
                     reason: "the client refuses the name".to_owned(),
-                })?;
+                },
+            )?;
             let arrival = Arc::clone(&self.arrival);
             let wake: Wake = Arc::new(move || arrival.announce());
             bell.on_ring(wake);
             self.assigned.push(Assigned { partition: partition.clone(), bell, queue });
         }
-        self.set(&list)
+        set(&consumer, &list)
     }
 
     fn read(&mut self, timeout: Duration) -> Result<Option<ReadEvent>> {
@@ -242,6 +284,14 @@ impl fmt::Debug for KafkaReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_made_anew_for_far_more_or_far_fewer_partitions() {
+        assert_eq!([0, 1, 2, 3, 32, 33].map(shares_of), [1, 1, 2, 4, 32, 64]);
+        assert!(fits(32, 32) && !fits(32, 33));
+        assert!(fits(32, 9) && !fits(32, 8));
+        assert!(fits(1, 1) && fits(2, 1) && !fits(4, 1));
+    }
 
     #[test]
     fn an_arrival_before_the_wait_is_not_missed() {

@@ -110,15 +110,15 @@ impl KafkaSettings {
         add(config, "consumer", &self.consumer, &[READING_KEYS, MEMBER_KEYS])
     }
 
-    /// A reader of partitions outside any group.
-    pub(super) fn reader(&self, isolation: Isolation) -> Result<ClientConfig> {
+    /// A reader of up to `partitions` partitions outside any group.
+    pub(super) fn reader(&self, isolation: Isolation, partitions: usize) -> Result<ClientConfig> {
         let mut config = self.reading(isolation);
         // The client wants a group id for assigned partitions; it neither joins nor commits.
         config
             .set("group.id", &self.client_id)
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error");
-        set_prefetch(&mut config, READER_PREFETCH_BYTES, 1);
+        set_prefetch(&mut config, READER_PREFETCH_BYTES, partitions);
         add(config, "reader", &self.reader, &[READING_KEYS, READER_KEYS])
     }
 
@@ -202,8 +202,9 @@ pub(super) fn transaction_timeout(spec: &ProducerSpec) -> Duration {
 /// records that are still to come.
 const STATISTICS_INTERVAL_MS: &str = "200";
 
-/// Read ahead per partition by a reader: enough to keep a restore busy, small enough for many.
-const READER_PREFETCH_BYTES: usize = 8 << 20;
+/// Read ahead by a reader, over all its partitions: enough to keep a restore busy, and little for a
+/// worker, which has one reader at most.
+const READER_PREFETCH_BYTES: usize = 16 << 20;
 
 const READING_KEYS: &[&str] = &[
     "bootstrap.servers",
@@ -329,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_shares_its_budget_too() {
+        let settings = KafkaSettings::new("localhost:9092", "app");
+        for (partitions, kbytes) in [(1, "16384"), (32, "512"), (256, "64"), (512, "64")] {
+            let config = settings.reader(Isolation::ReadCommitted, partitions).expect("valid");
+            check(&config, &[("queued.max.messages.kbytes", Some(kbytes))]);
+        }
+    }
+
+    #[test]
     fn every_role_is_accepted_by_the_client() {
         let mut settings = KafkaSettings::new("localhost:1", "app");
         let transactional =
@@ -337,7 +347,7 @@ mod tests {
             settings.group_protocol = protocol;
             let roles = [
                 settings.member(&spec(), 3),
-                settings.reader(Isolation::ReadCommitted),
+                settings.reader(Isolation::ReadCommitted, 1),
                 settings.asking(Isolation::ReadUncommitted, Some("app")),
             ];
             for role in roles {

@@ -74,6 +74,27 @@ fn a_worker_with_idle_stores_commits_now_and_then() {
     streams.close().unwrap();
 }
 
+/// Of each task alone they would stay below it, and nothing would be committed.
+#[test]
+fn uncommitted_bytes_are_bounded_for_all_tasks_of_a_worker_together() {
+    let log = log_with(&[("in", 8), ("out", 1)]);
+    let dir = tempfile::tempdir().unwrap();
+    let config = exactly_once(&dir).commit_interval_ms(600_000).uncommitted_bytes_max(100_000);
+    let builder = StreamsBuilder::new();
+    let counts = builder.stream::<String, String>("in").group_by_key().count("counts");
+    counts.updates().map_values(|count: i64| count.to_string()).to("out");
+    let topology = builder.build().unwrap();
+    let streams = Streams::with(topology, config).log(Arc::new(log.clone())).start().unwrap();
+    // Where the partitions begin is committed once; from then on only the bound commits.
+    wait_until(|| log.group_offsets("app").len(), |partitions| *partitions == 8);
+    for number in 0..2_400 {
+        put(&log, number % 8, &format!("key-{number:0>100}"), "x");
+    }
+    // About 260 bytes each: all but the last 100 kB.
+    wait_until(|| log.records("out").len(), |outputs| *outputs >= 1_900);
+    streams.close().unwrap();
+}
+
 fn kept() -> Topology {
     let builder = StreamsBuilder::new();
     let kept =
