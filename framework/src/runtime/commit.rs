@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::log::{Committed, TopicPartition};
 use crate::metrics::Metrics;
+use crate::runtime::failing::Failure;
 use crate::runtime::instance::CommitStep;
 use crate::runtime::restore::Freshness;
 use crate::runtime::task_actor::guarded;
@@ -26,28 +27,23 @@ impl Worker {
     /// Commits all running tasks of the worker. Does nothing if nothing happened since the last.
     ///
     /// # Errors
-    /// Whatever failed; nobody knows then whether the commit happened, and the worker must abort.
-    pub(super) fn commit(&mut self) -> Result<()> {
+    /// Whatever failed; nobody knows then whether the commit happened, and the caller must react
+    /// before anything else is done.
+    pub(super) fn commit(&mut self) -> Result<(), Failure> {
         if self.has_failed_task() {
-            return Err(Error::Aborted {
-                what: "a commit".to_owned(),
-                reason: "a task of the worker failed".to_owned(),
-            });
+            return Err(aborted("a task of the worker failed").into());
         }
         let dirty = self.has_something_to_commit();
         let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
         let started = self.instance.clock.elapsed();
         for (id, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
-                guarded(id, || task.flush())?;
+                guarded(id, || task.flush()).map_err(|error| Failure::of(id, error))?;
             }
         }
         let positions = self.positions();
         let instance = &self.instance;
-        let member = self.member.as_ref().ok_or_else(|| Error::Aborted {
-            what: "a commit".to_owned(),
-            reason: "this instance is in no group".to_owned(),
-        })?;
+        let member = self.member.as_ref().ok_or_else(|| aborted("this instance is in no group"))?;
         {
             let mut shared = producer.borrow_mut();
             if instance.settings.exactly_once {
@@ -75,6 +71,7 @@ impl Worker {
             }
         }
         instance.commit_step(CommitStep::Applied);
+        self.aborts = 0;
         instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
         self.purge(&positions);
         Ok(())
@@ -153,6 +150,10 @@ impl Worker {
             metrics.sent(records, bytes);
         }
     }
+}
+
+fn aborted(reason: &str) -> Error {
+    Error::Aborted { what: "a commit".to_owned(), reason: reason.to_owned() }
 }
 
 fn measure_task(metrics: &Metrics, task: &mut Task) {

@@ -14,6 +14,7 @@ mod restore;
 mod task_actor;
 mod questions;
 mod worker;
+mod failing;
 mod starting;
 mod commit;
 mod listener;

@@ -14,6 +14,7 @@ use millstream_state::TaskStores;
 use crate::error::{Error, Reaction, Result};
 use crate::log::{ProducerSpec, TopicPartition};
 use crate::runtime::build::{Making, ReadyInput, build_chain};
+use crate::runtime::failing::Failure;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
 use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
@@ -23,15 +24,18 @@ use crate::task::{Task, TaskId, TaskState};
 impl Worker {
     /// Brings waiting tasks on as far as possible, or plans the next try.
     pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
+        if self.given_up {
+            return;
+        }
         match self.try_advance(ctx) {
             Ok(()) => self.tries = 0,
-            Err(error) if matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) => {
+            Err(Failure { error, .. }) if is_passing(&error) => {
                 let wait = self.instance.settings.backoff(self.tries);
                 tracing::warn!(worker = self.index, %error, tries = self.tries, ?wait, "tasks cannot start yet");
                 self.tries += 1;
                 self.plan_advance(wait, ctx);
             }
-            Err(error) => self.instance.fail(error),
+            Err(failure) => self.react(failure, ctx),
         }
     }
 
@@ -54,7 +58,7 @@ impl Worker {
         });
     }
 
-    fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
         let waiting: Vec<TaskId> = self
             .hosted
             .iter()
@@ -68,13 +72,17 @@ impl Worker {
         self.look_up_positions()?;
         let mut failed = Ok(());
         for id in waiting {
-            if let Err(error) = self.start_task(id, &producer, ctx) {
-                let goes_on = matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild);
+            if let Err(failure) = self.start_task(id, &producer, ctx) {
+                let goes_on = is_passing(&failure.error);
                 // The others need not wait for this one's changelog.
-                failed = Err(error);
+                failed = Err(failure);
                 if !goes_on {
                     break;
                 }
+            }
+            if self.producer.is_none() {
+                // One failed when it began, and all were taken down.
+                return Ok(());
             }
         }
         failed
@@ -86,13 +94,16 @@ impl Worker {
         id: TaskId,
         producer: &Rc<RefCell<WorkerProducer>>,
         ctx: &mut Context<Self>,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { return Ok(()) };
         let task = match self.build(id, producer, inputs, disk) {
             Ok(task) => task,
             Err((error, inputs, disk)) => {
                 self.hosted.insert(id, Stage::Waiting { inputs, disk });
-                return Err(error);
+                return Err(match error {
+                    Error::Panicked { task, .. } => Failure::of(task, error),
+                    other => other.into(),
+                });
             }
         };
         match self.restorer.add(&task, self.instance.clock.now()) {
@@ -102,10 +113,15 @@ impl Worker {
                 self.plan_restore_step(ctx);
                 Ok(())
             }
-            Ok(false) => self.run(task, ctx),
+            Ok(false) => {
+                if let Err(failure) = self.run(task, ctx) {
+                    self.react(failure, ctx);
+                }
+                Ok(())
+            }
             Err(error) => {
                 self.wait_again(task);
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -197,13 +213,17 @@ impl Worker {
         }
     }
 
-    /// Initialises a restored task and gives it to an actor. One that fails waits again.
-    pub(super) fn run(&mut self, mut task: Task, ctx: &mut Context<Self>) -> Result<()> {
+    /// Initialises a restored task and gives it to an actor.
+    ///
+    /// # Errors
+    /// What failed; the task waits again. It may have sent something, and it may have been told of
+    /// a lost record of another task: the caller must react before anything else is done.
+    pub(super) fn run(&mut self, mut task: Task, ctx: &mut Context<Self>) -> Result<(), Failure> {
         let id = task.id();
         let now = self.instance.clock.now();
         if let Err(error) = guarded(id, || task.init(now)) {
             self.wait_again(task);
-            return Err(error);
+            return Err(Failure::of(id, error));
         }
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
@@ -214,6 +234,11 @@ impl Worker {
         tracing::info!(task = %id, worker = self.index, "running");
         Ok(())
     }
+}
+
+/// True if trying again may be enough.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild)
 }
 
 fn waiting_inputs(ready: Vec<ReadyInput>, unknown: Vec<AssignedInput>) -> Vec<AssignedInput> {

@@ -22,6 +22,7 @@ use millstream_state::TaskStores;
 
 use crate::error::{Error, Reaction};
 use crate::log::{Member, PartitionQueue, TopicPartition};
+use crate::runtime::failing::Failure;
 use crate::runtime::instance::Instance;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
@@ -110,6 +111,10 @@ pub(crate) struct Worker {
     pub(super) uncommitted: UncommittedBudget,
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
+    /// Aborts since the last commit.
+    pub(super) aborts: u32,
+    /// True once the instance was told to end: no task starts any more.
+    pub(super) given_up: bool,
     pub(super) advance_planned: bool,
     /// True while a `RestoreStep` is on its way.
     pub(super) restoring: bool,
@@ -141,6 +146,8 @@ impl Worker {
             suspended: BTreeMap::new(),
             restorer,
             tries: 0,
+            aborts: 0,
+            given_up: false,
             advance_planned: false,
             restoring: false,
             purged: Duration::ZERO,
@@ -157,25 +164,8 @@ impl Worker {
         self.note_state(id, TaskState::Created);
     }
 
-    /// Drops everything since the last commit and starts all tasks again from there.
-    pub(super) fn abort(&mut self, error: &Error, ctx: &mut Context<Self>) {
-        tracing::warn!(worker = self.index, %error, "dropping everything since the last commit");
-        self.instance.metrics.aborts.inc();
-        let ids: Vec<TaskId> = self.hosted.keys().copied().collect();
-        for id in ids {
-            if let Some(task) = self.take_task(id) {
-                self.wait_again(task);
-            }
-        }
-        // The next one fences it and ends its transaction; what it still holds is never sent.
-        self.producer = None;
-        let wait = self.instance.settings.backoff(self.tries);
-        self.tries += 1;
-        self.plan_advance(wait, ctx);
-    }
-
     /// Takes a restoring or running task out of its stage; a waiting one stays.
-    fn take_task(&mut self, id: TaskId) -> Option<Task> {
+    pub(super) fn take_task(&mut self, id: TaskId) -> Option<Task> {
         match self.hosted.remove(&id)? {
             Stage::Running { cell, actor } => {
                 self.instance.running.remove(id);
@@ -254,14 +244,19 @@ impl Worker {
         self.instance.board.set(task, state);
     }
 
-    /// Commits if there is something to commit; a failure aborts.
-    fn commit_or_abort(&mut self, ctx: &mut Context<Self>) {
+    /// Commits if there is something to commit; a failure drops it.
+    fn commit_or_drop(&mut self, ctx: &mut Context<Self>) {
+        if let Err(failure) = self.commit() {
+            self.react(failure, ctx);
+        }
+    }
+
+    /// The same, unless a message is on its way that says what failed.
+    fn commit_in_time(&mut self, ctx: &mut Context<Self>) {
         if self.has_failed_task() {
             return;
         }
-        if let Err(error) = self.commit() {
-            self.react(None, error, ctx);
-        }
+        self.commit_or_drop(ctx);
         self.wake_all();
     }
 
@@ -277,7 +272,7 @@ impl Worker {
     /// Restoring failed: the tasks that restore try again later, the others go on meanwhile.
     fn restore_again(&mut self, error: Error, ctx: &mut Context<Self>) {
         if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
-            return self.react(None, error, ctx);
+            return self.react(error.into(), ctx);
         }
         let wait = self.instance.settings.backoff(self.tries);
         tracing::warn!(worker = self.index, %error, ?wait, "state cannot be restored yet");
@@ -288,18 +283,6 @@ impl Worker {
             self.wait_again(task);
         }
         self.plan_advance(wait, ctx);
-    }
-
-    fn react(&mut self, task: Option<TaskId>, error: Error, ctx: &mut Context<Self>) {
-        let replace = self.instance.settings.replace_failed_tasks;
-        match error.reaction() {
-            Reaction::Retry | Reaction::Rebuild => self.abort(&error, ctx),
-            Reaction::Skip | Reaction::Stop if replace && task.is_some() => {
-                tracing::error!(task = ?task, %error, "the task failed and is replaced");
-                self.abort(&error, ctx);
-            }
-            Reaction::Skip | Reaction::Stop => self.instance.fail(error),
-        }
     }
 }
 
@@ -323,7 +306,7 @@ impl Actor for Worker {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
         ctx.run_interval(self.instance.settings.commit_interval, |worker, ctx| {
-            worker.commit_or_abort(ctx);
+            worker.commit_in_time(ctx);
         });
         ctx.run_interval(MEASURE_INTERVAL, |worker, _| {
             worker.measure();
@@ -341,7 +324,7 @@ impl Handler<AssignTasks> for Worker {
         for (id, mut inputs) in assign.tasks {
             if self.hosted.contains_key(&id) {
                 // Further inputs of a task that runs with what is here: it is built anew with all.
-                self.commit_or_abort(ctx);
+                self.commit_or_drop(ctx);
                 let kept = self.suspend(id);
                 inputs.extend(kept.into_iter().map(|(p, queue)| (p, queue, None)));
             }
@@ -358,25 +341,16 @@ impl Handler<RevokeTasks> for Worker {
     type Result = ();
 
     fn handle(&mut self, revoke: RevokeTasks, ctx: &mut Self::Context) {
-        let mut failed = None;
-        if !revoke.lost
-            && let Err(error) = self.commit()
-        {
-            failed = Some(error);
+        if revoke.lost {
+            let reason = "partitions were lost".to_owned();
+            let error = Error::Aborted { what: "a commit".to_owned(), reason };
+            self.react(error.into(), ctx);
+        } else {
+            self.commit_or_drop(ctx);
         }
         let mut queues = Vec::new();
         for id in &revoke.tasks {
             queues.extend(self.suspend(*id));
-        }
-        // What was not committed must not stay in the transaction or in the other tasks.
-        match failed {
-            Some(error) => self.react(None, error, ctx),
-            None if revoke.lost => {
-                let reason = "partitions were lost".to_owned();
-                let error = Error::Aborted { what: "a commit".to_owned(), reason };
-                self.abort(&error, ctx);
-            }
-            None => {}
         }
         if revoke.answer.send(queues).is_err() {
             tracing::warn!(worker = self.index, "the group did not wait for the revocation");
@@ -392,7 +366,7 @@ impl Handler<CommitWanted> for Worker {
         let wanted =
             self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(requested));
         if wanted || self.uncommitted.is_exceeded() {
-            self.commit_or_abort(ctx);
+            self.commit_in_time(ctx);
         }
     }
 }
@@ -402,7 +376,7 @@ impl Handler<TaskFailed> for Worker {
 
     fn handle(&mut self, failed: TaskFailed, ctx: &mut Self::Context) {
         if matches!(self.hosted.get(&failed.task), Some(Stage::Running { .. })) {
-            self.react(Some(failed.task), failed.error, ctx);
+            self.react(Failure::of(failed.task, failed.error), ctx);
         }
     }
 }
@@ -429,9 +403,9 @@ impl Handler<RestoreStep> for Worker {
                         continue;
                     }
                     if let Some(Stage::Restoring(task)) = self.hosted.remove(&id)
-                        && let Err(error) = self.run(*task, ctx)
+                        && let Err(failure) = self.run(*task, ctx)
                     {
-                        self.react(None, error, ctx);
+                        self.react(failure, ctx);
                     }
                 }
             }

@@ -3,6 +3,7 @@
 mod late_markers;
 mod starts;
 mod state;
+mod failing;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -92,6 +93,20 @@ fn config(dir: &tempfile::TempDir, guarantee: ProcessingGuarantee) -> StreamsCon
         .commit_interval_ms(20)
         .processing_guarantee(guarantee)
         .num_stream_threads(2)
+}
+
+const BOTH: [ProcessingGuarantee; 2] =
+    [ProcessingGuarantee::AtLeastOnce, ProcessingGuarantee::ExactlyOnceV2];
+
+fn aborts(streams: &Streams) -> u64 {
+    let metrics = streams.metrics();
+    let line = metrics.lines().find(|line| line.starts_with("millstream_aborts_total")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// The positions that the group has committed, added up.
+fn committed(log: &MemoryLog) -> i64 {
+    log.group_offsets("app").iter().map(|(_, committed)| committed.offset).sum()
 }
 
 fn processes_and_goes_on_after_a_restart(guarantee: ProcessingGuarantee) {

@@ -1,0 +1,77 @@
+//! What a worker does when something fails.
+//!
+//! Whatever failed, and whatever follows: nothing since the last commit may be committed, neither by
+//! the next tick, nor by a revocation, nor by a stop in order. Not even positions alone: the client
+//! tells of an output that was lost once, to whoever asks next. So the tasks and their producer are
+//! taken down at once, in the same call.
+
+use actix::Context;
+
+use crate::error::{Error, Reaction};
+use crate::runtime::worker::Worker;
+use crate::task::TaskId;
+
+/// An error, and the task it came from if it came from one.
+#[derive(Debug)]
+pub(super) struct Failure {
+    task: Option<TaskId>,
+    pub(super) error: Error,
+}
+
+impl Failure {
+    pub(super) fn of(task: TaskId, error: Error) -> Self {
+        Self { task: Some(task), error }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { task: None, error }
+    }
+}
+
+impl Worker {
+    /// Drops what is uncommitted, and starts again from the last commit or ends the instance.
+    pub(super) fn react(&mut self, failure: Failure, ctx: &mut Context<Self>) {
+        if self.given_up {
+            return;
+        }
+        let Failure { task, error } = failure;
+        let replace = self.instance.settings.replace_failed_tasks && task.is_some();
+        match error.reaction() {
+            Reaction::Retry | Reaction::Rebuild => self.abort(&error, ctx),
+            Reaction::Skip | Reaction::Stop if replace => {
+                tracing::error!(?task, %error, "the task failed and is replaced");
+                self.abort(&error, ctx);
+            }
+            Reaction::Skip | Reaction::Stop => {
+                self.given_up = true;
+                self.instance.fail(error);
+                self.take_down();
+            }
+        }
+    }
+
+    /// Drops everything since the last commit and starts all tasks again from there. The wait before
+    /// grows from one abort to the next until a commit succeeds: that the tasks start says nothing.
+    fn abort(&mut self, error: &Error, ctx: &mut Context<Self>) {
+        tracing::warn!(worker = self.index, %error, "dropping everything since the last commit");
+        self.instance.metrics.aborts.inc();
+        self.take_down();
+        let wait = self.instance.settings.backoff(self.aborts);
+        self.aborts = self.aborts.saturating_add(1);
+        self.plan_advance(wait, ctx);
+    }
+
+    /// All tasks wait, as they did before they started.
+    fn take_down(&mut self) {
+        let ids: Vec<TaskId> = self.hosted.keys().copied().collect();
+        for id in ids {
+            if let Some(task) = self.take_task(id) {
+                self.wait_again(task);
+            }
+        }
+        // The next one fences it and ends its transaction; what it still holds is never sent.
+        self.producer = None;
+    }
+}
