@@ -33,6 +33,7 @@ impl Worker {
         if self.has_failed_task() {
             return Err(aborted("a task of the worker failed").into());
         }
+        self.check_owned()?;
         let dirty = self.has_something_to_commit();
         let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
         let started = self.instance.clock.elapsed();
@@ -49,7 +50,10 @@ impl Worker {
             if instance.settings.exactly_once {
                 shared.ensure_transaction()?;
                 shared.producer().flush()?;
-                shared.producer().send_offsets(&positions, &member.generation()?)?;
+                // Under this generation the partitions were owned, if they still are.
+                let generation = member.generation()?;
+                self.check_owned()?;
+                shared.producer().send_offsets(&positions, &generation)?;
                 instance.commit_step(CommitStep::OffsetsSent);
                 instance.commit_step(CommitStep::Ending);
                 shared.producer().commit()?;
@@ -57,6 +61,7 @@ impl Worker {
             } else {
                 shared.producer().flush()?;
                 instance.commit_step(CommitStep::Ending);
+                self.check_owned()?;
                 member.commit(&positions)?;
             }
         }
@@ -86,6 +91,18 @@ impl Worker {
             let task = task.as_ref();
             task.is_some_and(|task| task.is_dirty() || !freshness.due(task, now).is_empty())
         })
+    }
+
+    /// True if partitions were taken from the worker and it has not heard of it yet.
+    pub(super) fn has_lost(&self) -> bool {
+        self.instance.losses.count(self.index) != self.losses_heard
+    }
+
+    fn check_owned(&self) -> Result<()> {
+        if self.has_lost() {
+            return Err(aborted("partitions were lost"));
+        }
+        Ok(())
     }
 
     /// True if a task failed; the message that says why is on its way.

@@ -124,6 +124,7 @@ impl Control {
                 return Err(error);
             }
             let polled = membership.poll(POLL, listener);
+            listener.take_late();
             if let Some(error) = listener.take_failure() {
                 return Err(error);
             }

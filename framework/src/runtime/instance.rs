@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::metrics::{Heartbeats, Metrics};
 use crate::runtime::board::TaskBoard;
 use crate::runtime::clock::SharedClock;
+use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
 use crate::runtime::questions::RunningTasks;
 use crate::runtime::state_dir::StateDir;
@@ -87,6 +88,7 @@ pub(crate) struct Instance {
     pub(crate) board: TaskBoard,
     pub(crate) running: RunningTasks,
     pub(crate) heartbeats: Heartbeats,
+    pub(crate) losses: Losses,
     pub(crate) on_commit: Option<CommitListener>,
     /// Errors that end the instance.
     pub(crate) failures: Sender<Error>,

@@ -13,6 +13,8 @@ use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition};
 use crate::runtime::assignment::{Assignments, TaskPlan, TaskStart};
 use crate::runtime::board::StreamsState;
 use crate::runtime::instance::Instance;
+use crate::runtime::late::LateAnswers;
+use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::stop::StopSignal;
 use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
@@ -30,6 +32,7 @@ pub(crate) struct Listener {
     assignments: Assignments<Queued>,
     starts: BTreeMap<TopicPartition, StartPosition>,
     commits: bool,
+    late: LateAnswers,
     failure: Option<Error>,
 }
 
@@ -58,6 +61,7 @@ impl Listener {
             assignments,
             starts: BTreeMap::new(),
             commits: true,
+            late: LateAnswers::default(),
             failure: None,
         }
     }
@@ -96,21 +100,73 @@ impl Listener {
     fn stop_tasks(&mut self, removed: &[TopicPartition], lost: bool) {
         self.instance.metrics.rebalances.inc();
         let lost = lost || !self.commits;
+        self.late.removed(removed);
         let mut answers = Vec::new();
-        for (worker, tasks) in self.assignments.revoked(removed) {
+        for (index, tasks) in self.assignments.revoked(removed) {
             let (answer, received) = sync_channel(1);
-            let Some(worker) = self.workers.get(worker) else { continue };
-            match worker.try_send(RevokeTasks { tasks, lost, answer }) {
-                Ok(()) => answers.push(received),
-                Err(error) => tracing::error!(%error, "a worker cannot be told of a revocation"),
+            let Some(worker) = self.workers.get(index) else { continue };
+            let revocation = if lost { Revocation::lost() } else { Revocation::new() };
+            if lost {
+                self.instance.losses.note(index);
+            }
+            let revoke = RevokeTasks { tasks, revocation: revocation.clone(), answer };
+            match worker.try_send(revoke) {
+                Ok(()) => answers.push((index, revocation, received)),
+                Err(error) => {
+                    // It never hears of it, so it never commits again.
+                    self.instance.losses.note(index);
+                    let reason = format!("a worker cannot be told: {error}");
+                    let what = "revoking tasks".to_owned();
+                    self.failure = Some(Error::Fatal { what, reason });
+                }
             }
         }
         let deadline = self.instance.clock.elapsed() + self.instance.settings.revoke_budget;
-        for answer in answers {
+        for (index, revocation, answer) in answers {
             let left = deadline.saturating_sub(self.instance.clock.elapsed());
-            let queues = stopped(&answer, left).into_iter();
-            let kept = queues.filter(|(partition, _)| !removed.contains(partition));
+            let Some(queues) = self.stopped(index, &revocation, &answer, left) else {
+                self.late.expect(answer, removed);
+                continue;
+            };
+            let kept = queues.into_iter().filter(|(partition, _)| !removed.contains(partition));
             self.assignments.put_back(kept.map(|(p, queue)| (p, (queue, None))).collect());
+        }
+    }
+
+    /// Waits for a worker's answer; the queues it gave back. `None` if it did not answer in time:
+    /// its partitions are lost to it then.
+    fn stopped(
+        &self,
+        worker: usize,
+        revocation: &Revocation,
+        answer: &Receiver<OwnedQueues>,
+        left: Duration,
+    ) -> Option<OwnedQueues> {
+        let reason = match answer.recv_timeout(left) {
+            Ok(queues) => return Some(queues),
+            Err(RecvTimeoutError::Timeout) => "it did not commit within the time the group allows",
+            Err(RecvTimeoutError::Disconnected) => "it ended before it could commit",
+        };
+        if revocation.expire() {
+            self.instance.losses.note(worker);
+        } else if !revocation.is_lost() {
+            // It has just answered: the queues are about to come.
+            return answer.recv().ok();
+        }
+        tracing::error!(worker, reason, "a worker's work since its last commit will be done again");
+        None
+    }
+
+    /// Takes in what came late from workers that had not answered a revocation in time.
+    pub(crate) fn take_late(&mut self) {
+        let kept = self.late.take();
+        if kept.is_empty() {
+            return;
+        }
+        let kept = kept.into_iter().map(|(partition, queue)| (partition, (queue, None)));
+        let starts = self.assignments.assigned(kept.collect());
+        if !starts.is_empty() {
+            self.start_tasks(starts);
         }
     }
 
@@ -147,17 +203,6 @@ impl Listener {
             tracing::info!("this instance owns no task: there are more instances than partitions");
         }
     }
-}
-
-/// Waits for a worker's answer; the queues it gave back.
-fn stopped(answer: &Receiver<OwnedQueues>, left: Duration) -> OwnedQueues {
-    let reason = match answer.recv_timeout(left) {
-        Ok(queues) => return queues,
-        Err(RecvTimeoutError::Timeout) => "it did not commit within the time the group allows",
-        Err(RecvTimeoutError::Disconnected) => "it ended before it could commit",
-    };
-    tracing::error!(reason, "a worker's work since its last commit will be done again");
-    Vec::new()
 }
 
 fn names(partitions: &[TopicPartition]) -> String {

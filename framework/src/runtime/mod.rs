@@ -15,6 +15,8 @@ mod task_actor;
 mod questions;
 mod worker;
 mod failing;
+mod ownership;
+mod late;
 mod starting;
 mod commit;
 mod listener;

@@ -24,7 +24,8 @@ use crate::task::{Task, TaskId, TaskState};
 impl Worker {
     /// Brings waiting tasks on as far as possible, or plans the next try.
     pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
-        if self.given_up {
+        // After a loss, what it has heard of is not what it owns; the message will start them.
+        if self.given_up || self.has_lost() {
             return;
         }
         match self.try_advance(ctx) {

@@ -26,6 +26,7 @@ use crate::runtime::board::{StreamsState, TaskBoard};
 use crate::runtime::clock::{SharedClock, SystemClock};
 use crate::runtime::control::Control;
 use crate::runtime::instance::{CommitListener, CommitStep, Instance, Settings};
+use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
 use crate::runtime::probe::InstanceProbe;
 use crate::runtime::questions::{RunningTasks, TasksOf};
@@ -142,6 +143,7 @@ impl Streams {
             board: TaskBoard::default(),
             running: RunningTasks::default(),
             heartbeats: Heartbeats::default(),
+            losses: Losses::new(config.num_stream_threads),
             topology,
             log,
             clock,

@@ -24,6 +24,7 @@ use crate::error::{Error, Reaction};
 use crate::log::{Member, PartitionQueue, TopicPartition};
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::Instance;
+use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
 use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
@@ -58,8 +59,8 @@ pub(crate) struct AssignTasks {
 #[rtype(result = "()")]
 pub(crate) struct RevokeTasks {
     pub(crate) tasks: Vec<TaskId>,
-    /// They are gone already: nothing of them may be committed.
-    pub(crate) lost: bool,
+    /// If they are lost, nothing may be committed; each loss is counted.
+    pub(crate) revocation: Revocation,
     pub(crate) answer: SyncSender<OwnedQueues>,
 }
 
@@ -111,6 +112,8 @@ pub(crate) struct Worker {
     pub(super) uncommitted: UncommittedBudget,
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
+    /// Losses of partitions that it has heard of.
+    pub(super) losses_heard: u64,
     /// Aborts since the last commit.
     pub(super) aborts: u32,
     /// True once the instance was told to end: no task starts any more.
@@ -146,6 +149,7 @@ impl Worker {
             suspended: BTreeMap::new(),
             restorer,
             tries: 0,
+            losses_heard: 0,
             aborts: 0,
             given_up: false,
             advance_planned: false,
@@ -251,9 +255,9 @@ impl Worker {
         }
     }
 
-    /// The same, unless a message is on its way that says what failed.
+    /// The same, unless a message is on its way that says what failed or was lost.
     fn commit_in_time(&mut self, ctx: &mut Context<Self>) {
-        if self.has_failed_task() {
+        if self.has_failed_task() || self.has_lost() {
             return;
         }
         self.commit_or_drop(ctx);
@@ -341,7 +345,7 @@ impl Handler<RevokeTasks> for Worker {
     type Result = ();
 
     fn handle(&mut self, revoke: RevokeTasks, ctx: &mut Self::Context) {
-        if revoke.lost {
+        if revoke.revocation.is_lost() {
             let reason = "partitions were lost".to_owned();
             let error = Error::Aborted { what: "a commit".to_owned(), reason };
             self.react(error.into(), ctx);
@@ -351,6 +355,9 @@ impl Handler<RevokeTasks> for Worker {
         let mut queues = Vec::new();
         for id in &revoke.tasks {
             queues.extend(self.suspend(*id));
+        }
+        if !revoke.revocation.answer() {
+            self.losses_heard += 1;
         }
         if revoke.answer.send(queues).is_err() {
             tracing::warn!(worker = self.index, "the group did not wait for the revocation");

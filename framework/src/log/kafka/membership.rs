@@ -363,9 +363,6 @@ impl Member for KafkaMember {
             return Ok(());
         }
         let group = self.group()?;
-        for (partition, _) in offsets {
-            group.tap(partition)?;
-        }
         let what = format!("commit of group {}", group.name);
         if !group.is_member() {
             let reason = "the member is no longer in the group".to_owned();
@@ -374,6 +371,10 @@ impl Member for KafkaMember {
         let list = list_of(offsets)?;
         let deadline = Deadline::after(group.request_timeout);
         loop {
+            // Also in between: the next epoch may be one without these partitions.
+            for (partition, _) in offsets {
+                group.tap(partition)?;
+            }
             let wait = deadline.left();
             match queue::commit(&group.consumer, &list, wait) {
                 Ok(()) => return Ok(()),

@@ -4,6 +4,7 @@ mod late_markers;
 mod starts;
 mod state;
 mod failing;
+mod ownership;
 
 use std::fmt::Debug;
 use std::sync::Arc;
