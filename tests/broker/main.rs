@@ -15,3 +15,4 @@ mod exactly_once;
 mod outage;
 mod state_lock;
 mod slow_sink;
+mod late_answer;

@@ -145,8 +145,8 @@ settings! {
     /// changelog. Larger than the broker's value: deleted keys may come back after a long stop.
     /// Smaller: a store is rebuilt where reading the tail had been enough.
     delete_retention_ms: u64 [u64] = 86_400_000;
-    /// Records that a task processes before the worker looks at other tasks, messages and timers.
-    /// Larger: less overhead, others wait longer. Smaller: the reverse.
+    /// Records that a task processes in one go at most. Other tasks, messages and timers have their
+    /// turn after 10 ms in any case, at the latest between two records that are slow.
     task_turn_records_max: usize [usize] = 1_000;
     /// Milliseconds that the producer waits to fill a batch (a commit never waits for it). Larger:
     /// bigger batches, more delay. Smaller: more requests.

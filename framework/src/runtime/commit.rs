@@ -35,7 +35,10 @@ impl Worker {
         }
         self.check_owned()?;
         let dirty = self.has_something_to_commit();
-        let Some(producer) = self.producer.clone().filter(|_| dirty) else { return Ok(()) };
+        let Some(producer) = self.producer.clone().filter(|_| dirty) else {
+            self.forget_requests();
+            return Ok(());
+        };
         let started = self.instance.clock.elapsed();
         for (id, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
@@ -91,6 +94,15 @@ impl Worker {
             let task = task.as_ref();
             task.is_some_and(|task| task.is_dirty() || !freshness.due(task, now).is_empty())
         })
+    }
+
+    /// Requests for a commit where nothing has happened are fulfilled.
+    fn forget_requests(&self) {
+        for (_, cell, _) in self.running() {
+            if let Some(task) = cell.borrow_mut().as_mut() {
+                task.ctx.commit_requested = false;
+            }
+        }
     }
 
     /// True if partitions were taken from the worker and it has not heard of it yet.

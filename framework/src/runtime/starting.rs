@@ -226,9 +226,13 @@ impl Worker {
             self.wait_again(task);
             return Err(Failure::of(id, error));
         }
+        if self.aborts > 0 {
+            task.take_care();
+        }
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
-        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance);
+        let next_tick = Rc::clone(&self.next_tick);
+        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance, next_tick);
         self.instance.running.add(id, actor.clone());
         self.hosted.insert(id, Stage::Running { cell, actor });
         self.note_state(id, TaskState::Running);

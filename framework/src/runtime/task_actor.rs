@@ -1,12 +1,14 @@
 //! The actor that hosts a task: it turns messages into turns of the task.
 //!
 //! One turn processes records until there are none, or until its time is up, so that commits,
-//! rebalances and the other tasks of the worker never wait long. The cell is shared with the worker
-//! on the same thread: a commit reaches all tasks of a worker at one moment, without a message
-//! round trip in which a task could go on. A panic of a user's closure ends at this boundary.
+//! rebalances and the other tasks of the worker never wait long. A record is never interrupted: what
+//! waits, waits for one slow record and not for a turn full of them. The cell is shared with the
+//! worker on the same thread: a commit reaches all tasks of a worker at one moment, without a
+//! message round trip in which a task could go on. A panic of a user's closure ends at this
+//! boundary.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::record::Timestamp;
 use crate::runtime::instance::Instance;
 use crate::runtime::questions::Ask;
 use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
-use crate::task::{Rest, Task, TaskId, Turn};
+use crate::task::{Rest, Task, TaskId, Turn, TurnLimits};
 
 /// A turn ends after this: longer delays commits and rebalances, shorter costs messages.
 const TURN_MAX: Duration = Duration::from_millis(10);
@@ -34,6 +36,9 @@ const MAILBOX_MESSAGES_MAX: usize = 256;
 
 /// A task and what its worker must know of it; empty once the task was taken away.
 pub(crate) type TaskCell = Rc<RefCell<Option<Task>>>;
+
+/// When the worker of a task wants to commit next, on the clock that never goes back.
+pub(crate) type NextTick = Rc<Cell<Duration>>;
 
 /// There may be something to process.
 #[derive(Debug, Message)]
@@ -58,6 +63,9 @@ pub(crate) struct TaskActor {
     /// True while a wake-up is in the mailbox.
     woken: Arc<AtomicBool>,
     punctuation: Option<(Timestamp, SpawnHandle)>,
+    /// True while a look for a slower input is planned.
+    look_planned: bool,
+    next_tick: NextTick,
 }
 
 impl TaskActor {
@@ -66,9 +74,11 @@ impl TaskActor {
         id: TaskId,
         worker: Addr<Worker>,
         instance: Arc<Instance>,
+        next_tick: NextTick,
     ) -> Addr<Self> {
         let woken = Arc::new(AtomicBool::new(false));
-        Self { id, cell, worker, instance, woken, punctuation: None }.start()
+        let (punctuation, look_planned) = (None, false);
+        Self { id, cell, worker, instance, woken, punctuation, look_planned, next_tick }.start()
     }
 
     /// One turn of the task, ended by the clock.
@@ -76,13 +86,21 @@ impl TaskActor {
         let mut cell = self.cell.borrow_mut();
         let Some(task) = cell.as_mut().filter(|task| !task.has_failed()) else { return Ok(None) };
         let clock = &self.instance.clock;
+        let elapsed = || clock.elapsed();
+        let started = elapsed();
+        if started > self.next_tick.get().saturating_add(TURN_MAX) {
+            // The worker first: with several tasks of slow records it would wait for each of them.
+            return Ok(Some(Turn { records: 0, rest: Rest::Budget }));
+        }
+        let ends = started.saturating_add(TURN_MAX);
         let slice_records = self.instance.settings.turn_records_max;
-        let started = clock.elapsed();
         let mut records = 0;
         loop {
-            let turn = guarded(self.id, || task.process(slice_records, clock.now()))?;
+            let (now, clock) = (clock.now(), &elapsed as &dyn Fn() -> Duration);
+            let limits = TurnLimits { records: slice_records, now, clock, ends };
+            let turn = guarded(self.id, || task.process(&limits))?;
             records += turn.records;
-            let spent = clock.elapsed().saturating_sub(started);
+            let spent = elapsed().saturating_sub(started);
             if turn.rest != Rest::Budget || spent >= TURN_MAX || task.ctx.commit_requested {
                 if records > 0 {
                     self.instance.metrics.process_latency.observe(spent.as_secs_f64());
@@ -95,9 +113,7 @@ impl TaskActor {
     fn after(&mut self, turn: Turn, ctx: &mut Context<Self>) {
         match turn.rest {
             Rest::Budget => wake_after_others(ctx.address(), &self.woken),
-            Rest::Waiting => {
-                ctx.notify_later(WakeUp, WAITING_RETRY);
-            }
+            Rest::Waiting => self.plan_look(ctx),
             Rest::Full => self.want_commit(),
             Rest::Empty => {}
         }
@@ -106,6 +122,24 @@ impl TaskActor {
             self.want_commit();
         }
         self.plan_punctuation(ctx);
+    }
+
+    /// Looks again soon; one look is planned at a time, however often the task is woken meanwhile.
+    fn plan_look(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.look_planned, true) {
+            ctx.run_later(WAITING_RETRY, |actor, ctx| {
+                actor.look_planned = false;
+                actor.take_turn(ctx);
+            });
+        }
+    }
+
+    fn take_turn(&mut self, ctx: &mut Context<Self>) {
+        match self.turn() {
+            Ok(Some(turn)) => self.after(turn, ctx),
+            Ok(None) => {}
+            Err(error) => self.fail(error),
+        }
     }
 
     fn want_commit(&self) {
@@ -122,7 +156,8 @@ impl TaskActor {
             ctx.cancel_future(old);
         }
         if let Some(at) = due {
-            let wait = u64::try_from(at.0 - self.instance.clock.now().0).unwrap_or(0);
+            let wait = at.0.saturating_sub(self.instance.clock.now().0);
+            let wait = u64::try_from(wait).unwrap_or(0);
             let handle = ctx.notify_later(Punctuate, Duration::from_millis(wait));
             self.punctuation = Some((at, handle));
         }
@@ -202,11 +237,7 @@ impl Handler<WakeUp> for TaskActor {
     fn handle(&mut self, _: WakeUp, ctx: &mut Self::Context) {
         // Cleared first: what arrives from now on wakes again.
         self.woken.store(false, Ordering::Release);
-        match self.turn() {
-            Ok(Some(turn)) => self.after(turn, ctx),
-            Ok(None) => {}
-            Err(error) => self.fail(error),
-        }
+        self.take_turn(ctx);
     }
 }
 

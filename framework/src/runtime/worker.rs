@@ -27,7 +27,7 @@ use crate::runtime::instance::Instance;
 use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
-use crate::runtime::task_actor::{Retire, TaskActor, TaskCell, WakeUp};
+use crate::runtime::task_actor::{NextTick, Retire, TaskActor, TaskCell};
 use crate::sink::WorkerProducer;
 use crate::store::CacheBudget;
 use crate::task::{OwnedQueues, Task, TaskId, TaskState, UncommittedBudget};
@@ -114,6 +114,7 @@ pub(crate) struct Worker {
     pub(super) tries: u32,
     /// Losses of partitions that it has heard of.
     pub(super) losses_heard: u64,
+    pub(super) next_tick: NextTick,
     /// Aborts since the last commit.
     pub(super) aborts: u32,
     /// True once the instance was told to end: no task starts any more.
@@ -150,6 +151,7 @@ impl Worker {
             restorer,
             tries: 0,
             losses_heard: 0,
+            next_tick: NextTick::default(),
             aborts: 0,
             given_up: false,
             advance_planned: false,
@@ -264,12 +266,20 @@ impl Worker {
         self.wake_all();
     }
 
+    /// Notes when the next tick is due; from then on the tasks let it pass first.
+    fn plan_tick(&self) {
+        let interval = self.instance.settings.commit_interval;
+        self.next_tick.set(self.instance.clock.elapsed().saturating_add(interval));
+    }
+
     /// Lets every task look for records. Data wakes tasks by itself; once a second this is a net
     /// under it, since a wake-up that is lost would let a partition stand still for ever.
     fn wake_all(&self) {
-        for (_, _, actor) in self.running() {
-            // A full mailbox holds a wake-up already.
-            let _ = actor.try_send(WakeUp);
+        for (_, cell, _) in self.running() {
+            if let Some(task) = cell.borrow().as_ref() {
+                // Not a message of its own: after a slow record they would come in a row, a turn each.
+                task.wake();
+            }
         }
     }
 
@@ -309,8 +319,10 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
+        self.plan_tick();
         ctx.run_interval(self.instance.settings.commit_interval, |worker, ctx| {
             worker.commit_in_time(ctx);
+            worker.plan_tick();
         });
         ctx.run_interval(MEASURE_INTERVAL, |worker, _| {
             worker.measure();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::{Committed, PartitionQueue, RecordBatch, TopicPartition};
@@ -14,6 +15,17 @@ use crate::task::progress::Progress;
 /// How many records one pull asks for: enough that the pull itself costs nothing per record, few
 /// enough that the records of a batch stay in cache.
 const PULL_RECORDS_MAX: usize = 1024;
+
+/// What loading came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// A record is loaded.
+    Record,
+    /// The next one was taken, and its source dropped it.
+    Dropped,
+    /// There is none now.
+    Nothing,
+}
 
 pub(crate) struct Input {
     pub(crate) partition: TopicPartition,
@@ -28,8 +40,8 @@ pub(crate) struct Input {
     position: i64,
     /// The highest timestamp of records taken for processing.
     pub(crate) partition_time: Timestamp,
-    /// Wall-clock time at which it was first seen empty.
-    empty_since: Option<Timestamp>,
+    /// When it was first seen empty, on the clock that never goes back.
+    empty_since: Option<Duration>,
     /// Records and bytes taken since the host last asked.
     taken_records: u64,
     taken_bytes: u64,
@@ -82,13 +94,14 @@ impl Input {
         self.head.map(|(timestamp, _)| timestamp)
     }
 
-    /// Loads the next record unless one is loaded. False: there is none now.
+    /// Loads the next record unless one is loaded. It takes one record at most: a row of those that
+    /// the source drops does not keep the task from the clock.
     #[inline]
-    pub(crate) fn load(&mut self, ctx: &mut TaskContext) -> Result<bool> {
+    pub(crate) fn load(&mut self, ctx: &mut TaskContext) -> Result<Loaded> {
         while self.head.is_none() {
             let Some(batch) = &self.batch else {
                 if !self.pull()? {
-                    return Ok(false);
+                    return Ok(Loaded::Nothing);
                 }
                 continue;
             };
@@ -119,8 +132,11 @@ impl Input {
             self.next += 1;
             self.position = offset + 1;
             self.head = timestamp.map(|timestamp| (timestamp, offset));
+            if self.head.is_none() {
+                return Ok(Loaded::Dropped);
+            }
         }
-        Ok(true)
+        Ok(Loaded::Record)
     }
 
     fn pull(&mut self) -> Result<bool> {
@@ -145,16 +161,16 @@ impl Input {
 
     /// True if the task need not wait for this input: it has a record, or it is known to be
     /// caught up and has been empty for `idle_ms` (Java's `max.task.idle.ms`).
-    pub(crate) fn is_settled(&mut self, idle_ms: i64, now: Timestamp) -> bool {
-        if self.head.is_some() || idle_ms < 0 {
+    pub(crate) fn is_settled(&mut self, idle_ms: i64, now: Duration) -> bool {
+        let Some(idle) = u64::try_from(idle_ms).ok().filter(|_| self.head.is_none()) else {
             return true;
-        }
+        };
         if self.queue.remaining(self.position) != Some(0) {
             self.empty_since = None;
             return false;
         }
         let since = *self.empty_since.get_or_insert(now);
-        now.0.saturating_sub(since.0) >= idle_ms
+        now.saturating_sub(since) >= Duration::from_millis(idle)
     }
 
     /// The next offset to process: what a commit says of this input.
@@ -181,5 +197,56 @@ impl Input {
         let counts =
             (std::mem::take(&mut self.taken_records), std::mem::take(&mut self.taken_bytes));
         (Arc::clone(&self.partition.topic), counts.0, counts.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{RawRecord, Wake};
+
+    struct Empty;
+
+    impl PartitionQueue for Empty {
+        fn pull(&mut self, _: usize) -> Result<Option<Box<dyn RecordBatch>>> {
+            Ok(None)
+        }
+
+        fn remaining(&self, _: i64) -> Option<u64> {
+            Some(0)
+        }
+
+        fn on_data(&mut self, _: Wake) {}
+    }
+
+    struct Nothing;
+
+    impl SourceNode for Nothing {
+        fn load(
+            &mut self,
+            _: &RawRecord<'_>,
+            _: Timestamp,
+            _: &mut TaskContext,
+        ) -> Result<Option<Timestamp>> {
+            Ok(None)
+        }
+
+        fn fire(&mut self, _: &mut TaskContext) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_empty_input_is_waited_for_from_when_it_was_seen_empty() {
+        let ms = Duration::from_millis;
+        let input = |idle_ms, times: &[u64]| -> Vec<bool> {
+            let partition = TopicPartition::new("b", 0);
+            let mut input =
+                Input::new(partition, Box::new(Empty), Box::new(Nothing), 0, Timestamp(-1));
+            times.iter().map(|at| input.is_settled(idle_ms, ms(*at))).collect()
+        };
+        assert_eq!(input(10, &[100, 109, 110]), [false, false, true]);
+        assert_eq!(input(0, &[100]), [true]);
+        assert_eq!(input(-1, &[100]), [true]);
     }
 }

@@ -30,7 +30,8 @@ struct Entry {
     node: usize,
     clock: Clock,
     every_ms: i64,
-    due: Timestamp,
+    /// `None`: never again, it would be past the end of time.
+    due: Option<Timestamp>,
 }
 
 /// The punctuations of one task.
@@ -54,8 +55,8 @@ impl Punctuations {
         self.made += 1;
         let every_ms = every_ms.max(1);
         let due = match clock {
-            Clock::Stream => Timestamp(0),
-            Clock::Wall => Timestamp(wall_clock.0.saturating_add(every_ms)),
+            Clock::Stream => Some(Timestamp(0)),
+            Clock::Wall => wall_clock.0.checked_add(every_ms).map(Timestamp),
         };
         self.entries.push(Entry { id, node, clock, every_ms, due });
         self.refresh();
@@ -75,20 +76,28 @@ impl Punctuations {
         if now.0 < 0 || (clock == Clock::Stream && self.next_stream.is_none_or(|at| at > now)) {
             return None;
         }
-        let entry = self
+        if clock == Clock::Wall {
+            self.follow(now);
+        }
+        let (due, entry) = self
             .entries
             .iter_mut()
-            .filter(|entry| entry.clock == clock && entry.due <= now)
-            .min_by_key(|entry| (entry.due, entry.id.0))?;
-        let next = entry.due.0 + entry.every_ms;
-        entry.due = Timestamp(if now.0 >= next {
-            entry.due.0 + ((now.0 - entry.due.0) / entry.every_ms + 1) * entry.every_ms
-        } else {
-            next
-        });
+            .filter(|entry| entry.clock == clock)
+            .filter_map(|entry| entry.due.filter(|due| *due <= now).map(|due| (due, entry)))
+            .min_by_key(|(due, entry)| (*due, entry.id.0))?;
+        entry.due = next_after(due, entry.every_ms, now);
         let fired = (entry.node, entry.id, now);
         self.refresh();
         Some(fired)
+    }
+
+    /// A machine's clock that is set back must not hold a punctuation back for as long: none is due
+    /// later than one interval from now.
+    fn follow(&mut self, now: Timestamp) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.clock == Clock::Wall) {
+            let latest = Timestamp(now.0.saturating_add(entry.every_ms));
+            entry.due = entry.due.map(|due| due.min(latest));
+        }
     }
 
     pub(crate) fn next_wall_clock(&self) -> Option<Timestamp> {
@@ -96,12 +105,18 @@ impl Punctuations {
     }
 
     fn earliest(&self, clock: Clock) -> Option<Timestamp> {
-        self.entries.iter().filter(|e| e.clock == clock).map(|e| e.due).min()
+        self.entries.iter().filter(|e| e.clock == clock).filter_map(|e| e.due).min()
     }
 
     fn refresh(&mut self) {
         self.next_stream = self.earliest(Clock::Stream);
     }
+}
+
+/// The first time after `now` that is a whole number of intervals after `due`.
+fn next_after(due: Timestamp, every_ms: i64, now: Timestamp) -> Option<Timestamp> {
+    let missed = now.0.checked_sub(due.0)? / every_ms;
+    missed.checked_add(1)?.checked_mul(every_ms)?.checked_add(due.0).map(Timestamp)
 }
 
 #[cfg(test)]
@@ -130,6 +145,34 @@ mod tests {
         assert_eq!(fired(&mut p, Clock::Wall, 14), Vec::<i64>::new());
         assert_eq!(fired(&mut p, Clock::Wall, 36), vec![36]);
         assert_eq!(p.next_wall_clock(), Some(Timestamp(45)));
+    }
+
+    #[test]
+    fn the_end_of_time_fires_once_and_never_again() {
+        for every_ms in [1, 10, i64::MAX - 1, i64::MAX] {
+            let mut p = Punctuations::default();
+            p.schedule(0, every_ms, Clock::Stream, Timestamp(0));
+            assert_eq!(fired(&mut p, Clock::Stream, i64::MAX - 1), vec![i64::MAX - 1]);
+            let last = fired(&mut p, Clock::Stream, i64::MAX);
+            assert!(last.len() <= 1, "{every_ms}: {last:?}");
+            assert_eq!(fired(&mut p, Clock::Stream, i64::MAX), Vec::<i64>::new());
+        }
+        let mut p = Punctuations::default();
+        p.schedule(0, 2, Clock::Wall, Timestamp(i64::MAX - 1));
+        assert_eq!(p.next_wall_clock(), None);
+        p.schedule(0, 1, Clock::Wall, Timestamp(i64::MAX - 1));
+        assert_eq!(fired(&mut p, Clock::Wall, i64::MAX), vec![i64::MAX]);
+        assert_eq!(p.next_wall_clock(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_back_for_longer_than_an_interval() {
+        let mut p = Punctuations::default();
+        p.schedule(0, 10, Clock::Wall, Timestamp(1_000));
+        assert_eq!(fired(&mut p, Clock::Wall, 1_010), vec![1_010]);
+        assert_eq!(fired(&mut p, Clock::Wall, 20), Vec::<i64>::new());
+        assert_eq!(p.next_wall_clock(), Some(Timestamp(30)));
+        assert_eq!(fired(&mut p, Clock::Wall, 30), vec![30]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_state::{Batch, TaskStores};
 
@@ -18,14 +19,12 @@ use crate::log::{Committed, PartitionQueue, TopicPartition, Wake};
 use crate::metrics::DropReason;
 use crate::record::Timestamp;
 use crate::store::{Changelog, StateStore};
-use crate::task::input::Input;
+use crate::task::input::{Input, Loaded};
+use crate::task::pace::Pace;
 use crate::task::progress::Progress;
 use crate::task::punctuation::Clock;
 use crate::task::uncommitted::{UncommittedBudget, UncommittedShare};
 use crate::task::{Node, TaskContext, TaskId};
-
-/// How often the bound on uncommitted bytes is looked at, in records.
-const BOUND_CHECK_RECORDS: usize = 16;
 
 /// Limits of a task.
 #[derive(Clone, Debug)]
@@ -35,6 +34,34 @@ pub(crate) struct TaskLimits {
     /// What the tasks of the worker may hold uncommitted, together. When they hold more, a commit
     /// comes before the next record.
     pub(crate) uncommitted: UncommittedBudget,
+}
+
+/// How far one turn may go.
+pub(crate) struct TurnLimits<'a> {
+    /// Most records.
+    pub(crate) records: usize,
+    /// Wall-clock time.
+    pub(crate) now: Timestamp,
+    /// The clock that never goes back.
+    pub(crate) clock: &'a dyn Fn() -> Duration,
+    /// When it is to end on that clock; it takes one record at least.
+    pub(crate) ends: Duration,
+}
+
+impl fmt::Debug for TurnLimits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnLimits").field("records", &self.records).finish_non_exhaustive()
+    }
+}
+
+/// What comes next in a turn.
+enum Choice {
+    /// The record of this input.
+    Record(usize),
+    /// A record was taken and dropped by its source: choose again.
+    Dropped,
+    /// Nothing.
+    Rest(Rest),
 }
 
 /// Why a turn ended.
@@ -70,6 +97,7 @@ pub(crate) struct Task {
     stores: Vec<Rc<RefCell<dyn StateStore>>>,
     disk: TaskStores,
     limits: TaskLimits,
+    wake: Option<Wake>,
     /// Its share of the uncommitted bytes.
     uncommitted: UncommittedShare,
     pub(crate) ctx: TaskContext,
@@ -77,6 +105,8 @@ pub(crate) struct Task {
     dirty: bool,
     /// Punctuations run since the host last asked.
     punctuations: u64,
+    /// True if it looks at the clock before each record.
+    careful: bool,
     /// True once it failed in the middle of something: it must not be committed any more.
     failed: bool,
 }
@@ -102,9 +132,11 @@ impl Task {
             disk,
             uncommitted: limits.uncommitted.share(),
             limits,
+            wake: None,
             ctx,
             dirty: false,
             punctuations: 0,
+            careful: false,
             failed: false,
         }
     }
@@ -133,8 +165,16 @@ impl Task {
 
     /// Calls `wake` whenever an input gets records.
     pub(crate) fn on_data(&mut self, wake: &Wake) {
+        self.wake = Some(Arc::clone(wake));
         for input in &mut self.inputs {
             input.queue().on_data(Arc::clone(wake));
+        }
+    }
+
+    /// Calls it now.
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake();
         }
     }
 
@@ -147,25 +187,35 @@ impl Task {
         Ok(())
     }
 
-    /// Processes up to `budget` records.
-    pub(crate) fn process(&mut self, budget: usize, now: Timestamp) -> Result<Turn> {
-        let turn = self.process_some(budget, now);
+    /// Processes records until there are none, or until a limit is reached.
+    pub(crate) fn process(&mut self, limits: &TurnLimits<'_>) -> Result<Turn> {
+        let turn = self.process_some(limits);
         self.weigh();
         turn
     }
 
-    fn process_some(&mut self, budget: usize, now: Timestamp) -> Result<Turn> {
-        self.ctx.wall_clock = now;
-        for records in 0..budget {
-            if records % BOUND_CHECK_RECORDS == 0 && self.weigh() {
-                return Ok(Turn { records, rest: Rest::Full });
+    fn process_some(&mut self, turn: &TurnLimits<'_>) -> Result<Turn> {
+        self.ctx.wall_clock = turn.now;
+        let mut pace = Pace::new(self.careful);
+        let mut now = Duration::ZERO;
+        for records in 0..turn.records {
+            if pace.is_due(records) {
+                now = (turn.clock)();
+                pace.looked(now);
+                if records > 0 && now >= turn.ends {
+                    return Ok(Turn { records, rest: Rest::Budget });
+                }
+                if self.weigh() {
+                    return Ok(Turn { records, rest: Rest::Full });
+                }
             }
             match self.choose(now)? {
-                Ok(index) => self.fire(index)?,
-                Err(rest) => return Ok(Turn { records, rest }),
+                Choice::Record(index) => self.fire(index)?,
+                Choice::Dropped => {}
+                Choice::Rest(rest) => return Ok(Turn { records, rest }),
             }
         }
-        Ok(Turn { records: budget, rest: Rest::Budget })
+        Ok(Turn { records: turn.records, rest: Rest::Budget })
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {
@@ -178,18 +228,23 @@ impl Task {
 
     /// The input to take the next record from, or why there is none.
     #[inline]
-    fn choose(&mut self, now: Timestamp) -> Result<std::result::Result<usize, Rest>> {
+    fn choose(&mut self, now: Duration) -> Result<Choice> {
         if let [only] = self.inputs.as_mut_slice() {
             let position = only.committable();
             let loaded = only.load(&mut self.ctx)?;
             self.dirty |= only.committable() != position;
-            return Ok(if loaded { Ok(0) } else { Err(Rest::Empty) });
+            return Ok(match loaded {
+                Loaded::Record => Choice::Record(0),
+                Loaded::Dropped => Choice::Dropped,
+                Loaded::Nothing => Choice::Rest(Rest::Empty),
+            });
         }
         let mut oldest: Option<(Timestamp, usize)> = None;
         let mut settled = true;
+        let mut dropped = false;
         for (index, input) in self.inputs.iter_mut().enumerate() {
             let position = input.committable();
-            input.load(&mut self.ctx)?;
+            dropped |= input.load(&mut self.ctx)? == Loaded::Dropped;
             self.dirty |= input.committable() != position;
             match input.head() {
                 Some(head) if oldest.is_none_or(|(first, _)| head < first) => {
@@ -200,9 +255,10 @@ impl Task {
             }
         }
         Ok(match oldest {
-            None => Err(Rest::Empty),
-            Some(_) if !settled => Err(Rest::Waiting),
-            Some((_, index)) => Ok(index),
+            _ if dropped => Choice::Dropped,
+            None => Choice::Rest(Rest::Empty),
+            Some(_) if !settled => Choice::Rest(Rest::Waiting),
+            Some((_, index)) => Choice::Record(index),
         })
     }
 
@@ -251,6 +307,13 @@ impl Task {
     /// that was not processed, so nothing of it may be committed.
     pub(crate) fn fail(&mut self) {
         self.failed = true;
+    }
+
+    /// Looks at the clock before each record until a commit succeeds. Records that become slow of
+    /// a sudden are noticed after a few; if those few were too many for a transaction, they would
+    /// be so again.
+    pub(crate) fn take_care(&mut self) {
+        self.careful = true;
     }
 
     /// True once it failed.
@@ -307,6 +370,7 @@ impl Task {
         }
         self.weigh();
         self.dirty = false;
+        self.careful = false;
         self.ctx.commit_requested = false;
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::record::{Headers, Record, Timestamp};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::sink::{Collector, WorkerProducer};
 use crate::store::{CacheBudget, TaskStore};
-use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, UncommittedBudget};
+use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, TurnLimits, UncommittedBudget};
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
 
@@ -222,7 +222,7 @@ impl TopologyDriver {
             let mut records = 0;
             for index in 0..self.tasks.len() {
                 let Some(task) = self.tasks.get_mut(index) else { continue };
-                records += task.process(usize::MAX, self.now)?.records;
+                records += task.process(&turn(usize::MAX, self.now))?.records;
                 self.commit(index)?;
             }
             if records == 0 {
@@ -253,7 +253,7 @@ impl TopologyDriver {
             let mut records = 0;
             for index in 0..self.tasks.len() {
                 let Some(task) = self.tasks.get_mut(index) else { continue };
-                let taken = task.process(1, self.now)?.records;
+                let taken = task.process(&turn(1, self.now))?.records;
                 if taken > 0 || task.is_dirty() {
                     self.commit(index)?;
                 }
@@ -329,6 +329,11 @@ impl TopologyDriver {
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.get(&reason).copied().unwrap_or(0)
     }
+}
+
+/// A turn without an end by time.
+fn turn(records: usize, now: Timestamp) -> TurnLimits<'static> {
+    TurnLimits { records, now, clock: &|| Duration::ZERO, ends: Duration::MAX }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod starts;
 mod state;
 mod failing;
 mod ownership;
+mod turns;
 
 use std::fmt::Debug;
 use std::sync::Arc;
