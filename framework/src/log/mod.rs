@@ -70,6 +70,11 @@ pub struct NewTopic {
     pub config: Vec<(String, String)>,
 }
 
+/// How far a topic's records may be before and behind the broker's clock, in milliseconds; a log
+/// that does not know these settings takes any time.
+pub(crate) const TIME_BOUNDS: [&str; 2] =
+    ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
+
 /// What a broker says of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDescription {

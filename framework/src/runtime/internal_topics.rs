@@ -6,6 +6,9 @@
 //! | repartition | as the user said, else the most of the topics above it, else of those it is co-partitioned with | `cleanup.policy=delete`, `retention.ms=-1`, `segment.bytes=52428800` |
 //! | changelog | the most of the sources of its sub-topology | by kind of store |
 //!
+//! Both take records of any event time, whatever the broker's bounds are: an input that took a record
+//! must not be held up by a topic of ours that refuses what came of it.
+//!
 //! A topic that exists with another number of partitions is refused with both numbers: its records
 //! are where another number put them.
 
@@ -13,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::log::{Log, NewTopic};
+use crate::log::{Log, NewTopic, TIME_BOUNDS};
 use crate::runtime::assignment::SubTopologyShape;
 use crate::runtime::instance::Settings;
 use crate::store::changelog_topic;
@@ -158,7 +161,17 @@ fn internal_topics(
             }
         }
     }
+    wanted.iter_mut().for_each(|topic| take_any_time(&mut topic.config));
     wanted
+}
+
+/// Widens the bounds of timestamps that the user has not set.
+fn take_any_time(config: &mut Vec<(String, String)>) {
+    for bound in TIME_BOUNDS {
+        if config.iter().all(|(name, _)| name != bound) {
+            config.push((bound.to_owned(), i64::MAX.to_string()));
+        }
+    }
 }
 
 fn repartition_config() -> Vec<(String, String)> {

@@ -21,7 +21,9 @@ use super::error;
 use super::events::{AdminEvents, Consumer, ConsumerEvents, locked};
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
-use crate::log::{Committed, Isolation, NewTopic, OffsetRange, TopicDescription, TopicPartition};
+use crate::log::{
+    Committed, Isolation, NewTopic, OffsetRange, TIME_BOUNDS, TopicDescription, TopicPartition,
+};
 
 /// The clients that ask and administer, opened when first needed.
 pub(super) struct Admin {
@@ -114,31 +116,11 @@ impl Admin {
 
     /// Creates topics and waits until they are known.
     pub(super) fn create(&self, topics: &[NewTopic]) -> Result<()> {
-        if topics.is_empty() {
-            return Ok(());
-        }
-        let client = self.changing()?;
-        let wanted: Vec<NativeNewTopic<'_>> = topics
-            .iter()
-            .map(|topic| {
-                let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
-                let new = NativeNewTopic::new(&topic.name, topic.partitions, replication);
-                topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
-            })
-            .collect();
-        let results = wait(client.create_topics(&wanted, &self.options()))
-            .map_err(|error| self.admin_error("creation of topics", &error))?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((topic, code)) => {
-                    let what = format!("creation of {topic}");
-                    return Err(match error::from_code(&what, Some(&topic), code, "") {
-                        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
-                        other => other,
-                    });
-                }
-            }
+        let again = self.try_create(topics)?;
+        let again = self.try_create(&again)?;
+        if let Some(topic) = again.first() {
+            let reason = "the broker refuses its settings".to_owned();
+            return Err(Error::Topic { topic: topic.name.clone(), reason });
         }
         let deadline = Deadline::after(self.patience());
         for topic in topics {
@@ -153,6 +135,45 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    /// Asks for topics. Returns those that were refused for settings which an older broker does
+    /// not know or a hosted one does not allow, without these settings.
+    fn try_create(&self, topics: &[NewTopic]) -> Result<Vec<NewTopic>> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let client = self.changing()?;
+        let wanted: Vec<NativeNewTopic<'_>> = topics
+            .iter()
+            .map(|topic| {
+                let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
+                let new = NativeNewTopic::new(&topic.name, topic.partitions, replication);
+                topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+            })
+            .collect();
+        let results = wait(client.create_topics(&wanted, &self.options()))
+            .map_err(|error| self.admin_error("creation of topics", &error))?;
+        let mut again = Vec::new();
+        for result in results {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let refused = matches!(code, Code::InvalidConfig | Code::PolicyViolation);
+                    let asked = topics.iter().filter(|asked| refused && asked.name == topic);
+                    if let Some(without) = asked.filter_map(without_time_bounds).next() {
+                        again.push(without);
+                        continue;
+                    }
+                    let what = format!("creation of {topic}");
+                    return Err(match error::from_code(&what, Some(&topic), code, "") {
+                        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
+                        other => other,
+                    });
+                }
+            }
+        }
+        Ok(again)
     }
 
     /// Deletes the records below an offset of each partition.
@@ -290,6 +311,14 @@ impl fmt::Debug for Admin {
     }
 }
 
+/// The topic without bounds of its records' timestamps, if it has any. Kafka knows them since 3.6;
+/// before that it has the widest.
+fn without_time_bounds(topic: &NewTopic) -> Option<NewTopic> {
+    let mut without = topic.clone();
+    without.config.retain(|(name, _)| !TIME_BOUNDS.contains(&name.as_str()));
+    (without.config.len() < topic.config.len()).then_some(without)
+}
+
 /// Wakes the thread that waits for a future.
 struct Unpark(Thread);
 
@@ -315,6 +344,21 @@ fn wait<T>(future: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_time_bounds_are_left_out() {
+        let set = |name: &str| (name.to_owned(), "1".to_owned());
+        let mut topic = NewTopic {
+            name: "t".to_owned(),
+            partitions: 1,
+            replication_factor: 1,
+            config: vec![set(TIME_BOUNDS[0]), set("retention.ms"), set(TIME_BOUNDS[1])],
+        };
+        let without = without_time_bounds(&topic).expect("it has bounds");
+        assert_eq!(without.config, [set("retention.ms")]);
+        topic.config = without.config;
+        assert_eq!(without_time_bounds(&topic), None);
+    }
 
     #[test]
     fn a_future_of_another_thread_is_waited_for() {
