@@ -24,10 +24,13 @@ pub const BOOTSTRAP_VARIABLE: &str = "MILLSTREAM_BOOTSTRAP";
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kafka/kafka");
 
+/// Two nodes share the memory that one has otherwise.
+const NODE_HEAP: &str = "384m";
+
 /// How long an answer of the broker may take: two busy cores make it slow, never this slow.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A single-node Kafka.
+/// A node of Kafka, the only one unless others joined it.
 #[derive(Debug)]
 pub struct Broker {
     bootstrap: String,
@@ -39,6 +42,8 @@ pub struct Broker {
 struct Own {
     directory: TempDir,
     port: u16,
+    /// Further options of its start.
+    options: Vec<String>,
 }
 
 impl Broker {
@@ -76,9 +81,39 @@ impl Broker {
     /// # Errors
     /// Fails when there is no directory or port for it.
     pub fn absent() -> anyhow::Result<Self> {
+        Self::with(Vec::new())
+    }
+
+    /// A broker that others can join, as small as it can be, running. It has other settings (`key=value`) than
+    /// `deploy/kafka/server.properties`; the topics of groups and of transactions are on it alone.
+    ///
+    /// # Errors
+    /// Fails when Kafka does not start.
+    pub fn start_first(settings: &[&str]) -> anyhow::Result<Self> {
+        let mut options = vec!["--heap".to_owned(), NODE_HEAP.to_owned()];
+        options.extend(settings.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+        let broker = Self::with(options)?;
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// A second node of this one's cluster, running; topics are put on it by name only.
+    ///
+    /// # Errors
+    /// Fails for a broker from outside, and when Kafka does not start.
+    pub fn start_second(&self) -> anyhow::Result<Self> {
+        let join = self.own()?.directory.path().display().to_string();
+        let options = ["--heap", NODE_HEAP, "--node", "2", "--join", &join];
+        let broker = Self::with(options.map(str::to_owned).to_vec())?;
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    fn with(options: Vec<String>) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("millstream-kafka-").tempdir()?;
         let port = free_port()?;
-        Ok(Self { bootstrap: format!("127.0.0.1:{port}"), own: Some(Own { directory, port }) })
+        let own = Own { directory, port, options };
+        Ok(Self { bootstrap: format!("127.0.0.1:{port}"), own: Some(own) })
     }
 
     /// Its address for `bootstrap.servers`.
@@ -109,7 +144,8 @@ impl Broker {
     pub fn restart(&self) -> anyhow::Result<()> {
         let own = self.own()?;
         let (port, owner) = (own.port.to_string(), std::process::id().to_string());
-        let options = ["--port", &port, "--owner", &owner, "--temporary", "yes"];
+        let mut options = vec!["--port", &port, "--owner", &owner, "--temporary", "yes"];
+        options.extend(own.options.iter().map(String::as_str));
         own.run("start", &options).map(drop)
     }
 
@@ -148,8 +184,37 @@ impl Broker {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<()> {
+        self.create(name, partitions, TopicReplication::Fixed(1), settings)
+    }
+
+    /// As [`Broker::create_topic_with`]; each partition is on these nodes, led by the first of them.
+    ///
+    /// # Errors
+    /// Fails when the broker refuses or does not answer.
+    pub fn create_topic_on(
+        &self,
+        nodes: &[i32],
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let all = vec![nodes; usize::try_from(partitions)?];
+        self.create(name, partitions, TopicReplication::Variable(&all), settings)
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        copies: TopicReplication<'_>,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let nodes = match copies {
+            TopicReplication::Variable(all) => all.first().map_or(0, |nodes| nodes.len()),
+            TopicReplication::Fixed(count) => usize::try_from(count)?,
+        };
         let admin = self.admin()?;
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, copies);
         if settings.iter().all(|(key, _)| *key != "retention.ms") {
             topic = topic.set("retention.ms", "-1");
         }
@@ -166,7 +231,10 @@ impl Broker {
             let wanted = usize::try_from(partitions)?;
             Ok(metadata.topics().iter().any(|topic| {
                 topic.partitions().len() == wanted
-                    && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+                    && topic
+                        .partitions()
+                        .iter()
+                        .all(|partition| partition.leader() >= 0 && partition.isr().len() == nodes)
             }))
         })
     }
