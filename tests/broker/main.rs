@@ -10,6 +10,7 @@ mod kafka_log;
 mod local_kafka;
 mod table;
 mod scale_out;
+mod unequal_topics;
 mod restart;
 mod event_times;
 mod exactly_once;

@@ -3,7 +3,8 @@
 //! A task starts when its whole partition set is here, and stops when any of it goes. Only a
 //! sub-topology that does not need co-partitioning (no state, no grouping) and whose topics differ
 //! in partition count runs with what is here: the group's assignor places its topics
-//! independently, so the whole set may never meet on one member.
+//! independently, so the whole set may never meet on one member. When one of its partitions goes,
+//! the task stops too, and starts again with those that stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -113,18 +114,14 @@ impl<Q> Assignments<Q> {
     /// Takes partitions in and returns the tasks that can start now. A task that is named though
     /// it runs already gets further inputs.
     pub(crate) fn assigned(&mut self, added: Vec<(TopicPartition, Q)>) -> Vec<TaskStart<Q>> {
-        let mut touched = BTreeSet::new();
-        for (partition, queue) in added {
-            let Some(task) = self.plan.task_of.get(&partition).copied() else {
-                tracing::warn!(%partition, "assigned a partition that no task reads");
-                continue;
-            };
-            self.waiting.entry(task).or_default().insert(partition, queue);
-            touched.insert(task);
-        }
-        let ready: Vec<TaskId> =
-            touched.into_iter().filter(|task| self.is_complete(*task)).collect();
-        ready.into_iter().map(|task| self.start(task)).collect()
+        self.put_back(added);
+        self.startable()
+    }
+
+    /// The tasks that can start with what is here and not read yet.
+    pub(crate) fn startable(&mut self) -> Vec<TaskStart<Q>> {
+        let tasks: Vec<TaskId> = self.incomplete().filter(|task| self.is_complete(*task)).collect();
+        tasks.into_iter().map(|task| self.start(task)).collect()
     }
 
     fn is_complete(&self, task: TaskId) -> bool {
@@ -168,11 +165,15 @@ impl<Q> Assignments<Q> {
         stop
     }
 
-    /// Puts back what a stopped task still owned of its partitions.
+    /// Takes partitions in without starting anything: what a stopped task still owns of its own
+    /// comes back this way. To be followed by `startable`.
     pub(crate) fn put_back(&mut self, kept: Vec<(TopicPartition, Q)>) {
         for (partition, queue) in kept {
-            if let Some(task) = self.plan.task_of.get(&partition).copied() {
-                self.waiting.entry(task).or_default().insert(partition, queue);
+            match self.plan.task_of.get(&partition).copied() {
+                Some(task) => {
+                    self.waiting.entry(task).or_default().insert(partition, queue);
+                }
+                None => tracing::error!(%partition, "a partition is here that no task reads"),
             }
         }
     }
@@ -247,5 +248,92 @@ mod tests {
         assert_eq!(stopped.values().map(Vec::len).collect::<Vec<_>>(), vec![2, 2]);
         let again = here.assigned(partitions(&[("b", 1)]));
         assert_eq!(started(&again), vec![("1_1".into(), 1, 1)]);
+    }
+
+    #[test]
+    fn a_task_that_runs_with_what_is_here_goes_on_with_what_stays() {
+        let plan = TaskPlan::new(&[shape(0, &[("a", 4), ("b", 2)], false)]).unwrap();
+        let mut here = Assignments::new(plan, 1);
+        here.assigned(partitions(&[("a", 1), ("b", 1)]));
+        assert_eq!(here.revoked(&[TopicPartition::new("b", 1)]).len(), 1);
+        assert_eq!(started(&here.startable()), vec![], "its queues are with the worker");
+        here.put_back(partitions(&[("a", 1)]));
+        assert_eq!(started(&here.startable()), vec![("0_1".into(), 0, 1)]);
+        assert_eq!(started(&here.startable()), vec![], "once");
+    }
+
+    #[test]
+    fn a_task_whose_set_is_whole_again_starts_however_late_its_queues_come_back() {
+        let plan = TaskPlan::new(&[shape(0, &[("a", 1), ("b", 1)], true)]).unwrap();
+        let mut here = Assignments::new(plan, 1);
+        here.assigned(partitions(&[("a", 0), ("b", 0)]));
+        here.revoked(&[TopicPartition::new("b", 0)]);
+        assert_eq!(started(&here.assigned(partitions(&[("b", 0)]))), vec![]);
+        here.put_back(partitions(&[("a", 0)]));
+        assert_eq!(started(&here.startable()), vec![("0_0".into(), 0, 2)]);
+    }
+
+    /// The group gives and takes at random, workers answer at once: whatever is owned and can be
+    /// read is read, by one task, and nothing else is.
+    #[test]
+    fn what_is_owned_and_can_start_runs_after_any_sequence() {
+        let shapes = [
+            shape(0, &[("a", 4), ("b", 2), ("c", 1)], false),
+            shape(1, &[("d", 3), ("e", 3)], true),
+            shape(2, &[("f", 2)], false),
+        ];
+        let plan = TaskPlan::new(&shapes).unwrap();
+        let all: Vec<TopicPartition> = plan.task_of.keys().cloned().collect();
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        for _ in 0..200 {
+            let mut here = Assignments::new(plan.clone(), 2);
+            let mut owned: BTreeSet<TopicPartition> = BTreeSet::new();
+            let mut at_workers: BTreeMap<TaskId, BTreeSet<TopicPartition>> = BTreeMap::new();
+            for _ in 0..30 {
+                let (mask, gives) = (next(), next() % 2 == 0);
+                let chosen = all.iter().enumerate().filter(|(bit, partition)| {
+                    mask >> bit & 1 == 1 && owned.contains(*partition) != gives
+                });
+                let chosen: Vec<TopicPartition> = chosen.map(|(_, p)| p.clone()).collect();
+                let starts = if gives {
+                    owned.extend(chosen.iter().cloned());
+                    here.assigned(chosen.iter().map(|p| (p.clone(), ())).collect())
+                } else {
+                    owned.retain(|partition| !chosen.contains(partition));
+                    for task in here.revoked(&chosen).into_values().flatten() {
+                        let held = at_workers.remove(&task).unwrap_or_default();
+                        let kept = held.into_iter().filter(|p| !chosen.contains(p));
+                        here.put_back(kept.map(|p| (p, ())).collect());
+                    }
+                    here.startable()
+                };
+                for start in starts {
+                    let inputs = start.inputs.into_iter().map(|(partition, ())| partition);
+                    at_workers.entry(start.task).or_default().extend(inputs);
+                }
+                let wanted = should_run(&plan, &owned);
+                assert_eq!(at_workers, wanted, "{gives} {chosen:?}");
+                assert!(here.running().keys().eq(wanted.keys()));
+            }
+        }
+    }
+
+    fn should_run(
+        plan: &TaskPlan,
+        owned: &BTreeSet<TopicPartition>,
+    ) -> BTreeMap<TaskId, BTreeSet<TopicPartition>> {
+        let parts = plan.required.iter().map(|(task, required)| {
+            let here: BTreeSet<_> = required.intersection(owned).cloned().collect();
+            let whole = here.len() == required.len();
+            let runs = whole || plan.partial.contains(&task.sub_topology) && !here.is_empty();
+            (*task, if runs { here } else { BTreeSet::new() })
+        });
+        parts.filter(|(_, here)| !here.is_empty()).collect()
     }
 }

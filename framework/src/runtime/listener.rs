@@ -170,6 +170,17 @@ impl Listener {
         }
     }
 
+    /// Tasks that stopped for one of their partitions go on with the others, where they can.
+    fn start_what_stays(&mut self) {
+        if self.failure.is_some() || self.stop.is_set() || !self.commits {
+            return;
+        }
+        let starts = self.assignments.startable();
+        if !starts.is_empty() {
+            self.start_tasks(starts);
+        }
+    }
+
     /// Tells every worker its new tasks; one without any closes what it had kept open.
     fn start_tasks(&mut self, starts: Vec<TaskStart<Queued>>) {
         let mut by_worker: Vec<Vec<(TaskId, Vec<_>)>> = Vec::new();
@@ -244,10 +255,12 @@ impl GroupListener for Listener {
     fn revoked(&mut self, removed: &[TopicPartition]) {
         tracing::info!(partitions = names(removed), "revoked");
         self.stop_tasks(removed, false);
+        self.start_what_stays();
     }
 
     fn lost(&mut self, removed: &[TopicPartition]) {
         tracing::warn!(partitions = names(removed), "lost");
         self.stop_tasks(removed, true);
+        self.start_what_stays();
     }
 }
