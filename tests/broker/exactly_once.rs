@@ -88,3 +88,27 @@ fn killed_at_random(protocol: Protocol, times: u32, seed: u64) -> anyhow::Result
     last.terminate()?;
     Ok(())
 }
+
+/// The killed process leaves a transaction with the group's offsets in it, which the broker would
+/// end after five minutes only. The next process ends it itself, before it asks for positions.
+#[test]
+fn a_kill_between_offsets_and_commit_does_not_stall_the_restart() -> anyhow::Result<()> {
+    let broker = Broker::shared()?;
+    let mut bench = Bench::new(&broker, "pending", 4)?;
+    let state = tempfile::tempdir()?;
+    let bootstrap = broker.bootstrap();
+    let counter = Counter::new(bootstrap, &bench.application, state.path(), Protocol::Classic)
+        .exactly_once()
+        .with("--transaction-ms", "300000");
+    let mut doomed = counter.clone().with("--wait-at", "offsets-sent:3").start()?;
+    doomed.wait_for_line("all tasks run")?;
+    while !doomed.has_said("at ") {
+        bench.send(100, 50)?;
+    }
+    doomed.kill()?;
+    let mut next = counter.start()?;
+    next.wait_for_line("all tasks run")?;
+    bench.assert_each_once(&bench.read_until_complete()?);
+    next.terminate()?;
+    Ok(())
+}

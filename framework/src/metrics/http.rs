@@ -24,6 +24,8 @@ pub(crate) trait Probe: Send + Sync {
     fn state(&self) -> (String, bool);
     /// The tasks that are assigned but do not run, with their states.
     fn not_running(&self) -> Vec<(String, String)>;
+    /// What the instance waits for, each as a sentence.
+    fn waits_for(&self) -> Vec<String>;
 }
 
 #[derive(Serialize)]
@@ -37,6 +39,7 @@ struct Readiness {
     ready: bool,
     state: String,
     not_running: Vec<TaskLine>,
+    waiting_for: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +143,12 @@ async fn readiness(probe: web::Data<dyn Probe>) -> HttpResponse {
     let lines = probe.not_running().into_iter().map(|(task, state)| TaskLine { task, state });
     let not_running: Vec<TaskLine> = lines.collect();
     let ready = runs && not_running.is_empty();
-    HttpResponse::build(status(ready)).json(Readiness { ready, state, not_running })
+    HttpResponse::build(status(ready)).json(Readiness {
+        ready,
+        state,
+        not_running,
+        waiting_for: probe.waits_for(),
+    })
 }
 
 fn status(good: bool) -> StatusCode {
@@ -173,6 +181,9 @@ mod tests {
         }
         fn not_running(&self) -> Vec<(String, String)> {
             self.not_running.lock().unwrap().clone()
+        }
+        fn waits_for(&self) -> Vec<String> {
+            vec!["the topics, for 3 s".to_owned()]
         }
     }
 
@@ -220,6 +231,7 @@ mod tests {
         let (code, body) = get(server.address(), "/readyz");
         assert_eq!(code, 503);
         assert!(body.contains(r#""not_running":[{"task":"0_1","state":"restoring"}]"#), "{body}");
+        assert!(body.contains(r#""waiting_for":["the topics, for 3 s"]"#), "{body}");
     }
 
     #[test]

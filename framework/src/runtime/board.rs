@@ -24,10 +24,36 @@ pub enum StreamsState {
     Failed,
 }
 
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiter {
+    /// The instance, before it joins its group.
+    Start,
+    /// The member of the group, for its part or for the positions of it.
+    Member,
+    /// The group, which cannot be reached.
+    Group,
+    /// The tasks of a worker, which cannot start yet.
+    Worker(usize),
+}
+
+/// What is waited for, for whoever looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// What, and why it is not there yet if that is known.
+    pub(crate) what: String,
+    /// On the clock of the instance.
+    pub(crate) since: Duration,
+}
+
 #[derive(Debug)]
 struct Board {
     instance: StreamsState,
     tasks: BTreeMap<TaskId, TaskState>,
+    waits: BTreeMap<Waiter, Wait>,
+    /// The group is sharing out partitions, or the positions of new ones are looked up: what this
+    /// instance is to run is not known yet.
+    placing: bool,
 }
 
 /// The states, shared.
@@ -39,7 +65,12 @@ pub(crate) struct TaskBoard {
 
 impl Default for TaskBoard {
     fn default() -> Self {
-        let board = Board { instance: StreamsState::Starting, tasks: BTreeMap::new() };
+        let board = Board {
+            instance: StreamsState::Starting,
+            tasks: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            placing: false,
+        };
         Self { board: Mutex::new(board), changed: Condvar::new() }
     }
 }
@@ -62,6 +93,40 @@ impl TaskBoard {
             board.instance = board.state_of_tasks();
         }
         self.changed.notify_all();
+    }
+
+    /// Notes that somebody waits for something, until [`TaskBoard::has`] says otherwise.
+    pub(crate) fn waits_for(&self, waiter: Waiter, what: String, now: Duration) {
+        let mut board = self.lock();
+        let since = board.waits.get(&waiter).map_or(now, |wait| wait.since);
+        board.waits.insert(waiter, Wait { what, since });
+    }
+
+    /// Whoever waited has what it waited for.
+    pub(crate) fn has(&self, waiter: Waiter) {
+        self.lock().waits.remove(&waiter);
+    }
+
+    /// What is waited for now.
+    pub(crate) fn waits(&self) -> BTreeMap<Waiter, Wait> {
+        self.lock().waits.clone()
+    }
+
+    /// What this instance is to run is not known (or is known again): it does not run meanwhile,
+    /// whatever its tasks do.
+    pub(crate) fn placing(&self, placing: bool) {
+        let mut board = self.lock();
+        board.placing = placing;
+        if matches!(board.instance, StreamsState::Rebalancing | StreamsState::Running) {
+            board.instance = board.state_of_tasks();
+        }
+        self.changed.notify_all();
+    }
+
+    /// True while it is not known what this instance is to run.
+    pub(crate) fn is_placing(&self) -> bool {
+        let board = self.lock();
+        board.placing || board.instance == StreamsState::Starting
     }
 
     /// Notes the instance's state.
@@ -98,7 +163,7 @@ impl Board {
             .tasks
             .values()
             .any(|state| matches!(state, TaskState::Created | TaskState::Restoring));
-        if busy { StreamsState::Rebalancing } else { StreamsState::Running }
+        if busy || self.placing { StreamsState::Rebalancing } else { StreamsState::Running }
     }
 }
 
@@ -117,5 +182,30 @@ mod tests {
         board.set(task, TaskState::Running);
         assert_eq!(board.instance(), StreamsState::Running);
         assert_eq!(board.wait_for(&[StreamsState::Running], Duration::ZERO), StreamsState::Running);
+    }
+
+    #[test]
+    fn tasks_that_run_are_not_all_while_more_are_placed() {
+        let board = TaskBoard::default();
+        board.set_instance(StreamsState::Running);
+        assert_eq!(board.instance(), StreamsState::Running);
+        board.placing(true);
+        assert_eq!(board.instance(), StreamsState::Rebalancing);
+        board.set(TaskId { sub_topology: 0, partition: 1 }, TaskState::Running);
+        assert_eq!(board.instance(), StreamsState::Rebalancing);
+        board.placing(false);
+        assert_eq!(board.instance(), StreamsState::Running);
+    }
+
+    #[test]
+    fn a_wait_counts_from_its_beginning_whatever_is_said_of_it() {
+        let board = TaskBoard::default();
+        let second = Duration::from_secs;
+        board.waits_for(Waiter::Start, "topics".to_owned(), second(1));
+        board.waits_for(Waiter::Start, "topics: no answer".to_owned(), second(5));
+        let wait = Wait { what: "topics: no answer".to_owned(), since: second(1) };
+        assert_eq!(board.waits().into_values().collect::<Vec<_>>(), [wait]);
+        board.has(Waiter::Start);
+        assert!(board.waits().is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use actix::Addr;
@@ -11,15 +11,17 @@ use actix::Addr;
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupSpec, Isolation, Membership};
 use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
-use crate::runtime::board::StreamsState;
+use crate::runtime::board::{StreamsState, Waiter};
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
 use crate::runtime::listener::Listener;
 use crate::runtime::stop::StopSignal;
-use crate::runtime::worker::Worker;
+use crate::runtime::worker::{TakeOver, Worker};
 
 /// How long one poll of the group waits: only stopping is noticed this late.
 const POLL: Duration = Duration::from_millis(50);
+/// A member of a KIP-848 group learns its part with one of its first heartbeats.
+const NOTHING_GIVEN: Duration = Duration::from_secs(12);
 /// How long a missing source topic may be missing: the one who creates it may be starting too.
 const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -54,8 +56,13 @@ impl Control {
     pub(crate) fn run(&self) -> Result<()> {
         let Some(shapes) = self.prepare()? else { return Ok(()) };
         let plan = TaskPlan::new(&shapes)?;
+        if !self.open_producers()? {
+            return Ok(());
+        }
         tracing::info!(application = %self.instance.application_id, tasks = plan.tasks(), workers = self.workers.len(), "joining the group");
         let mut membership = self.instance.log.join(&self.group(&shapes))?;
+        let what = "the group to share out its partitions".to_owned();
+        self.instance.waits_for(Waiter::Member, what);
         let (instance, stop) = (Arc::clone(&self.instance), Arc::clone(&self.stop));
         let member = membership.member();
         let mut listener = Listener::new(instance, self.workers.clone(), stop, member, plan);
@@ -73,6 +80,7 @@ impl Control {
     fn prepare(&self) -> Result<Option<Vec<SubTopologyShape>>> {
         let mut missing_since = None;
         let mut tries = 0;
+        self.instance.waits_for(Waiter::Start, "the broker's answer about topics".to_owned());
         loop {
             let prepared = internal_topics::prepare(
                 &*self.instance.log,
@@ -81,9 +89,13 @@ impl Control {
                 &self.instance.settings,
             );
             let error = match prepared {
-                Ok(shapes) => return Ok(Some(shapes)),
+                Ok(shapes) => {
+                    self.instance.board.has(Waiter::Start);
+                    return Ok(Some(shapes));
+                }
                 Err(error) => error,
             };
+            self.instance.waits_for(Waiter::Start, format!("the topics: {error}"));
             // Counted from the first answer: before it nobody could create a topic.
             let now = self.instance.clock.elapsed();
             let patient = matches!(error, Error::MissingTopic { .. })
@@ -98,6 +110,66 @@ impl Control {
                 return Ok(None);
             }
         }
+    }
+
+    /// Opens the producers of all workers, trying again while the broker does not answer. The
+    /// offsets in a transaction that a predecessor left open have no stable value before it ends:
+    /// were the group joined first, its positions could not be had. False: told to stop meanwhile.
+    fn open_producers(&self) -> Result<bool> {
+        let mut opening = self.take_over(0..self.workers.len());
+        let mut tries = 0;
+        self.instance.waits_for(Waiter::Start, "the producers of the workers".to_owned());
+        while !opening.is_empty() {
+            if let Ok(error) = self.failures.try_recv() {
+                return Err(error);
+            }
+            let mut refused = None;
+            let mut again = Vec::new();
+            opening.retain(|(worker, answer)| match answer.try_recv() {
+                Ok(Ok(())) => false,
+                Ok(Err(error)) => {
+                    again.push(*worker);
+                    refused = Some(error);
+                    false
+                }
+                Err(TryRecvError::Empty) => true,
+                // It said why; see above.
+                Err(TryRecvError::Disconnected) => true,
+            });
+            let mut wait = POLL;
+            if let Some(error) = refused {
+                if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
+                    return Err(error);
+                }
+                wait = self.instance.settings.backoff(tries);
+                tracing::warn!(%error, ?wait, tries, "a producer cannot be opened yet: trying again");
+                let what = format!("the producers of the workers: {error}");
+                self.instance.waits_for(Waiter::Start, what);
+                tries += 1;
+            }
+            if self.stop.wait(wait) {
+                return Ok(false);
+            }
+            opening.extend(self.take_over(again));
+        }
+        if self.instance.settings.exactly_once {
+            self.instance.state_dir.note_workers(self.workers.len())?;
+        }
+        self.instance.board.has(Waiter::Start);
+        Ok(true)
+    }
+
+    fn take_over(
+        &self,
+        workers: impl IntoIterator<Item = usize>,
+    ) -> Vec<(usize, Receiver<Result<()>>)> {
+        let tell = |index: usize| {
+            let (answer, answered) = sync_channel(1);
+            // One that has ended says so by its answer, which never comes, and by a failure.
+            let _ = self.workers.get(index)?.try_send(TakeOver { answer });
+            Some((index, answered))
+        };
+        workers.into_iter().filter_map(tell).collect()
     }
 
     fn group(&self, shapes: &[SubTopologyShape]) -> GroupSpec {
@@ -119,6 +191,7 @@ impl Control {
 
     fn serve(&self, membership: &mut dyn Membership, listener: &mut Listener) -> Result<()> {
         let mut tries = 0;
+        let mut empty_since = None;
         while !self.stop.is_set() {
             if let Ok(error) = self.failures.try_recv() {
                 return Err(error);
@@ -129,9 +202,16 @@ impl Control {
                 return Err(error);
             }
             match polled {
-                Ok(()) => tries = 0,
+                Ok(()) => {
+                    tries = 0;
+                    self.instance.board.has(Waiter::Group);
+                    if self.owns_nothing(membership, &mut empty_since) {
+                        listener.placed();
+                    }
+                }
                 Err(error) if error.reaction() == Reaction::Retry => {
                     let wait = self.instance.settings.backoff(tries);
+                    self.instance.waits_for(Waiter::Group, format!("the group: {error}"));
                     if tries == 0 {
                         tracing::warn!(%error, "the group cannot be reached: the client goes on trying");
                     }
@@ -142,6 +222,22 @@ impl Control {
             }
         }
         Ok(())
+    }
+}
+
+impl Control {
+    /// True for a member of a KIP-848 group that has been given nothing for a while: there are
+    /// more instances than partitions, which that protocol does not say.
+    fn owns_nothing(&self, membership: &dyn Membership, since: &mut Option<Duration>) -> bool {
+        let waits = self.instance.settings.incremental
+            && self.instance.board.is_placing()
+            && membership.member().generation().is_ok();
+        if !waits {
+            *since = None;
+            return false;
+        }
+        let now = self.instance.clock.elapsed();
+        now.saturating_sub(*since.get_or_insert(now)) >= NOTHING_GIVEN
     }
 }
 

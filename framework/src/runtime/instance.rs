@@ -11,7 +11,7 @@ use millstream_state::{SharedResources, StoreSpec, TaskStores};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::{Heartbeats, Metrics};
-use crate::runtime::board::TaskBoard;
+use crate::runtime::board::{TaskBoard, Waiter};
 use crate::runtime::clock::SharedClock;
 use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) window_changelog_retention_extra_ms: i64,
     pub(crate) prefetch_bytes_max: usize,
     pub(crate) static_member: Option<String>,
+    /// Rebalances revoke only what moves (KIP-848).
+    pub(crate) incremental: bool,
     pub(crate) replace_failed_tasks: bool,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
@@ -109,6 +111,16 @@ impl Instance {
         tracing::error!(%error, "the instance stops");
         // The receiver is gone only when the instance is stopping already.
         let _ = self.failures.send(error);
+    }
+
+    /// Notes what somebody waits for.
+    pub(crate) fn waits_for(&self, waiter: Waiter, what: String) {
+        self.board.waits_for(waiter, what, self.clock.elapsed());
+    }
+
+    /// The transactional id of a worker, the same after a restart.
+    pub(crate) fn transactional_id(&self, worker: usize) -> String {
+        format!("{}-{}-{worker}", self.application_id, self.state_dir.process_id())
     }
 
     /// Tells the listener of a commit's step.

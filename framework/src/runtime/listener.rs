@@ -11,7 +11,7 @@ use actix::Addr;
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition};
 use crate::runtime::assignment::{Assignments, TaskPlan, TaskStart};
-use crate::runtime::board::StreamsState;
+use crate::runtime::board::{StreamsState, Waiter};
 use crate::runtime::instance::Instance;
 use crate::runtime::late::LateAnswers;
 use crate::runtime::ownership::Revocation;
@@ -80,11 +80,14 @@ impl Listener {
     /// The committed positions; waits for the broker as long as it takes.
     fn resolve(&self, added: &[TopicPartition]) -> Result<Option<Vec<StartPosition>>> {
         let mut tries = 0;
+        let what = format!("the committed positions of {}", names(added));
+        self.instance.waits_for(Waiter::Member, what.clone());
         loop {
             match self.instance.positions.resolve(added, self.instance.clock.now()) {
                 Ok(starts) => return Ok(Some(starts)),
                 Err(error) if error.reaction() == Reaction::Retry => {
                     let wait = self.instance.settings.backoff(tries);
+                    self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
                     tracing::info!(%error, ?wait, "waiting for the committed positions");
                     tries += 1;
                     if self.stop.wait(wait) {
@@ -199,7 +202,20 @@ impl Listener {
                 self.failure = Some(Error::Fatal { what: "assigning tasks".to_owned(), reason });
             }
         }
+    }
+
+    /// It is known what this instance is to run.
+    pub(crate) fn placed(&self) {
+        self.instance.board.has(Waiter::Member);
+        self.instance.board.placing(false);
         self.instance.board.set_instance(StreamsState::Running);
+    }
+
+    /// The group shares out partitions, and this instance waits for its part.
+    fn displaced(&self) {
+        let what = "the group to share out its partitions".to_owned();
+        self.instance.waits_for(Waiter::Member, what);
+        self.instance.board.placing(true);
     }
 
     fn say_what_waits(&self) {
@@ -222,6 +238,7 @@ fn names(partitions: &[TopicPartition]) -> String {
 
 impl GroupListener for Listener {
     fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
+        self.instance.board.placing(true);
         match self.resolve(added) {
             Ok(Some(starts)) => {
                 let offsets = starts.iter().map(|start| start.offset).collect();
@@ -248,19 +265,26 @@ impl GroupListener for Listener {
             queued.push((partition, (queue, start)));
         }
         let starts = self.assignments.assigned(queued);
+        // The tasks come first: between the two the instance must not look as if all ran.
         self.start_tasks(starts);
+        self.placed();
         self.say_what_waits();
     }
 
     fn revoked(&mut self, removed: &[TopicPartition]) {
         tracing::info!(partitions = names(removed), "revoked");
         self.stop_tasks(removed, false);
+        // Where only what moves is revoked, nothing has to follow.
+        if !self.instance.settings.incremental {
+            self.displaced();
+        }
         self.start_what_stays();
     }
 
     fn lost(&mut self, removed: &[TopicPartition]) {
         tracing::warn!(partitions = names(removed), "lost");
         self.stop_tasks(removed, true);
+        self.displaced();
         self.start_what_stays();
     }
 }

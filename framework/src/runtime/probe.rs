@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metrics::Probe;
-use crate::runtime::board::StreamsState;
+use crate::runtime::board::{StreamsState, Wait};
 use crate::runtime::instance::Instance;
 use crate::task::{TaskId, TaskState};
 
@@ -51,5 +51,13 @@ impl Probe for InstanceProbe {
     fn not_running(&self) -> Vec<(String, String)> {
         let waiting = self.assigned().filter(|(_, state)| *state != TaskState::Running);
         waiting.map(|(task, state)| (task.to_string(), state.label().to_owned())).collect()
+    }
+
+    fn waits_for(&self) -> Vec<String> {
+        let now = self.instance.clock.elapsed();
+        let line = |wait: Wait| {
+            format!("{}, for {} s", wait.what, now.saturating_sub(wait.since).as_secs())
+        };
+        self.instance.board.waits().into_values().map(line).collect()
     }
 }

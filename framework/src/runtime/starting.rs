@@ -13,6 +13,7 @@ use millstream_state::TaskStores;
 
 use crate::error::{Error, Reaction, Result};
 use crate::log::{ProducerSpec, TopicPartition};
+use crate::runtime::board::Waiter;
 use crate::runtime::build::{Making, ReadyInput, build_chain};
 use crate::runtime::failing::Failure;
 use crate::runtime::positions::StartPosition;
@@ -29,9 +30,14 @@ impl Worker {
             return;
         }
         match self.try_advance(ctx) {
-            Ok(()) => self.tries = 0,
+            Ok(()) => {
+                self.tries = 0;
+                self.instance.board.has(Waiter::Worker(self.index));
+            }
             Err(Failure { error, .. }) if is_passing(&error) => {
                 let wait = self.instance.settings.backoff(self.tries);
+                let what = format!("the start of tasks on worker {}: {error}", self.index);
+                self.instance.waits_for(Waiter::Worker(self.index), what);
                 tracing::warn!(worker = self.index, %error, tries = self.tries, ?wait, "tasks cannot start yet");
                 self.tries += 1;
                 self.plan_advance(wait, ctx);
@@ -128,25 +134,41 @@ impl Worker {
     }
 
     /// The worker's producer. A new one ends whatever transaction its predecessor left open.
-    fn open_producer(&mut self) -> Result<Rc<RefCell<WorkerProducer>>> {
+    pub(super) fn open_producer(&mut self) -> Result<Rc<RefCell<WorkerProducer>>> {
         if let Some(producer) = &self.producer {
             return Ok(Rc::clone(producer));
         }
         let settings = &self.instance.settings;
-        let transactional_id = settings.exactly_once.then(|| {
-            let process = self.instance.state_dir.process_id();
-            format!("{}-{process}-{}", self.instance.application_id, self.index)
-        });
-        let spec = ProducerSpec {
-            transactional_id,
-            transaction_timeout: settings.exactly_once.then_some(settings.transaction_timeout),
-        };
-        let producer = self.instance.log.producer(&spec)?;
+        let producer = self.instance.log.producer(&self.producer_spec(self.index))?;
         let log = Arc::clone(&self.instance.log);
         let shared = WorkerProducer::new(log, producer, settings.exactly_once);
         let shared = Rc::new(RefCell::new(shared));
         self.producer = Some(Rc::clone(&shared));
         Ok(shared)
+    }
+
+    fn producer_spec(&self, worker: usize) -> ProducerSpec {
+        let settings = &self.instance.settings;
+        let transactional_id = self.instance.transactional_id(worker);
+        ProducerSpec {
+            transactional_id: settings.exactly_once.then_some(transactional_id),
+            transaction_timeout: settings.exactly_once.then_some(settings.transaction_timeout),
+        }
+    }
+
+    /// Opens the worker's producer before there is any task, which ends what a predecessor left
+    /// open: its transaction may hold back the very positions where the tasks start. So may those
+    /// of workers that this instance had before and has no more.
+    pub(super) fn take_over(&mut self) -> Result<()> {
+        self.open_producer()?;
+        let settings = &self.instance.settings;
+        if settings.exactly_once {
+            let former = self.instance.state_dir.former_workers();
+            for worker in (self.index..former).step_by(settings.workers).skip(1) {
+                drop(self.instance.log.producer(&self.producer_spec(worker))?);
+            }
+        }
+        Ok(())
     }
 
     /// Fills in positions that are not known: tasks that are rebuilt start where the group's

@@ -4,6 +4,7 @@
 //! <state_dir>/<application id>/
 //!   .lock             held by one process
 //!   process-id        survives restarts: the transactional ids are made of it
+//!   workers           how many had transactional ids when it ran last
 //!   <task id>/        one RocksDB per task
 //! ```
 
@@ -15,6 +16,10 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::task::TaskId;
+
+const WORKERS: &str = "workers";
+/// A broken file must not open producers for ever.
+const FORMER_WORKERS_MAX: usize = 1024;
 
 /// An instance's directory, locked for this process as long as the value lives.
 #[derive(Debug)]
@@ -53,6 +58,22 @@ impl StateDir {
     /// The id of this directory's process, the same after a restart.
     pub(crate) fn process_id(&self) -> Uuid {
         self.process_id
+    }
+
+    /// How many workers had transactional ids when the directory was used last; 0 if nobody noted
+    /// it. A number that cannot be read is as none: their transactions then end by their time-out.
+    pub(crate) fn former_workers(&self) -> usize {
+        let text = fs::read_to_string(self.root.join(WORKERS)).unwrap_or_default();
+        text.trim().parse().map_or(0, |workers: usize| workers.min(FORMER_WORKERS_MAX))
+    }
+
+    /// Notes how many workers have transactional ids from now on.
+    ///
+    /// # Errors
+    /// `Config` if it cannot be written.
+    pub(crate) fn note_workers(&self, workers: usize) -> Result<()> {
+        let path = self.root.join(WORKERS);
+        fs::write(&path, format!("{workers}\n")).map_err(|error| unusable(&path, &error))
     }
 
     /// The directory of a task.
@@ -109,5 +130,18 @@ mod tests {
         let error = StateDir::open(dir.path(), "app").unwrap_err();
         assert!(error.to_string().contains("process-id"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "nonsense");
+    }
+
+    #[test]
+    fn the_number_of_workers_is_kept_and_a_broken_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), "app").unwrap();
+        assert_eq!(state.former_workers(), 0);
+        state.note_workers(3).unwrap();
+        assert_eq!(state.former_workers(), 3);
+        fs::write(dir.path().join("app/workers"), "99999").unwrap();
+        assert_eq!(state.former_workers(), FORMER_WORKERS_MAX);
+        fs::write(dir.path().join("app/workers"), "many").unwrap();
+        assert_eq!(state.former_workers(), 0);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix::{Actor as _, Addr};
 use millstream_state::SharedResources;
 
-use crate::config::{HttpAddress, StreamsConfig, UncaughtError};
+use crate::config::{GroupProtocol, HttpAddress, LogKind, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::{Heartbeats, HttpServer, Metrics, Probe as _};
@@ -344,6 +344,8 @@ fn settings(config: &StreamsConfig) -> Settings {
         window_changelog_retention_extra_ms: i64::try_from(extra).unwrap_or(i64::MAX),
         prefetch_bytes_max: config.prefetch_bytes_max,
         static_member: config.group_instance_id.clone(),
+        incremental: config.log == LogKind::Kafka
+            && config.group_protocol == GroupProtocol::Consumer,
         replace_failed_tasks: config.uncaught_error == UncaughtError::ReplaceTask,
         backoff_min: ms(config.retry_backoff_ms),
         backoff_max: ms(config.retry_backoff_max_ms),

@@ -20,7 +20,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message};
 use millstream_state::TaskStores;
 
-use crate::error::{Error, Reaction};
+use crate::error::{Error, Reaction, Result};
 use crate::log::{Member, PartitionQueue, TopicPartition};
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::Instance;
@@ -62,6 +62,13 @@ pub(crate) struct RevokeTasks {
     /// If they are lost, nothing may be committed; each loss is counted.
     pub(crate) revocation: Revocation,
     pub(crate) answer: SyncSender<OwnedQueues>,
+}
+
+/// The producer is opened before the group is joined.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct TakeOver {
+    pub(crate) answer: SyncSender<Result<()>>,
 }
 
 /// The worker closes what it has and ends.
@@ -329,6 +336,15 @@ impl Actor for Worker {
             worker.wake_all();
             worker.close_suspended(SUSPENDED_MAX);
         });
+    }
+}
+
+impl Handler<TakeOver> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, TakeOver { answer }: TakeOver, _: &mut Self::Context) {
+        // Nobody waits for it any more when the instance is told to stop meanwhile.
+        let _ = answer.send(self.take_over());
     }
 }
 

@@ -23,6 +23,8 @@ use crate::runtime::{CommitStep, Streams, StreamsState};
 use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
+mod waiting;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn upper() -> Topology {
