@@ -86,7 +86,9 @@ fn a_good_store_is_kept_although_its_marker_is_late() {
     let dir = tempfile::tempdir().unwrap();
     let (log, streams) = counted_twice(&dir, 2);
     streams.close().unwrap();
-    // The task of the second partition gets a worker, and so a transactional id, of its own.
+    // Transactional ids of its own: the former ones can only be taken over once their last
+    // transactions are complete, markers and all, and no group is joined before.
+    std::fs::remove_file(dir.path().join("app/process-id")).unwrap();
     let streams = start(&log, &dir, 2);
     assert_eq!(wait_until_planned(&streams, 1), TaskState::Running);
     put(&log, 1, "k1", "x");
