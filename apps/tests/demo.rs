@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -29,7 +30,8 @@ impl Drop for Demo {
 fn demo(state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_invoice-totals"));
     command.arg("demo").arg("--state-dir").arg(state).args(["--rate", "50"]);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MILLSTREAM_")) {
+    let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"MILLSTREAM_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command

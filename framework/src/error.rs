@@ -83,8 +83,10 @@ pub enum Error {
     /// A setting that cannot be used.
     #[error("configuration: {0}")]
     Config(String),
-    /// The state directory belongs to another process.
-    #[error("state directory {dir} is in use by another process")]
+    /// A directory below `state_dir` belongs to another process.
+    #[error(
+        "{dir} is in use by another process: end that one, or give this one a state_dir of its own"
+    )]
     StateLocked {
         /// The directory.
         dir: PathBuf,

@@ -17,13 +17,17 @@ mod sink;
 mod runtime;
 mod query;
 mod metrics;
+mod logging;
 pub mod testing;
 
+#[cfg(feature = "clap")]
+pub use config::ConfigArgs;
 pub use config::{
-    Compression, GroupProtocol, HttpAddress, KafkaOverrides, LogKind, ProcessingGuarantee, Sources,
-    StreamsConfig, UncaughtError,
+    ClientSettings, Compression, GroupProtocol, HttpAddress, KafkaOverrides, LogFormat, LogKind,
+    ProcessingGuarantee, Sources, StreamsConfig, UncaughtError,
 };
 pub use error::{BoxError, Error, Reaction, Result};
+pub use logging::init_logging;
 pub use metrics::DropReason;
 pub use operators::{
     Branches, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,

@@ -1,6 +1,5 @@
 //! The command line: `demo`, `run` and `produce`.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millstream::log::Log;
-use millstream::{Error, LogKind, Reaction, Sources, Streams, StreamsConfig};
+use millstream::{ConfigArgs, Error, LogKind, Reaction, Streams, StreamsConfig, init_logging};
 
 use super::money::Currency;
 use super::producing::{Pace, pause, produce};
@@ -19,9 +18,6 @@ use super::topology::{BadInvoices, Settings, topology};
 
 /// How long the demo's threads wait before they try again what failed.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// What the HTTP server says of its own start and stop is of use to nobody.
-const QUIET: &str = "actix_server=warn";
 
 /// Totals of invoices: of the last five seconds and of each client.
 #[derive(Debug, Parser)]
@@ -83,24 +79,8 @@ struct Produce {
 /// Where to work.
 #[derive(Debug, Args)]
 struct Place {
-    /// The Kafka cluster to work on: host:port, several separated by commas
-    #[arg(long, value_name = "HOST:PORT")]
-    bootstrap_servers: Option<String>,
-    /// The folder in which state is kept between runs
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// A file with further settings (TOML or YAML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Any setting of docs/configuration.md; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
-    /// Where metrics are served: off, or an address (port 0: a free one)
-    #[arg(long, value_name = "ADDRESS")]
-    http: Option<String>,
-    /// What is logged: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<String>,
+    #[command(flatten)]
+    settings: ConfigArgs,
     /// Partitions of topics that have to be created [default: 1 on the embedded log, else 4]
     #[arg(long)]
     partitions: Option<i32>,
@@ -127,11 +107,12 @@ impl Place {
     /// The configuration: what this program presets, file, environment, command line. A cluster
     /// that is named anywhere is used.
     fn configuration(&self, presets: &[(&str, &str)]) -> anyhow::Result<StreamsConfig> {
-        let mut sources = Sources::of_process()
+        let mut sources = self
+            .settings
+            .sources()
             .preset("application_id", "invoice-totals")
             .preset("processing_guarantee", "exactly_once_v2")
-            .preset("http", "127.0.0.1:0")
-            .arguments(self.arguments());
+            .preset("http", "127.0.0.1:0");
         for (key, value) in presets {
             sources = sources.preset(*key, *value);
         }
@@ -154,20 +135,6 @@ impl Place {
         topics::create_missing(&*log, partitions, |most| pause(&never, most))?;
         Ok(log)
     }
-
-    fn arguments(&self) -> Vec<String> {
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let options = [
-            ("config", path(&self.config)),
-            ("bootstrap_servers", self.bootstrap_servers.clone()),
-            ("state_dir", path(&self.state_dir)),
-            ("http", self.http.clone()),
-            ("log_level", self.log_level.clone()),
-        ];
-        let given =
-            options.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        given.chain(self.settings.iter().cloned()).map(|setting| format!("--{setting}")).collect()
-    }
 }
 
 /// Runs the program with the command line of this process.
@@ -182,17 +149,6 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-fn log_to_stderr(config: &StreamsConfig) -> anyhow::Result<()> {
-    let directives = format!("{QUIET},{}", config.log_level);
-    let filter = tracing_subscriber::EnvFilter::try_new(directives)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
-}
-
 /// A way to stop threads: they hear it when the sender is dropped.
 fn stopping() -> (Sender<()>, Receiver<()>) {
     channel()
@@ -201,7 +157,7 @@ fn stopping() -> (Sender<()>, Receiver<()>) {
 impl Run {
     fn run(self) -> anyhow::Result<()> {
         let config = self.place.configuration(&[])?;
-        log_to_stderr(&config)?;
+        init_logging(&config)?;
         let log = self.place.connect(&config)?;
         let topology = topology(&self.counting.into())?;
         let streams = Streams::with(topology, config).log(log).start()?;
@@ -215,7 +171,7 @@ impl Run {
 impl Produce {
     fn run(self) -> anyhow::Result<()> {
         let config = self.place.configuration(&[])?;
-        log_to_stderr(&config)?;
+        init_logging(&config)?;
         let log = self.place.connect(&config)?;
         let (_running, never) = stopping();
         let sent = produce(&*log, self.pace, self.currency, &never)?;
@@ -227,7 +183,7 @@ impl Produce {
 impl Demo {
     fn run(self) -> anyhow::Result<()> {
         let config = self.place.configuration(&[("log", "embedded"), ("log_level", "warn")])?;
-        log_to_stderr(&config)?;
+        init_logging(&config)?;
         let place = match config.log {
             LogKind::Kafka => "on Kafka",
             LogKind::Embedded => "on the embedded log",
@@ -325,19 +281,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-        let help = Cli::command().find_subcommand_mut("demo").unwrap().render_help().to_string();
-        for option in ["--bootstrap-servers", "--state-dir", "--rate", "--currency"] {
+        let long = |name: &str| {
+            Cli::command().find_subcommand_mut(name).unwrap().render_long_help().to_string()
+        };
+        let help = long("demo");
+        for option in ["--bootstrap-servers", "--num-stream-threads", "--rate", "--currency"] {
             assert!(help.contains(option), "{option} in {help}");
         }
     }
 
     #[test]
     fn options_reach_the_configuration() {
-        let demo = demo(&["--state-dir", "/kept", "--set", "num_stream_threads=3"]);
+        let options = ["--state-dir", "/kept", "--num-stream-threads", "3"];
+        let demo = demo(&[&options[..], &["--set", "linger_ms=7"]].concat());
         let config = demo.place.configuration(&[("log", "embedded")]).unwrap();
         assert_eq!(config.log, LogKind::Embedded);
         assert_eq!(config.application_dir(), PathBuf::from("/kept/invoice-totals"));
-        assert_eq!(config.num_stream_threads, 3);
+        assert_eq!((config.num_stream_threads, config.linger_ms), (3, 7));
         assert!(config.is_exactly_once());
     }
 

@@ -162,7 +162,7 @@ fn config(arguments: &Arguments, settings: &Settings) -> Result<StreamsConfig> {
         ("compression", settings.compression.clone()),
         ("linger_ms", millis(settings.linger)),
     ];
-    let sources = Sources::default().environment(std::env::vars());
+    let sources = Sources::default().environment(std::env::vars_os());
     let sources =
         presets.into_iter().fold(sources, |sources, (key, value)| sources.preset(key, value));
     Ok(StreamsConfig::from_sources(&sources)?)

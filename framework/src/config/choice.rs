@@ -43,6 +43,16 @@ pub enum UncaughtError {
     StopInstance,
 }
 
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
 /// How batches are packed on their way to the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
@@ -101,6 +111,10 @@ impl Choice for GroupProtocol {
 impl Choice for UncaughtError {
     const WORDS: &'static [(&'static str, Self)] =
         &[("replace_task", Self::ReplaceTask), ("stop_instance", Self::StopInstance)];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Choice for Compression {

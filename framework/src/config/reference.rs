@@ -18,7 +18,11 @@ mod tests {
                 _ => (entry.show)(&defaults),
             };
             let default = if default.is_empty() { "-".to_owned() } else { format!("`{default}`") };
-            let _ = writeln!(page, "| `{}` | {default} | {} |", entry.key, doc.join(" "));
+            let range = entry.bounds.as_ref().map_or_else(
+                || "-".to_owned(),
+                |bounds| format!("{} to {}", bounds.start(), bounds.end()),
+            );
+            let _ = writeln!(page, "| `{}` | {default} | {range} | {} |", entry.key, doc.join(" "));
         }
         page.replace("`see right`", "see right")
     }

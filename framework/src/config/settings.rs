@@ -1,14 +1,16 @@
 //! The settings themselves: one list, from which the struct, its setters, the table for reading
 //! them and the reference page are made, so that none can be forgotten in one of these places.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::choice::{
-    Compression, GroupProtocol, HttpAddress, LogKind, ProcessingGuarantee, UncaughtError,
+    Compression, GroupProtocol, HttpAddress, LogFormat, LogKind, ProcessingGuarantee, UncaughtError,
 };
+use super::client::ClientSettings;
+use super::directives;
 use super::value::{Given, Setting};
 use crate::error::{Error, Result};
 
@@ -22,10 +24,34 @@ pub(super) struct Entry {
     pub(super) read: fn(&mut StreamsConfig, &Given) -> std::result::Result<(), String>,
     /// As it would stand in a file.
     pub(super) show: fn(&StreamsConfig) -> String,
+    /// Its number, if it is one and set.
+    pub(super) number: fn(&StreamsConfig) -> Option<i128>,
+    /// What the number may be.
+    pub(super) bounds: Option<RangeInclusive<i128>>,
+}
+
+impl Entry {
+    /// `from 1 to 1024`.
+    pub(super) fn range(&self) -> Option<String> {
+        let bounds = self.bounds.as_ref()?;
+        Some(format!("from {} to {}", bounds.start(), bounds.end()))
+    }
+
+    fn beyond_bounds(&self, config: &StreamsConfig) -> Option<String> {
+        let number = (self.number)(config)?;
+        let bounds = self.bounds.as_ref().filter(|bounds| !bounds.contains(&number))?;
+        let (key, most) = (self.key, bounds.end());
+        Some(format!("{key} is {number}, but must be from {} to {most}", bounds.start()))
+    }
 }
 
 macro_rules! settings {
-    ($( $(#[doc = $doc:literal])* $key:ident: $type:ty [$param:ty] = $default:expr; )*) => {
+    (@bounds) => { None };
+    (@bounds $bounds:expr) => { Some($bounds) };
+    ($(
+        $(#[doc = $doc:literal])*
+        $key:ident: $type:ty [$param:ty] $(in ($bounds:expr))? = $default:expr;
+    )*) => {
         /// How an instance runs. Made by [`StreamsConfig::load`] (file, environment, command line)
         /// or by [`StreamsConfig::new`] and the setters; `docs/configuration.md` lists the same
         /// settings as a table.
@@ -35,11 +61,13 @@ macro_rules! settings {
             $( $(#[doc = $doc])* pub $key: $type, )*
             /// Settings for the Kafka client that have no setting of their own.
             pub kafka: KafkaOverrides,
+            /// Variables that look like ours and are Kubernetes'.
+            pub(super) passed_over: Vec<String>,
         }
 
         impl Default for StreamsConfig {
             fn default() -> Self {
-                Self { $( $key: $default, )* kafka: KafkaOverrides::default() }
+                Self { $( $key: $default, )* kafka: KafkaOverrides::default(), passed_over: Vec::new() }
             }
         }
 
@@ -62,11 +90,18 @@ macro_rules! settings {
                 Ok(())
             },
             show: |config| Setting::show(&config.$key),
+            number: |config| Setting::number(&config.$key),
+            bounds: settings!(@bounds $($bounds)?),
         }, )* ];
     };
 }
 
 const MIB: usize = 1024 * 1024;
+/// More than any machine has; a larger number of bytes is a slip of the pen.
+const BYTES_MAX: i128 = 1 << 42;
+const DAY_MS: i128 = 86_400_000;
+/// A hundred years: for what is meant to stay.
+const CENTURY_MS: i128 = 36_525 * DAY_MS;
 
 settings! {
     /// The name of the application: its consumer group, the prefix of its internal topics and of
@@ -91,18 +126,18 @@ settings! {
     /// Milliseconds between commits; 30000, or 100 with exactly-once, unless set. Larger: more is
     /// done again after a crash, the record cache and transactions hold results back for longer.
     /// Smaller: more requests, fewer records deduplicated by the cache.
-    commit_interval_ms: Option<u64> [u64] = None;
+    commit_interval_ms: Option<u64> [u64] in (1..=DAY_MS) = None;
     /// Bytes of the record caches of the whole instance: an equal part for each worker, whose tasks
     /// share it; 0 turns caching off. Larger: fewer updates downstream and in changelogs, longer
     /// commits. Smaller: more of both; with 0 every update is forwarded and logged.
-    cache_bytes_max: usize [usize] = 10 * MIB;
+    cache_bytes_max: usize [usize] in (0..=BYTES_MAX) = 10 * MIB;
     /// Worker threads of this instance; tasks are shared out over them. More than CPU cores or
     /// than tasks gains nothing; fewer leaves cores idle.
-    num_stream_threads: usize [usize] = 1;
+    num_stream_threads: usize [usize] in (1..=1_024) = 1;
     /// Milliseconds that a task with several inputs waits for an input that seems to have more but
     /// has nothing fetched, so that records are taken in the order of their time; -1 never waits.
     /// Larger: better order, more delay when an input is slow.
-    max_task_idle_ms: i64 [i64] = 0;
+    max_task_idle_ms: i64 [i64] in (-1..=DAY_MS) = 0;
     /// `classic` (brokers from 2.5) or `consumer` (KIP-848, brokers from 4.0: a rebalance stops
     /// only what moves).
     group_protocol: GroupProtocol [GroupProtocol] = GroupProtocol::Classic;
@@ -113,44 +148,44 @@ settings! {
     /// Milliseconds without a heartbeat after which the group takes this instance for dead.
     /// Larger: its partitions stand still for longer after a crash. Smaller: a pause of the
     /// process causes a rebalance. With `group_protocol = "consumer"` the broker decides.
-    session_timeout_ms: u64 [u64] = 45_000;
+    session_timeout_ms: u64 [u64] in (1..=3_600_000) = 45_000;
     /// Milliseconds within which this instance must come back to the group; rebalances are
     /// answered within a part of it. Smaller: a slow commit or a long record costs the membership.
     /// Larger: a stuck instance keeps its partitions for longer.
-    max_poll_interval_ms: u64 [u64] = 300_000;
+    max_poll_interval_ms: u64 [u64] in (1_000..=DAY_MS) = 300_000;
     /// Milliseconds after which the broker ends a transaction that its owner left open. Larger:
     /// after a crash readers of committed records wait for longer. Smaller: a commit that takes
     /// longer is aborted and done again. Must be above the commit interval, and not above the
     /// broker's `transaction.max.timeout.ms`.
-    transaction_timeout_ms: u64 [u64] = 10_000;
+    transaction_timeout_ms: u64 [u64] in (1_000..=DAY_MS) = 10_000;
     /// Bytes of uncommitted state of one worker; reaching it commits early. Larger: more memory
     /// and longer commits. Smaller: commits more often than the interval says under load.
-    uncommitted_bytes_max: usize [usize] = 64 * MIB;
+    uncommitted_bytes_max: usize [usize] in (1_000..=BYTES_MAX) = 64 * MIB;
     /// Bytes of records fetched ahead, over all partitions of this instance. Larger: more memory.
     /// Smaller: workers wait for the network.
-    prefetch_bytes_max: usize [usize] = 16 * MIB;
+    prefetch_bytes_max: usize [usize] in (64 * 1024..=BYTES_MAX) = 16 * MIB;
     /// Bytes that RocksDB may use for all stores of this instance: block cache and write buffers
     /// together. Larger: fewer reads from disk. Smaller: more flushes and more reads from disk.
-    rocksdb_memory_bytes_max: usize [usize] = 128 * MIB;
+    rocksdb_memory_bytes_max: usize [usize] in (MIB as i128..=BYTES_MAX) = 128 * MIB;
     /// Copies of the internal topics; -1 is the broker's default. Production wants 3.
-    replication_factor: i16 [i16] = -1;
+    replication_factor: i16 [i16] in (-1..=100) = -1;
     /// Milliseconds between deletions of what repartition topics no longer need (never past a
     /// committed position). Larger: more disk on the broker. Smaller: more requests.
-    repartition_purge_interval_ms: u64 [u64] = 30_000;
+    repartition_purge_interval_ms: u64 [u64] in (1..=DAY_MS) = 30_000;
     /// Milliseconds that changelogs of window stores keep beyond the store's retention, against
     /// clocks that differ. Only used when such a topic is created.
-    windowstore_changelog_additional_retention_ms: u64 [u64] = 86_400_000;
+    windowstore_changelog_additional_retention_ms: u64 [u64] in (0..=CENTURY_MS) = 86_400_000;
     /// Milliseconds that the broker keeps tombstones of compacted changelogs
     /// (`delete.retention.ms`). Local state older than this is rebuilt from the start of its
     /// changelog. Larger than the broker's value: deleted keys may come back after a long stop.
     /// Smaller: a store is rebuilt where reading the tail had been enough.
-    delete_retention_ms: u64 [u64] = 86_400_000;
+    delete_retention_ms: u64 [u64] in (0..=CENTURY_MS) = 86_400_000;
     /// Records that a task processes in one go at most. Other tasks, messages and timers have their
     /// turn after 10 ms in any case, at the latest between two records that are slow.
-    task_turn_records_max: usize [usize] = 1_000;
+    task_turn_records_max: usize [usize] in (1..=1_000_000) = 1_000;
     /// Milliseconds that the producer waits to fill a batch (a commit never waits for it). Larger:
     /// bigger batches, more delay. Smaller: more requests.
-    linger_ms: u64 [u64] = 20;
+    linger_ms: u64 [u64] in (0..=900_000) = 20;
     /// How the producer packs batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
     compression: Compression [Compression] = Compression::Lz4;
     /// Where `/metrics`, `/healthz` and `/readyz` are served: `off`, or an address such as
@@ -161,40 +196,46 @@ settings! {
     uncaught_error: UncaughtError [UncaughtError] = UncaughtError::StopInstance;
     /// Milliseconds before the first retry of what failed (broker away, task rebuilt); doubled
     /// from one to the next. Smaller: more log lines and requests while a broker is down.
-    retry_backoff_ms: u64 [u64] = 100;
+    retry_backoff_ms: u64 [u64] in (1..=3_600_000) = 100;
     /// Milliseconds between retries at most. Larger: goes on later once the broker is back.
-    retry_backoff_max_ms: u64 [u64] = 5_000;
+    retry_backoff_max_ms: u64 [u64] in (1..=3_600_000) = 5_000;
     /// Milliseconds that a stop may take to finish, commit and leave the group before it gives up.
     /// Smaller: work since the last commit may be done again by others.
-    close_timeout_ms: u64 [u64] = 30_000;
+    close_timeout_ms: u64 [u64] in (1..=DAY_MS) = 30_000;
     /// Milliseconds without a sign of life of a worker after which `/healthz` answers 503. Must be
     /// above the longest single record, commit or restore step; an orchestrator that restarts
     /// unhealthy instances would otherwise restart slow ones.
-    health_stuck_ms: u64 [u64] = 60_000;
+    health_stuck_ms: u64 [u64] in (1_000..=DAY_MS) = 60_000;
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
     /// `info,millstream::log=debug`.
     log_level: String [impl Into<String>] = "info".to_owned();
+    /// How a line of the log looks: `text` for people, `json` for programs. As `log_level` it
+    /// counts where [`init_logging`](crate::init_logging) is called.
+    log_format: LogFormat [LogFormat] = LogFormat::Text;
 }
 
-/// Settings handed to the Kafka client as they are (librdkafka's names), by the client's role.
-/// They win over what Millstream sets, except where its guarantees depend on it.
+/// Settings handed to the Kafka client as they are (librdkafka's names): for every client, or by
+/// the client's role. They win over what Millstream sets, except where its guarantees depend on
+/// it; those of a role win over those of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KafkaOverrides {
+    /// For every client (`kafka.*`): security above all.
+    pub all: ClientSettings,
     /// For the member of the group (`kafka.consumer.*`).
-    pub consumer: BTreeMap<String, String>,
+    pub consumer: ClientSettings,
     /// For producers (`kafka.producer.*`).
-    pub producer: BTreeMap<String, String>,
+    pub producer: ClientSettings,
     /// For what creates and describes topics (`kafka.admin.*`).
-    pub admin: BTreeMap<String, String>,
+    pub admin: ClientSettings,
     /// For what reads changelogs (`kafka.reader.*`).
-    pub reader: BTreeMap<String, String>,
+    pub reader: ClientSettings,
 }
 
 impl KafkaOverrides {
     pub(super) const ROLES: [&'static str; 4] = ["consumer", "producer", "admin", "reader"];
 
-    pub(super) fn of_role(&mut self, role: &str) -> Option<&mut BTreeMap<String, String>> {
+    pub(super) fn of_role(&mut self, role: &str) -> Option<&mut ClientSettings> {
         match role {
             "consumer" => Some(&mut self.consumer),
             "producer" => Some(&mut self.producer),
@@ -248,39 +289,71 @@ impl StreamsConfig {
     /// # Errors
     /// `Config` that lists the faults with their keys.
     pub fn validate(&self) -> Result<()> {
-        let faults: Vec<String> = self.faults().into_iter().flatten().collect();
-        if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults.join("; "))) }
+        refuse(self.faults().into_iter())
     }
 
-    fn faults(&self) -> [Option<String>; 7] {
-        let when = |bad: bool, text: &str| bad.then(|| text.to_owned());
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let commit_ms = self.commit_interval().as_millis();
-        let servers_missing = self.log == LogKind::Kafka && self.bootstrap_servers.is_empty();
-        [
-            when(self.application_id.is_empty(), "application_id is required"),
-            (!self.application_id.chars().all(legal)).then(|| {
-                let id = &self.application_id;
-                format!("application_id: \"{id}\" may hold only letters, digits, '.', '_' and '-'")
-            }),
-            when(servers_missing, "bootstrap_servers is required with log = \"kafka\""),
-            when(self.num_stream_threads == 0, "num_stream_threads must be at least 1"),
-            when(self.task_turn_records_max == 0, "task_turn_records_max must be at least 1"),
-            when(
-                self.retry_backoff_ms == 0 || self.retry_backoff_max_ms < self.retry_backoff_ms,
-                "retry_backoff_ms must be at least 1 and at most retry_backoff_max_ms",
-            ),
-            (self.is_exactly_once() && u128::from(self.transaction_timeout_ms) <= commit_ms).then(
-                || {
-                    let timeout_ms = self.transaction_timeout_ms;
-                    format!(
-                        "transaction_timeout_ms ({timeout_ms}) must be above the commit interval \
-                         ({commit_ms} ms)"
-                    )
-                },
-            ),
-        ]
+    /// The same for an instance that is given its log: the settings that find one do not matter.
+    pub(crate) fn validate_without_log(&self) -> Result<()> {
+        refuse(self.faults().into_iter().filter(|(key, _)| *key != "bootstrap_servers"))
     }
+
+    /// Variables of the environment that begin like ours and were known as Kubernetes'.
+    pub(crate) fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// What cannot work, each with the key it is about.
+    pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
+        let beyond = SETTINGS.iter().filter_map(|it| Some((it.key, it.beyond_bounds(self)?)));
+        let mut all: Vec<(&'static str, String)> = beyond.collect();
+        let mut when = |bad: bool, key: &'static str, text: &dyn Fn() -> String| {
+            if bad && !all.iter().any(|(known, _)| *known == key) {
+                all.push((key, text()));
+            }
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let id = &self.application_id;
+        when(id.is_empty(), "application_id", &|| "application_id is required".to_owned());
+        // A name that is a way up or nowhere would put the state beside its folder.
+        when(!id.chars().all(legal) || id == "." || id == "..", "application_id", &|| {
+            format!("application_id: \"{id}\" may hold only letters, digits, '.', '_' and '-'")
+        });
+        let servers_missing = self.log == LogKind::Kafka && self.bootstrap_servers.is_empty();
+        when(servers_missing, "bootstrap_servers", &|| {
+            "bootstrap_servers is required with log = \"kafka\"".to_owned()
+        });
+        when(self.replication_factor == 0, "replication_factor", &|| {
+            "replication_factor is 0, but must be at least 1, or -1 for the broker's".to_owned()
+        });
+        when(self.retry_backoff_max_ms < self.retry_backoff_ms, "retry_backoff_max_ms", &|| {
+            let (least, most) = (self.retry_backoff_ms, self.retry_backoff_max_ms);
+            format!("retry_backoff_max_ms ({most}) must not be below retry_backoff_ms ({least})")
+        });
+        when(self.max_poll_interval_ms < self.session_timeout_ms, "max_poll_interval_ms", &|| {
+            let (poll_ms, session_ms) = (self.max_poll_interval_ms, self.session_timeout_ms);
+            format!(
+                "max_poll_interval_ms ({poll_ms}) must not be below session_timeout_ms ({session_ms})"
+            )
+        });
+        let (timeout_ms, commit_ms) =
+            (self.transaction_timeout_ms, self.commit_interval().as_millis());
+        let too_short = self.is_exactly_once() && u128::from(timeout_ms) <= commit_ms;
+        when(too_short, "transaction_timeout_ms", &|| {
+            format!(
+                "transaction_timeout_ms ({timeout_ms}) must be above the commit interval \
+                 ({commit_ms} ms)"
+            )
+        });
+        if let Some(fault) = directives::fault(&self.log_level) {
+            when(true, "log_level", &|| format!("log_level: {fault}"));
+        }
+        all
+    }
+}
+
+fn refuse(faults: impl Iterator<Item = (&'static str, String)>) -> Result<()> {
+    let faults: Vec<String> = faults.map(|(_, text)| text).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::Config(faults.join("; "))) }
 }
 
 /// A folder of the user's own that survives a reboot: never the system's temporary one.
@@ -309,11 +382,90 @@ mod tests {
     fn all_faults_are_told_at_once() {
         let config = StreamsConfig::new("a b").num_stream_threads(0).retry_backoff_ms(0);
         let text = config.validate().unwrap_err().to_string();
-        for part in ["application_id", "bootstrap_servers", "num_stream_threads", "retry_backoff"] {
+        for part in
+            ["application_id", "bootstrap_servers", "num_stream_threads", "retry_backoff_ms"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         let fine = StreamsConfig::new("app").log(LogKind::Embedded);
         fine.validate().unwrap();
+    }
+
+    /// The faults about a key, with a number written as a file would have it.
+    fn faults_with(entry: &Entry, number: i128) -> Vec<String> {
+        let mut config = StreamsConfig::new("app").log(LogKind::Embedded);
+        let given = Given::Text(number.to_string());
+        if let Err(fault) = (entry.read)(&mut config, &given) {
+            return vec![fault];
+        }
+        let faults = config.faults().into_iter();
+        faults.filter(|(key, _)| *key == entry.key).map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn every_number_has_bounds_that_are_held() {
+        let defaults = StreamsConfig::default();
+        for entry in SETTINGS {
+            let parsed = (entry.read)(&mut StreamsConfig::default(), &Given::Text("7".to_owned()));
+            let typed = (entry.read)(
+                &mut StreamsConfig::default(),
+                &Given::Typed(config::ValueKind::I64(7)),
+            );
+            let is_number = parsed.is_ok() && typed.is_ok();
+            assert_eq!(entry.bounds.is_some(), is_number, "{} has bounds", entry.key);
+            let Some(bounds) = &entry.bounds else { continue };
+            let default = (entry.number)(&defaults);
+            assert!(default.is_none_or(|it| bounds.contains(&it)), "{}", entry.key);
+            for (number, fine) in [
+                (*bounds.start(), true),
+                (bounds.start() - 1, false),
+                (*bounds.end(), true),
+                (bounds.end() + 1, false),
+            ] {
+                let faults = faults_with(entry, number);
+                // Two that must be in order are held against each other as well.
+                let beyond: Vec<_> = faults.iter().filter(|it| !it.contains("below")).collect();
+                assert_eq!(beyond.is_empty(), fine, "{} = {number}: {faults:?}", entry.key);
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_belong_together_are_held_against_each_other() {
+        let fine = || StreamsConfig::new("app").log(LogKind::Embedded);
+        let fault = |config: StreamsConfig| config.validate().unwrap_err().to_string();
+        fine().retry_backoff_ms(5_000).validate().unwrap();
+        assert!(fault(fine().retry_backoff_ms(5_001)).contains("retry_backoff_max_ms (5000)"));
+        fine().session_timeout_ms(300_000).validate().unwrap();
+        assert!(
+            fault(fine().session_timeout_ms(300_001)).contains("max_poll_interval_ms (300000)")
+        );
+        assert!(fault(fine().replication_factor(0)).contains("replication_factor is 0"));
+        assert!(fault(fine().log_level("inof")).contains("did you mean \"info\"?"));
+        for id in [".", "..", "a/b", ""] {
+            assert!(StreamsConfig::new(id).log(LogKind::Embedded).validate().is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_instance_that_is_given_its_log_needs_no_servers_but_sane_numbers() {
+        StreamsConfig::new("app").validate_without_log().unwrap();
+        let bad = StreamsConfig::new("app").prefetch_bytes_max(1).health_stuck_ms(0);
+        let text = bad.validate_without_log().unwrap_err().to_string();
+        assert!(
+            text.contains("prefetch_bytes_max is 1,") && text.contains("health_stuck_ms is 0,")
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_in_what_is_printed() {
+        let mut config = StreamsConfig::new("app");
+        for role in KafkaOverrides::ROLES {
+            config.kafka.of_role(role).unwrap().insert("ssl.key.password", "hunter2");
+        }
+        config.kafka.all.insert("sasl.password", "hunter2");
+        let text = format!("{config:?} {config:#?}");
+        assert!(!text.contains("hunter2") && text.contains("sasl.password"), "{text}");
     }
 
     #[test]

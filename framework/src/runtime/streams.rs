@@ -121,11 +121,16 @@ impl Streams {
 
     fn run(options: StreamsOptions) -> Result<Self> {
         let StreamsOptions { topology, config, log, on_commit } = options;
-        if log.is_none() {
-            config.validate()?;
+        match &log {
+            Some(_) => config.validate_without_log()?,
+            None => config.validate()?,
         }
-        let state_dir = StateDir::open(&config.state_dir, &config.application_id)?;
+        for variable in config.passed_over() {
+            tracing::debug!(variable, "no setting: Kubernetes describes a service of this name");
+        }
+        // Before the folder of the state is made: an embedded log looks whether it is new.
         let log = log.map_or_else(|| connect::log(&config), Ok)?;
+        let state_dir = StateDir::open(&config.state_dir, &config.application_id)?;
         let clock: SharedClock = Arc::new(SystemClock::new());
         let (failures, failed) = channel();
         let application_id: Arc<str> = config.application_id.as_str().into();

@@ -98,6 +98,11 @@ impl EmbeddedLog {
         Ok(Self { log: Arc::new(LocalLog(Arc::new(broker))) })
     }
 
+    /// True if there is a log in this directory, opened by somebody or not.
+    pub(crate) fn is_in(dir: &Path) -> bool {
+        dir.join(LOCK_FILE).is_file()
+    }
+
     /// The names of all topics, sorted.
     pub fn topic_names(&self) -> Vec<String> {
         self.log.0.with(|state| state.topics.names())

@@ -5,6 +5,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use crate::config::{HIDDEN, is_secret};
 use crate::error::Error;
 
 /// What the caller does about a code.
@@ -61,7 +62,10 @@ pub(super) fn meaning(code: Code) -> Meaning {
         | Code::ConcurrentTransactions
         | Code::ThrottlingQuotaExceeded
         | Code::UnknownTopicId
-        | Code::RebootstrapRequired => Meaning::Unavailable,
+        | Code::RebootstrapRequired
+        // A broker that goes away in the middle of a greeting looks so; what is no use to try
+        // again is found out when an instance starts.
+        | Code::SSL => Meaning::Unavailable,
         Code::Fenced
         | Code::ProducerFenced
         | Code::InvalidProducerEpoch
@@ -112,15 +116,33 @@ pub(super) fn from_code(what: &str, topic: Option<&str>, code: Code, said: &str)
 /// The error for one of the client's errors.
 pub(super) fn from_client(what: &str, topic: Option<&str>, error: &KafkaError) -> Error {
     match error {
-        KafkaError::ClientConfig(_, why, key, value) => {
-            Error::Config(format!("{key}={value}: {why}"))
-        }
-        KafkaError::ClientCreation(why) => Error::Config(why.clone()),
+        KafkaError::ClientConfig(_, why, key, value) => Error::Config(refused(key, value, why)),
+        KafkaError::ClientCreation(why) => Error::Config(format!("{why}{}", missing_part(why))),
         KafkaError::AdminOp(code) => from_code(what, topic, *code, ""),
         other => match other.rdkafka_error_code() {
             Some(code) => from_code(what, topic, code, ""),
             None => Error::Fatal { what: what.to_owned(), reason: other.to_string() },
         },
+    }
+}
+
+/// Why the client refuses a setting. The value is not said: it may be a secret, and the key may be
+/// misspelt, so that it does not look like one.
+fn refused(key: &str, value: &str, why: &str) -> String {
+    let missing = missing_part(why);
+    let hidden = is_secret(key) && !value.is_empty();
+    let why = if hidden { why.replace(value, HIDDEN) } else { why.to_owned() };
+    format!("kafka setting {key}: {why}{missing}")
+}
+
+/// What was left out when this was built, if that is why.
+fn missing_part(why: &str) -> &'static str {
+    if why.contains("SASL mechanism GSSAPI") {
+        "; set sasl.mechanism (PLAIN, SCRAM-SHA-256, ..), or build Millstream with its feature \"gssapi\" for Kerberos"
+    } else if why.contains("not available at build time") {
+        "; build Millstream with its feature \"ssl\""
+    } else {
+        ""
     }
 }
 
@@ -219,5 +241,27 @@ mod tests {
             .expect_err("librdkafka refuses unknown keys");
         let error = from_client("join", None, &error);
         assert!(matches!(&error, Error::Config(why) if why.contains("no.such.key")), "{error}");
+    }
+
+    #[test]
+    fn a_refused_setting_does_not_show_its_value() {
+        let said = |key: &str, why: &str| refused(key, "hunter2", why);
+        // As librdkafka words it, for a misspelt key and for a value that it quotes.
+        for (key, why) in [
+            ("sasl.pasword", "No such configuration property: \"sasl.pasword\""),
+            ("ssl.key.password", "Invalid value \"hunter2\" for configuration property"),
+        ] {
+            let text = said(key, why);
+            assert!(text.contains(key) && !text.contains("hunter2"), "{text}");
+        }
+        let text = said("security.protocol", "Invalid value \"hunter2\"");
+        assert!(text.contains("hunter2"), "no secret: {text}");
+    }
+
+    #[test]
+    fn kerberos_without_its_feature_is_told_what_to_do() {
+        let why = "No provider for SASL mechanism GSSAPI: recompile librdkafka";
+        let error = from_client("opening", None, &KafkaError::ClientCreation(why.to_owned()));
+        assert!(error.to_string().contains("feature \"gssapi\""), "{error}");
     }
 }

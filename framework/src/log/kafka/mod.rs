@@ -5,8 +5,9 @@
 //!   queues of their partitions; `lag`: what is left, without asking the broker.
 //! * `producer` over `send`: records are handed over with as little in between as possible.
 //! * `reader`: partitions from offsets; `admin`: topics and offsets.
-//! * `queue` and `send` are the two files with `unsafe`; `events` the client's callbacks; `error`
-//!   says what its codes mean to the caller; `settings` what the client is told.
+//! * `queue`, `send` and `listening` are the files with `unsafe`; `events` the client's callbacks;
+//!   `listening` hears its log lines when they come, and `repeats` holds back what repeats itself.
+//! * `error` says what its codes mean to the caller; `settings` what the client is told.
 
 mod admin;
 mod deadline;
@@ -45,13 +46,12 @@ impl KafkaLog {
     /// A log over the cluster that the settings name. It connects when it is used.
     ///
     /// # Errors
-    /// `Config` when the client refuses a setting.
+    /// `Config` with the settings that the client refuses.
     pub fn new(settings: KafkaSettings) -> Result<Self> {
         if settings.bootstrap_servers.trim().is_empty() {
             return Err(Error::Config("bootstrap_servers is empty".to_owned()));
         }
-        settings.reader(Isolation::ReadCommitted, 1)?;
-        settings.producer(&ProducerSpec::default())?;
+        settings.check()?;
         let admin = Admin::new(settings.clone());
         Ok(Self { settings, admin })
     }

@@ -3,12 +3,15 @@
 //! Some keys are what the rest of this module rests on (positions are ours, not the client's);
 //! those cannot be overridden, and an attempt is an error and not silently ignored.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
+use super::error;
+use crate::config::ClientSettings;
 use crate::error::{Error, Result};
 use crate::log::{GroupSpec, Isolation, ProducerSpec};
 
@@ -48,14 +51,16 @@ pub struct KafkaSettings {
     pub compression: String,
     /// So long the broker may hold a fetch that finds nothing.
     pub fetch_wait: Duration,
-    /// Further client settings of group members, by librdkafka's names.
-    pub consumer: BTreeMap<String, String>,
+    /// Further client settings of every client, by librdkafka's names; those of a role win.
+    pub all: ClientSettings,
+    /// Further client settings of group members.
+    pub consumer: ClientSettings,
     /// Further client settings of producers.
-    pub producer: BTreeMap<String, String>,
+    pub producer: ClientSettings,
     /// Further client settings of the clients that create and describe topics.
-    pub admin: BTreeMap<String, String>,
+    pub admin: ClientSettings,
     /// Further client settings of readers (restore).
-    pub reader: BTreeMap<String, String>,
+    pub reader: ClientSettings,
 }
 
 impl KafkaSettings {
@@ -72,11 +77,49 @@ impl KafkaSettings {
             producer_bytes_max: 32 << 20,
             compression: "lz4".to_owned(),
             fetch_wait: Duration::from_millis(100),
-            consumer: BTreeMap::new(),
-            producer: BTreeMap::new(),
-            admin: BTreeMap::new(),
-            reader: BTreeMap::new(),
+            all: ClientSettings::default(),
+            consumer: ClientSettings::default(),
+            producer: ClientSettings::default(),
+            admin: ClientSettings::default(),
+            reader: ClientSettings::default(),
         }
+    }
+
+    /// Refuses what the client would refuse of any role, all of it at once.
+    pub(super) fn check(&self) -> Result<()> {
+        let spec = GroupSpec {
+            group: self.client_id.clone(),
+            topics: Vec::new(),
+            isolation: Isolation::ReadCommitted,
+            static_member: None,
+            prefetch_bytes_max: READER_PREFETCH_BYTES,
+        };
+        let roles = [
+            self.member(&spec, 1)?,
+            self.reader(Isolation::ReadCommitted)?,
+            self.asking(Isolation::ReadCommitted, None)?,
+            self.admin()?,
+            self.producer(&ProducerSpec::default())?,
+        ];
+        let mut faults = BTreeSet::new();
+        for mut role in roles {
+            while let Err(fault) = role.create_native_config() {
+                faults.insert(match error::from_client("settings", None, &fault) {
+                    Error::Config(text) => text,
+                    other => other.to_string(),
+                });
+                // The client stops at the first.
+                let KafkaError::ClientConfig(_, _, key, _) = fault else { break };
+                if role.get(&key).is_none() {
+                    break;
+                }
+                role.remove(&key);
+            }
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Config(faults.into_iter().collect::<Vec<_>>().join("; ")))
     }
 
     /// A member of a group that may get up to `partitions` partitions.
@@ -107,7 +150,7 @@ impl KafkaSettings {
             config.set("group.instance.id", id);
         }
         set_prefetch(&mut config, spec.prefetch_bytes_max, partitions);
-        add(config, "consumer", &self.consumer, &[READING_KEYS, MEMBER_KEYS])
+        self.add(config, "consumer", &self.consumer, &[READING_KEYS, MEMBER_KEYS])
     }
 
     /// A reader of up to `partitions` partitions outside any group.
@@ -119,7 +162,7 @@ impl KafkaSettings {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error");
         set_prefetch(&mut config, READER_PREFETCH_BYTES, partitions);
-        add(config, "reader", &self.reader, &[READING_KEYS, READER_KEYS])
+        self.add(config, "reader", &self.reader, &[READING_KEYS, READER_KEYS])
     }
 
     /// A client that only asks questions: offsets, topics, committed positions of `group`.
@@ -128,12 +171,12 @@ impl KafkaSettings {
         if let Some(group) = group {
             config.set("group.id", group);
         }
-        add(config, "admin", &self.admin, &[READING_KEYS, READER_KEYS])
+        self.add(config, "admin", &self.admin, &[READING_KEYS, READER_KEYS])
     }
 
     /// The client that creates topics and deletes records.
     pub(super) fn admin(&self) -> Result<ClientConfig> {
-        add(self.any(), "admin", &self.admin, &[])
+        self.add(self.any(), "admin", &self.admin, &[ADMIN_KEYS])
     }
 
     /// A producer.
@@ -155,7 +198,28 @@ impl KafkaSettings {
         } else {
             config.set("message.timeout.ms", "120000");
         }
-        add(config, "producer", &self.producer, &[PRODUCER_KEYS])
+        self.add(config, "producer", &self.producer, &[PRODUCER_KEYS])
+    }
+
+    /// Adds what the user says, first for all clients and then for this role.
+    fn add(
+        &self,
+        mut config: ClientConfig,
+        role: &str,
+        extra: &ClientSettings,
+        ours: &[&[&str]],
+    ) -> Result<ClientConfig> {
+        let shared = self.all.iter().map(|setting| ("", setting));
+        for (role, (key, value)) in shared.chain(extra.iter().map(|setting| (role, setting))) {
+            if ours.iter().any(|keys| keys.contains(&key)) {
+                let dot = if role.is_empty() { "" } else { "." };
+                return Err(Error::Config(format!(
+                    "kafka.{role}{dot}{key} is decided by the application's own settings"
+                )));
+            }
+            config.set(key, value);
+        }
+        Ok(config)
     }
 
     fn any(&self) -> ClientConfig {
@@ -231,22 +295,7 @@ const PRODUCER_KEYS: &[&str] = &[
     "delivery.report.only.error",
 ];
 
-fn add(
-    mut config: ClientConfig,
-    role: &str,
-    extra: &BTreeMap<String, String>,
-    ours: &[&[&str]],
-) -> Result<ClientConfig> {
-    for (key, value) in extra {
-        if ours.iter().any(|keys| keys.contains(&key.as_str())) {
-            return Err(Error::Config(format!(
-                "{role} setting {key} is decided by the application's own settings"
-            )));
-        }
-        config.set(key, value);
-    }
-    Ok(config)
-}
+const ADMIN_KEYS: &[&str] = &["bootstrap.servers"];
 
 /// librdkafka bounds what is fetched ahead per partition and at creation, so the budget is
 /// divided by the partitions the member can get at most. What one answer may bring beyond the
@@ -363,12 +412,51 @@ mod tests {
     }
 
     #[test]
+    fn what_the_client_refuses_is_told_at_once_and_without_values() {
+        let mut settings = KafkaSettings::new("localhost:9092", "app");
+        settings.check().expect("the defaults are fine");
+        settings.all.insert("sasl.pasword", "hunter2");
+        settings.all.insert("security.protocol", "carrier_pigeon");
+        settings.producer.insert("acks", "some");
+        let text = settings.check().expect_err("refused").to_string();
+        for part in ["sasl.pasword", "security.protocol", "carrier_pigeon", "acks"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(text.matches("sasl.pasword:").count(), 1, "told once: {text}");
+    }
+
+    #[test]
+    fn what_all_clients_share_reaches_every_role_and_a_role_wins() {
+        let mut settings = KafkaSettings::new("localhost:9092", "app");
+        settings.all.insert("security.protocol", "sasl_ssl");
+        settings.all.insert("sasl.password", "hunter2");
+        settings.reader.insert("sasl.password", "other");
+        let roles = [
+            (settings.member(&spec(), 1), "hunter2"),
+            (settings.reader(Isolation::ReadCommitted), "other"),
+            (settings.asking(Isolation::ReadCommitted, None), "hunter2"),
+            (settings.admin(), "hunter2"),
+            (settings.producer(&ProducerSpec::default()), "hunter2"),
+        ];
+        for (role, password) in roles {
+            let expected =
+                [("security.protocol", Some("sasl_ssl")), ("sasl.password", Some(password))];
+            check(&role.expect("valid"), &expected);
+        }
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+        settings.all.insert("bootstrap.servers", "other:1");
+        let error = settings.admin().expect_err("ours");
+        assert!(error.to_string().contains("kafka.bootstrap.servers"), "{error}");
+    }
+
+    #[test]
     fn further_settings_are_taken_but_not_those_that_are_ours() {
         let mut settings = KafkaSettings::new("localhost:9092", "app");
-        settings.consumer.insert("check.crcs".to_owned(), "true".to_owned());
+        settings.consumer.insert("check.crcs", "true");
         let config = settings.member(&spec(), 1).expect("valid");
         check(&config, &[("check.crcs", Some("true"))]);
-        settings.consumer.insert("auto.offset.reset".to_owned(), "latest".to_owned());
+        settings.consumer.insert("auto.offset.reset", "latest");
         let error = settings.member(&spec(), 1).expect_err("ours");
         assert!(error.to_string().contains("auto.offset.reset"), "{error}");
     }
