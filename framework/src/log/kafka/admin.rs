@@ -14,11 +14,13 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeNewTopic, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::Deadline;
 use super::error;
-use super::events::{AdminEvents, Consumer, ConsumerEvents, locked};
+use super::events::{Consumer, OtherEvents, locked};
+use super::listening::Ear;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
 use crate::log::{
@@ -28,8 +30,15 @@ use crate::log::{
 /// The clients that ask and administer, opened when first needed.
 pub(super) struct Admin {
     settings: KafkaSettings,
-    changing: Mutex<Option<Arc<AdminClient<AdminEvents>>>>,
+    changing: Mutex<Option<Arc<Changing>>>,
     asking: Mutex<HashMap<Asking, Arc<Consumer>>>,
+}
+
+/// The client that changes topics.
+struct Changing {
+    /// Dropped before the client.
+    _ear: Option<Ear>,
+    client: AdminClient<OtherEvents>,
 }
 
 /// What a question needs of its client.
@@ -44,6 +53,9 @@ enum Asking {
 /// A topic that was just created is known everywhere after a moment; asked for so often.
 const CREATED_PAUSE: Duration = Duration::from_millis(20);
 
+/// So long one try to reach a broker lasts before it is looked why it does not answer.
+const ASK_STEP: Duration = Duration::from_secs(1);
+
 /// A position that is part of an open transaction may stay so for long: the caller asks again.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -57,23 +69,24 @@ impl Admin {
         self.settings.request_timeout
     }
 
-    fn changing(&self) -> Result<Arc<AdminClient<AdminEvents>>> {
+    fn changing(&self) -> Result<Arc<Changing>> {
         let mut client = locked(&self.changing);
         if let Some(client) = &*client {
             return Ok(Arc::clone(client));
         }
-        let opened: AdminClient<AdminEvents> = self
+        let opened: AdminClient<OtherEvents> = self
             .settings
             .admin()?
-            .create_with_context(AdminEvents)
+            .create_with_context(OtherEvents)
             .map_err(|error| error::from_client("opening an admin client", None, &error))?;
+        let opened = Changing { _ear: Ear::on(opened.inner()), client: opened };
         Ok(Arc::clone(client.insert(Arc::new(opened))))
     }
 
     fn asking(&self, asking: Asking) -> Result<Arc<Consumer>> {
         let mut clients = locked(&self.asking);
         if let Some(client) = clients.get(&asking) {
-            // Nobody else serves its events; log lines would pile up.
+            // Nobody else serves its events; they would pile up.
             while client.poll(Duration::ZERO).is_some() {}
             return Ok(Arc::clone(client));
         }
@@ -84,8 +97,7 @@ impl Admin {
                 self.settings.asking(Isolation::ReadCommitted, Some(group.as_str()))?
             }
         };
-        let opened: Consumer = config
-            .create_with_context(ConsumerEvents::default())
+        let opened = Consumer::open(&config)
             .map_err(|error| error::from_client("opening a client", None, &error))?;
         opened.context().close();
         let opened = Arc::new(opened);
@@ -97,9 +109,7 @@ impl Admin {
     pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>> {
         let client = self.asking(Asking::Ends(false))?;
         let what = format!("description of {topic}");
-        let metadata = client
-            .fetch_metadata(Some(topic), self.patience())
-            .map_err(|error| error::from_client(&what, Some(topic), &error))?;
+        let metadata = self.ask_for_metadata(&client, topic, &what)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
@@ -111,6 +121,26 @@ impl Admin {
             })),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
             Some(code) => Err(error::from_code(&what, Some(topic), code, "")),
+        }
+    }
+
+    /// Asks in steps: it is the first thing an instance asks, and a broker that refuses who asks
+    /// would be waited for in vain.
+    fn ask_for_metadata(&self, client: &Consumer, topic: &str, what: &str) -> Result<Metadata> {
+        let deadline = Deadline::after(self.patience());
+        loop {
+            let failed = match client.fetch_metadata(Some(topic), deadline.left().min(ASK_STEP)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(failed) => failed,
+            };
+            while client.poll(Duration::ZERO).is_some() {}
+            if let Some(reason) = client.context().refusal() {
+                return Err(Error::Fatal { what: "connecting to the cluster".to_owned(), reason });
+            }
+            let error = error::from_client(what, Some(topic), &failed);
+            if deadline.passed() || !matches!(error, Error::Unavailable { .. }) {
+                return Err(error);
+            }
         }
     }
 
@@ -152,7 +182,7 @@ impl Admin {
                 topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
             })
             .collect();
-        let results = wait(client.create_topics(&wanted, &self.options()))
+        let results = wait(client.client.create_topics(&wanted, &self.options()))
             .map_err(|error| self.admin_error("creation of topics", &error))?;
         let mut again = Vec::new();
         for result in results {
@@ -192,7 +222,7 @@ impl Admin {
             )
             .map_err(|error| error::from_client(what, Some(&partition.topic), &error))?;
         }
-        let results = wait(client.delete_records(&list, &self.options()))
+        let results = wait(client.client.delete_records(&list, &self.options()))
             .map_err(|error| self.admin_error(what, &error))?;
         for element in results.elements() {
             let Err(error) = element.error() else { continue };

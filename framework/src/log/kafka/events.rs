@@ -1,29 +1,53 @@
 //! What librdkafka tells on its own: rebalances, statistics, errors, log lines.
 //!
-//! The callbacks only note things down. A rebalance is answered by [`super::membership`] after
+//! Log lines are heard by [`super::listening`]; the callbacks only note things down. A rebalance is answered by [`super::membership`] after
 //! the poll has returned, with the listener at hand: librdkafka waits for the answer, not for the
 //! callback.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::deadline::now;
 use super::lag::Reports;
+use super::listening::{self, Ear};
 use super::queue::Identity;
+use super::repeats::{Line, Severity};
 use crate::log::TopicPartition;
 
 /// Every consumer of this module: members, readers, and those that only ask.
-pub(super) type Consumer = BaseConsumer<ConsumerEvents>;
+pub(super) struct Consumer {
+    /// Dropped before the client.
+    _ear: Option<Ear>,
+    client: NativeConsumer,
+}
+
+/// The client as the callbacks see it.
+pub(super) type NativeConsumer = BaseConsumer<ConsumerEvents>;
+
+impl Consumer {
+    /// Makes the client.
+    pub(super) fn open(config: &ClientConfig) -> KafkaResult<Self> {
+        let client: NativeConsumer = config.create_with_context(ConsumerEvents::default())?;
+        Ok(Self { _ear: Ear::on(client.client()), client })
+    }
+}
+
+impl Deref for Consumer {
+    type Target = NativeConsumer;
+
+    fn deref(&self) -> &NativeConsumer {
+        &self.client
+    }
+}
 
 /// A lock whose owner panicked still holds whole values here.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -53,7 +77,15 @@ pub(super) struct ConsumerEvents {
     closing: AtomicBool,
     /// What statistics say of fetch positions.
     pub(super) reports: Reports,
-    noise: Noise,
+    last: Mutex<Said>,
+}
+
+/// What the client said with its errors.
+#[derive(Debug, Default)]
+struct Said {
+    last: String,
+    /// With the last one after which trying again is no use.
+    refusal: Option<String>,
 }
 
 impl ConsumerEvents {
@@ -74,13 +106,18 @@ impl ConsumerEvents {
 
     /// What the client said with its last error.
     pub(super) fn said(&self) -> String {
-        locked(&self.noise.last).as_ref().map_or_else(String::new, |last| last.text.clone())
+        locked(&self.last).last.clone()
+    }
+
+    /// Why the broker (or the client, of the broker) does not accept who is at the other end.
+    pub(super) fn refusal(&self) -> Option<String> {
+        locked(&self.last).refusal.clone()
     }
 }
 
 impl ClientContext for ConsumerEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+        say_line(level, facility, message);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -88,7 +125,13 @@ impl ClientContext for ConsumerEvents {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.noise.error(&error, reason);
+        let mut said = locked(&self.last);
+        reason.clone_into(&mut said.last);
+        if is_refusal(&error, reason) {
+            said.refusal = Some(reason.to_owned());
+        }
+        drop(said);
+        say_error(&error, reason);
     }
 }
 
@@ -117,13 +160,13 @@ impl ConsumerContext for ConsumerEvents {
 }
 
 /// True if assignments change by what is added and removed, and not as a whole.
-pub(super) fn is_incremental(consumer: &Consumer) -> bool {
+pub(super) fn is_incremental(consumer: &NativeConsumer) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
 /// Answers a rebalance for nobody: nothing is taken, everything is given back. An unanswered one
 /// would keep the client from ever closing.
-pub(super) fn decline(consumer: &Consumer, rebalance: &Rebalance) {
+pub(super) fn decline(consumer: &NativeConsumer, rebalance: &Rebalance) {
     let incremental = is_incremental(consumer);
     let answer = match rebalance {
         Rebalance::Assign(_) if incremental => {
@@ -153,103 +196,61 @@ fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
 }
 
-/// The callbacks of a producer's client.
+/// The callbacks of a client without any that matter: producers, and what administers.
 #[derive(Debug, Default)]
-pub(super) struct ProducerEvents {
-    noise: Noise,
-}
+pub(super) struct OtherEvents;
 
-impl ClientContext for ProducerEvents {
+impl ClientContext for OtherEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+        say_line(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.noise.error(&error, reason);
+        say_error(&error, reason);
     }
 }
 
-/// The callbacks of a client that only administers.
-#[derive(Debug, Default)]
-pub(super) struct AdminEvents;
-
-impl ClientContext for AdminEvents {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+/// True if the other end is not accepted. A connection that ended early is nobody's refusal: so it
+/// looks too when a broker goes away in the middle of a greeting.
+fn is_refusal(error: &KafkaError, reason: &str) -> bool {
+    match error.rdkafka_error_code() {
+        Some(Code::Authentication) => true,
+        Some(Code::SSL) => !reason.contains("Disconnected"),
+        _ => false,
     }
+}
 
-    fn error(&self, error: KafkaError, reason: &str) {
+/// What is wrong with a connection is a log line as well, and heard as such at once.
+fn say_error(error: &KafkaError, reason: &str) {
+    let is_connection = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::Authentication
+                | Code::SSL
+                | Code::OperationTimedOut
+        )
+    );
+    if is_connection {
         tracing::debug!(target: "librdkafka", %error, reason, "client error");
+    } else {
+        listening::say(Line::new(Severity::Warning, "ERROR", reason));
     }
 }
 
-/// Keeps a broker that is down to one line in a while.
-#[derive(Default)]
-struct Noise {
-    last: Mutex<Option<Said>>,
-}
-
-struct Said {
-    code: Option<Code>,
-    text: String,
-    at: Instant,
-}
-
-/// So long the same error is not logged again.
-const SAME_ERROR: Duration = Duration::from_secs(30);
-
-impl Noise {
-    fn error(&self, error: &KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        let mut last = locked(&self.last);
-        let known = last.as_ref().is_some_and(|l| l.code == code && l.at.elapsed() < SAME_ERROR);
-        let at = match last.take() {
-            Some(said) if known => said.at,
-            _ => now(),
-        };
-        *last = Some(Said { code, text: reason.to_owned(), at });
-        drop(last);
-        if known {
-            tracing::debug!(target: "librdkafka", %error, reason, "client error, again");
-        } else {
-            tracing::warn!(target: "librdkafka", %error, reason, "client error");
-        }
-    }
-}
-
-impl fmt::Debug for Noise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Noise")
-    }
-}
-
-fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    let say = match level {
+/// Lines from before the client's ear was there.
+fn say_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    let severity = match level {
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => say_error,
-        RDKafkaLogLevel::Warning => say_warning,
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => say_info,
-        RDKafkaLogLevel::Debug => say_debug,
+        | RDKafkaLogLevel::Error => Severity::Error,
+        RDKafkaLogLevel::Warning => Severity::Warning,
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => Severity::Info,
+        RDKafkaLogLevel::Debug => Severity::Debug,
     };
-    say(facility, message);
-}
-
-fn say_error(facility: &str, message: &str) {
-    tracing::error!(target: "librdkafka", facility, "{message}");
-}
-
-fn say_warning(facility: &str, message: &str) {
-    tracing::warn!(target: "librdkafka", facility, "{message}");
-}
-
-fn say_info(facility: &str, message: &str) {
-    tracing::info!(target: "librdkafka", facility, "{message}");
-}
-
-fn say_debug(facility: &str, message: &str) {
-    tracing::debug!(target: "librdkafka", facility, "{message}");
+    listening::say(Line::new(severity, facility, message));
 }
 
 #[cfg(test)]
@@ -263,5 +264,19 @@ mod tests {
         events.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         events.error(KafkaError::Global(Code::AllBrokersDown), "still down");
         assert_eq!(events.said(), "still down");
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_connection_that_ended() {
+        let events = ConsumerEvents::default();
+        events.error(KafkaError::Global(Code::BrokerTransportFailure), "connection refused");
+        events.error(KafkaError::Global(Code::SSL), "SSL handshake failed: Disconnected");
+        assert_eq!(events.refusal(), None);
+        events.error(KafkaError::Global(Code::Authentication), "invalid password");
+        events.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(events.refusal().as_deref(), Some("invalid password"));
+        let events = ConsumerEvents::default();
+        events.error(KafkaError::Global(Code::SSL), "certificate verify failed");
+        assert!(events.refusal().is_some());
     }
 }

@@ -17,8 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::deadline::{Deadline, now};
 use super::error;
 use super::events::{
-    Consumer, ConsumerEvents, Rebalance, decline, is_incremental, list_of as partitions_list,
-    locked,
+    Consumer, Rebalance, decline, is_incremental, list_of as partitions_list, locked,
 };
 use super::queue::{self, Identity};
 use super::settings::KafkaSettings;
@@ -225,9 +224,7 @@ const FATAL_PATIENCE: Duration = Duration::from_millis(300);
 impl Group {
     fn join(settings: &KafkaSettings, spec: &GroupSpec, partitions: usize) -> Result<Arc<Self>> {
         let what = format!("joining group {}", spec.group);
-        let consumer: Consumer = settings
-            .member(spec, partitions)?
-            .create_with_context(ConsumerEvents::default())
+        let consumer = Consumer::open(&settings.member(spec, partitions)?)
             .map_err(|error| error::from_client(&what, None, &error))?;
         let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
         let subscribed = consumer.subscribe(&topics);

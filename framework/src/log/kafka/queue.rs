@@ -27,7 +27,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::events::{Consumer, locked};
+use super::events::{Consumer, NativeConsumer, locked};
 use crate::log::{RawRecord, RecordBatch, TopicPartition, Wake};
 use crate::record::{Header, Headers};
 
@@ -376,7 +376,7 @@ impl fmt::Debug for Messages {
 ///
 /// On a queue of its own: the thread that serves the main queue may be waiting for just this.
 pub(super) fn commit(
-    consumer: &Consumer,
+    consumer: &NativeConsumer,
     offsets: &TopicPartitionList,
     wait: Duration,
 ) -> Result<(), Code> {
@@ -409,7 +409,7 @@ unsafe impl Send for Identity {}
 
 impl Identity {
     /// Asks the client; `None` if it has no group.
-    pub(super) fn of(consumer: &Consumer) -> Option<Self> {
+    pub(super) fn of(consumer: &NativeConsumer) -> Option<Self> {
         let client = consumer.client().native_ptr();
         // SAFETY: the client lives during the call; the result is ours to destroy.
         NonNull::new(unsafe { native::rd_kafka_consumer_group_metadata(client) }).map(Self)

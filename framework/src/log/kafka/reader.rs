@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::Deadline;
 use super::error;
-use super::events::{Consumer, ConsumerEvents, locked};
+use super::events::{Consumer, locked};
 use super::queue::{Bell, Messages, NativeQueue};
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
@@ -110,10 +110,7 @@ impl KafkaReader {
         }
         self.client = None;
         let shares = shares_of(partitions);
-        let consumer: Consumer = self
-            .settings
-            .reader(self.isolation, shares)?
-            .create_with_context(ConsumerEvents::default())
+        let consumer = Consumer::open(&self.settings.reader(self.isolation, shares)?)
             .map_err(|error| error::from_client("opening a reader", None, &error))?;
         consumer.context().close();
         let consumer = Arc::new(consumer);

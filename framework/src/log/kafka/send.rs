@@ -31,7 +31,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaType;
 
 use super::error::Refusal;
-use super::events::{ProducerEvents, locked};
+use super::events::{OtherEvents, locked};
+use super::listening::Ear;
 use super::queue::Identity;
 use crate::log::{OutgoingRecord, TopicHandle, TopicPartition};
 use crate::record::Headers;
@@ -40,7 +41,8 @@ use crate::record::Headers;
 pub(super) struct Sender {
     topics: Vec<Topic>,
     events: EventQueue,
-    client: Client<ProducerEvents>,
+    _ear: Option<Ear>,
+    client: Client<OtherEvents>,
     /// By topic, then by partition.
     lanes: Vec<Vec<Option<Box<Lane>>>>,
     outcome: Arc<Outcome>,
@@ -159,14 +161,13 @@ impl Sender {
                 ptr::null_mut(),
             );
         }
-        let context = ProducerEvents::default();
         let kind = RDKafkaType::RD_KAFKA_PRODUCER;
-        let client = Client::new(config, native_config, kind, context)?;
+        let client = Client::new(config, native_config, kind, OtherEvents)?;
         // SAFETY: the client lives; the reference is ours to give back.
         let events = unsafe { native::rd_kafka_queue_get_main(client.native_ptr()) };
         let events = NonNull::new(events).map(EventQueue).ok_or(KafkaError::Canceled)?;
-        let outcome = Arc::default();
-        Ok(Self { topics: Vec::new(), events, client, lanes: Vec::new(), outcome })
+        let (ear, outcome) = (Ear::on(&client), Arc::default());
+        Ok(Self { topics: Vec::new(), events, _ear: ear, client, lanes: Vec::new(), outcome })
     }
 
     /// Why the producer is beyond repair, if it is.

@@ -96,7 +96,7 @@ impl KafkaSettings {
         };
         let roles = [
             self.member(&spec, 1)?,
-            self.reader(Isolation::ReadCommitted)?,
+            self.reader(Isolation::ReadCommitted, 1)?,
             self.asking(Isolation::ReadCommitted, None)?,
             self.admin()?,
             self.producer(&ProducerSpec::default())?,
@@ -434,7 +434,7 @@ mod tests {
         settings.reader.insert("sasl.password", "other");
         let roles = [
             (settings.member(&spec(), 1), "hunter2"),
-            (settings.reader(Isolation::ReadCommitted), "other"),
+            (settings.reader(Isolation::ReadCommitted, 1), "other"),
             (settings.asking(Isolation::ReadCommitted, None), "hunter2"),
             (settings.admin(), "hunter2"),
             (settings.producer(&ProducerSpec::default()), "hunter2"),
