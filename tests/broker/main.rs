@@ -17,5 +17,6 @@ mod exactly_once;
 mod slow_follower;
 mod outage;
 mod state_lock;
+mod secured;
 mod slow_sink;
 mod late_answer;

@@ -76,6 +76,18 @@ impl Broker {
         Ok(broker)
     }
 
+    /// A broker of this test alone with further settings, running. They win over those of
+    /// `deploy/kafka/server.properties`, whose `@PORT@` and the like they may use.
+    ///
+    /// # Errors
+    /// Fails when Kafka does not start.
+    pub fn start_with(properties: &str) -> anyhow::Result<Self> {
+        let broker = Self::absent()?;
+        std::fs::write(broker.own()?.directory.path().join("more.properties"), properties)?;
+        broker.restart()?;
+        Ok(broker)
+    }
+
     /// A broker of this test alone that does not run yet: its address is known, [`Broker::restart`] starts it.
     ///
     /// # Errors
@@ -310,7 +322,10 @@ pub fn unique(prefix: &str) -> String {
 }
 
 /// A port below the range that the kernel hands out to outgoing connections, free at this moment.
-fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// Fails when there is none.
+pub fn free_port() -> anyhow::Result<u16> {
     for attempt in 0..200_u32 {
         let offset = RandomState::new().hash_one((std::process::id(), attempt)) % 12_000;
         let port = 20_000 + u16::try_from(offset)?;

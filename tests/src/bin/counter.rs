@@ -51,6 +51,9 @@ struct Options {
     /// Microseconds that each record takes.
     #[arg(long, default_value_t = 0)]
     slow_us: u64,
+    /// `NAME=VALUE`: a setting of all Kafka clients.
+    #[arg(long)]
+    kafka: Vec<String>,
     /// Bytes fetched ahead.
     #[arg(long, default_value_t = 64 << 20)]
     prefetch_bytes: usize,
@@ -110,6 +113,9 @@ fn config(options: &Options) -> StreamsConfig {
         .session_timeout_ms(options.session_ms)
         .transaction_timeout_ms(options.transaction_ms)
         .prefetch_bytes_max(options.prefetch_bytes);
+    for (name, value) in options.kafka.iter().filter_map(|setting| setting.split_once('=')) {
+        config.kafka.all.insert(name, value);
+    }
     if options.exactly_once {
         config = config.processing_guarantee(ProcessingGuarantee::ExactlyOnceV2);
     }
