@@ -70,7 +70,7 @@ mod tests {
             "off",
             "info,millstream=debug",
             "warn, millstream::log=trace ,librdkafka=off",
-            "info,[task{id=1,name=x}]=debug",
+            "info,[task{id=1}]=debug",
             "info,millstream[task]",
         ] {
             assert_eq!(fault(fine), None, "{fine}");

@@ -47,6 +47,7 @@ impl Worker {
             Reaction::Skip | Reaction::Stop => {
                 self.given_up = true;
                 self.instance.fail(error);
+                self.end_transaction();
                 self.take_down();
             }
         }
@@ -61,6 +62,16 @@ impl Worker {
         let wait = self.instance.settings.backoff(self.aborts);
         self.aborts = self.aborts.saturating_add(1);
         self.plan_advance(wait, ctx);
+    }
+
+    /// Ends the transaction of a worker that opens no producer any more: left open, it would hold up
+    /// readers of committed records, and whoever takes the tasks over, until it times out.
+    pub(super) fn end_transaction(&mut self) {
+        if let Some(producer) = self.producer.take()
+            && let Err(error) = producer.borrow_mut().abort_transaction()
+        {
+            tracing::debug!(worker = self.index, %error, "the open transaction is left to its time-out");
+        }
     }
 
     /// All tasks wait, as they did before they started.

@@ -459,7 +459,7 @@ impl Handler<StopWorker> for Worker {
             drop(self.suspend(id));
         }
         self.close_suspended(Duration::ZERO);
-        self.producer = None;
+        self.end_transaction();
         self.instance.heartbeats.retire(self.index);
         ctx.stop();
         actix::System::current().stop();

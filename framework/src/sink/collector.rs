@@ -85,6 +85,11 @@ impl WorkerProducer {
         self.in_transaction = false;
     }
 
+    /// Ends the open transaction, if one is: nothing of it counts.
+    pub(crate) fn abort_transaction(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.in_transaction) { self.producer.abort() } else { Ok(()) }
+    }
+
     /// Records and bytes sent since the last call.
     pub(crate) fn take_counts(&mut self) -> (u64, u64) {
         (std::mem::take(&mut self.sent_records), std::mem::take(&mut self.sent_bytes))

@@ -36,7 +36,10 @@ fn a_late_answer_to_a_revocation_commits_nothing() {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [first, second] = &dirs;
         let start = |dir| {
-            let config = config(dir, guarantee).num_stream_threads(1).max_poll_interval_ms(600);
+            let config = config(dir, guarantee)
+                .num_stream_threads(1)
+                .session_timeout_ms(1_000)
+                .max_poll_interval_ms(1_000);
             let shared: Arc<dyn Log> = Arc::new(log.clone());
             Streams::with(topology.clone(), config).log(shared).start().unwrap()
         };

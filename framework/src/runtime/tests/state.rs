@@ -79,7 +79,10 @@ fn a_worker_with_idle_stores_commits_now_and_then() {
 fn uncommitted_bytes_are_bounded_for_all_tasks_of_a_worker_together() {
     let log = log_with(&[("in", 8), ("out", 1)]);
     let dir = tempfile::tempdir().unwrap();
-    let config = exactly_once(&dir).commit_interval_ms(600_000).uncommitted_bytes_max(100_000);
+    let config = exactly_once(&dir)
+        .commit_interval_ms(600_000)
+        .transaction_timeout_ms(700_000)
+        .uncommitted_bytes_max(100_000);
     let builder = StreamsBuilder::new();
     let counts = builder.stream::<String, String>("in").group_by_key().count("counts");
     counts.updates().map_values(|count: i64| count.to_string()).to("out");
