@@ -12,7 +12,7 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// Why these directives cannot be used, if so.
 pub(super) fn fault(directives: &str) -> Option<String> {
     let mut any = false;
-    for directive in parts(directives).into_iter().map(str::trim).filter(|it| !it.is_empty()) {
+    for directive in parts(directives).filter(|it| !it.is_empty()) {
         any = true;
         let (spans, rest) = match directive.rfind(']') {
             Some(end) => directive.split_at(end + 1),
@@ -40,22 +40,12 @@ pub(super) fn fault(directives: &str) -> Option<String> {
 
 /// The directives as `tracing` takes them: without spaces between.
 pub(crate) fn trimmed(directives: &str) -> String {
-    parts(directives).into_iter().map(str::trim).collect::<Vec<_>>().join(",")
+    parts(directives).collect::<Vec<_>>().join(",")
 }
 
-/// The directives; a comma within brackets separates none.
-fn parts(directives: &str) -> Vec<&str> {
-    let mut depth = 0_u32;
-    directives
-        .split(|c| {
-            match c {
-                '[' | '{' => depth += 1,
-                ']' | '}' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            c == ',' && depth == 0
-        })
-        .collect()
+/// The directives; `tracing` too separates them at every comma, whatever is around it.
+fn parts(directives: &str) -> impl Iterator<Item = &str> {
+    directives.split(',').map(str::trim)
 }
 
 #[cfg(test)]

@@ -210,7 +210,7 @@ settings! {
     /// `info,millstream::log=debug`.
     log_level: String [impl Into<String>] = "info".to_owned();
     /// How a line of the log looks: `text` for people, `json` for programs. As `log_level` it
-    /// counts where [`init_logging`](crate::init_logging) is called.
+    /// counts where `init_logging` is called.
     log_format: LogFormat [LogFormat] = LogFormat::Text;
 }
 
