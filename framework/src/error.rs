@@ -1,5 +1,7 @@
 //! One error type, grouped by what the caller does about it.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use crate::log::TopicPartition;
@@ -135,4 +137,23 @@ impl Error {
             | Self::Fatal { .. } => Reaction::Stop,
         }
     }
+}
+
+/// Runs a serde or another piece of the user's at a source or sink: a panic there is about one
+/// record, and follows its policy like an error.
+///
+/// # Errors
+/// What it returns, or the text of its panic.
+#[inline]
+pub(crate) fn caught<R>(run: impl FnOnce() -> Result<R, BoxError>) -> Result<R, BoxError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic)).into()))
+}
+
+/// The text of a panic.
+#[cold]
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_owned())
 }

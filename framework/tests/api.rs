@@ -1,13 +1,14 @@
 //! The public API as its users write it: topologies as in the documentation, run on the driver.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use millstream::record::{Record, Timestamp, Windowed};
 use millstream::serde::{HasSerde, Json, Plain, WindowedSerde};
 use millstream::testing::TopologyDriver;
 use millstream::{
-    BoxError, Clock, Consumed, Context, KeyValue, KeyValueStore, OnError, Processor, Schedule,
-    StreamsBuilder, TimeWindows, Topology, TopologyErrors,
+    BoxError, Clock, Consumed, Context, KeyValue, KeyValueStore, Materialized, OnError, Processor,
+    Produced, Schedule, StreamsBuilder, TimeWindows, Topology, TopologyErrors, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -157,5 +158,35 @@ fn a_processor_forgets_what_is_old() -> Result<(), BoxError> {
     }
     let unique = driver.read::<String, Invoice>("unique")?;
     assert_eq!(unique.iter().map(|r| r.timestamp.0).collect::<Vec<_>>(), [0, 181_000]);
+    Ok(())
+}
+
+/// Each way that the message for a type without a serde names, for a type that can have none.
+#[test]
+fn the_message_for_a_missing_serde_names_what_there_is() -> Result<(), BoxError> {
+    type Counts = BTreeMap<String, u64>;
+    let builder = StreamsBuilder::new();
+    let mut ways = BTreeSet::new();
+    builder.store(KeyValue::<String, Counts>::with_serdes("kv", Plain, Json));
+    ways.insert("KeyValue::with_serdes");
+    let day = Duration::from_secs(86_400);
+    let windows = Window::<String, Counts>::with_serdes("w", day, day, Plain, Json);
+    builder.store(windows);
+    ways.insert("Window::with_serdes");
+    let source = Consumed::<String, Counts>::with_serdes("in", Plain, Json);
+    ways.insert("Consumed::with_serdes");
+    let stream = builder.stream(source).repartition_with("r", Plain, Json);
+    ways.insert("KStream::repartition_with");
+    let kept = Materialized::<String, Counts>::with_serdes("kept", Plain, Json);
+    ways.insert("Materialized::with_serdes");
+    let table = stream.group_by_key_with(Plain, Json).reduce(kept, |_, new| new);
+    ways.insert("KStream::group_by_key_with");
+    table.updates().to(Produced::<String, Counts>::with_serdes("out", Plain, Json));
+    ways.insert("Produced::with_serdes");
+    let serde = include_str!("../src/serde/mod.rs");
+    let note =
+        serde.lines().find(|line| line.contains("note = \"another crate's type")).ok_or("?")?;
+    let named = note.split('`').skip(1).step_by(2).collect::<BTreeSet<_>>();
+    assert_eq!(named, ways);
     Ok(())
 }

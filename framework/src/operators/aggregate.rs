@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | emits | the change of the row: at each record, or with a record cache once per key and flush |
-//! | drops | null keys (`NullKey`) and null values (`NullValue`) |
+//! | drops | null keys (`NullKey`) and null values (`NullValue`); rows that the store cannot write (`Failed`, by policy) |
 //! | key | the group's |
 //! | time | the later one of the record's and the row's |
 //! | headers | of the record |
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::metrics::DropReason;
-use crate::operators::{KGroupedStream, KTable};
+use crate::operators::{Faults, KGroupedStream, KTable};
 use crate::record::{Change, Data, Record};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
 use crate::task::{Children, HeldRows, Node, Operator, TaskContext};
@@ -82,7 +82,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
                 }
                 let children = linker.children::<K, Change<A>>()?;
                 let (f, serdes) = (Arc::clone(&f), serdes.clone());
-                linker.add::<K, V, _>(Aggregate { f, serdes, store, children });
+                let faults = linker.faults()?;
+                linker.add::<K, V, _>(Aggregate { f, serdes, store, children, faults });
                 Ok(())
             }
         })
@@ -94,11 +95,12 @@ struct Aggregate<K, V, A, F> {
     serdes: Serdes<K, V>,
     store: Rc<RefCell<TableStore<K, A>>>,
     children: Children<K, Change<A>>,
+    faults: Faults,
 }
 
 impl<K: Data, V: Data, A: Data, F> Node for Aggregate<K, V, A, F> {
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
-        forward_held(&self.store, &self.children, ctx)
+        forward_held(&self.store, &self.children, &self.faults, ctx)
     }
 }
 
@@ -123,13 +125,14 @@ where
         let stamp = Stamp { timestamp, headers: &headers };
         let make = |so_far| (self.f)(&key, value, so_far);
         // Let go of the store before forwarding: operators downstream may read it.
-        let outcome = self.store.borrow_mut().update(&key, &stamp, make)?;
+        let outcome = self.store.borrow_mut().update(&key, &stamp, make);
         match outcome {
-            Outcome::Forward { change, timestamp } => {
+            Ok(Outcome::Forward { change, timestamp }) => {
                 self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
             }
-            Outcome::Held | Outcome::Expired => Ok(()),
-            Outcome::Full => self.flush(ctx),
+            Ok(Outcome::Held | Outcome::Expired) => Ok(()),
+            Ok(Outcome::Full) => self.flush(ctx),
+            Err(error) => self.faults.apply_to_row(error, ctx),
         }
     }
 }
@@ -138,12 +141,21 @@ where
 pub(crate) fn forward_held<K: Data, A: Data>(
     store: &Rc<RefCell<TableStore<K, A>>>,
     children: &Children<K, Change<A>>,
+    faults: &Faults,
     ctx: &mut TaskContext,
 ) -> Result<()> {
     with_rows(store, ctx, |ctx| {
         loop {
-            let held = store.borrow_mut().next_held()?;
-            let Some(held) = held else { return Ok(()) };
+            let held = store.borrow_mut().next_held();
+            let held = match held {
+                Ok(Some(held)) => held,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    faults.apply_to_row(error, ctx)?;
+                    store.borrow_mut().give_up()?;
+                    continue;
+                }
+            };
             let record = Record {
                 key: held.key,
                 value: held.change,
@@ -151,6 +163,22 @@ pub(crate) fn forward_held<K: Data, A: Data>(
                 headers: held.headers,
             };
             children.forward(record, ctx)?;
+        }
+    })
+}
+
+/// Flushes the record cache of a store without forwarding.
+pub(crate) fn settle<K: Data, A: Data>(
+    store: &Rc<RefCell<TableStore<K, A>>>,
+    faults: &Faults,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    with_rows(store, ctx, |ctx| {
+        loop {
+            let settled = store.borrow_mut().settle();
+            let Err(error) = settled else { return Ok(()) };
+            faults.apply_to_row(error, ctx)?;
+            store.borrow_mut().give_up()?;
         }
     })
 }
@@ -173,8 +201,9 @@ pub(crate) fn with_rows<K: Data, A: Data>(
 #[cfg(test)]
 mod tests {
     use crate::record::{Record, Timestamp};
+    use crate::serde::{Json, Plain};
     use crate::testing::{DriverOptions, TopologyDriver, text};
-    use crate::{DropReason, StreamsBuilder, Topology};
+    use crate::{DropReason, Materialized, OnError, StreamsBuilder, Topology};
 
     fn sums() -> Topology {
         let builder = StreamsBuilder::new();
@@ -189,6 +218,62 @@ mod tests {
             .to_stream()
             .to("out");
         builder.build().unwrap()
+    }
+
+    /// Sums of floats that JSON cannot always write.
+    fn float_sums(policy: OnError) -> StreamsBuilder {
+        let builder = StreamsBuilder::new();
+        let sums = Materialized::with_serdes("sums", Plain, Json);
+        builder
+            .stream::<String, f64>("in")
+            .group_by_key()
+            .aggregate(sums, || 0.0, |_, value, sum| sum + value)
+            .on_error(policy)
+            .updates()
+            .to("out");
+        builder
+    }
+
+    fn float(value: f64) -> Record<String, f64> {
+        Record::new("k".to_owned(), value, Timestamp(1))
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_written_follows_the_policy_and_stays_as_it_was() {
+        for cache_bytes in [0, 1 << 20] {
+            let options = DriverOptions { cache_bytes, ..DriverOptions::default() };
+            let letters = OnError::DeadLetter("letters".into());
+            let topology = float_sums(letters).build().unwrap();
+            let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+            for value in [1.5, f64::NAN, 2.0] {
+                driver.pipe("in", &float(value)).unwrap();
+            }
+            let out = driver.read::<String, f64>("out").unwrap();
+            assert_eq!(out.iter().map(|record| record.value).collect::<Vec<_>>(), [1.5, 3.5]);
+            let letter = driver.read_raw("letters").pop().unwrap();
+            assert_eq!(letter.key.as_deref(), Some(&b"k"[..]));
+            // The record, or the row, of which there are no bytes.
+            let value = (cache_bytes == 0).then(|| f64::NAN.to_be_bytes().to_vec());
+            assert_eq!(letter.value, value);
+            let reason = letter.headers.last("__streams.errors.message").unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(reason),
+                "a value for the store sums: it cannot be written: NaN is no number of JSON, it \
+                 would be read as null"
+            );
+            assert_eq!(driver.dropped(DropReason::Failed), 1);
+        }
+    }
+
+    #[test]
+    fn without_a_policy_a_row_that_cannot_be_written_stops() {
+        for cache_bytes in [0, 1 << 20] {
+            let options = DriverOptions { cache_bytes, ..DriverOptions::default() };
+            let topology = float_sums(OnError::Fail).build().unwrap();
+            let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+            let error = driver.pipe("in", &float(f64::INFINITY)).unwrap_err().to_string();
+            assert!(error.contains("store sums") && error.contains("inf is no"), "{error}");
+        }
     }
 
     fn number(value: i64, at: i64) -> Record<String, i64> {

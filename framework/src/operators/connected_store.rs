@@ -54,6 +54,23 @@ impl<K: HasSerde, V: HasSerde> Window<K, V> {
 }
 
 impl<K, V> Window<K, V> {
+    /// As [`Window::named`], in bytes of these serdes.
+    pub fn with_serdes(
+        name: &str,
+        retention: Duration,
+        size: Duration,
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+    ) -> Self {
+        Self(WindowSpec {
+            options: StoreOptions::named(name),
+            serdes: Serdes { key: Arc::new(key), value: Arc::new(value) },
+            retention_ms: millis(retention),
+            window_size_ms: millis(size),
+            duplicates: false,
+        })
+    }
+
     /// Keeps all values put for one key and time, in the order of their puts.
     #[must_use]
     pub fn with_duplicates(mut self) -> Self {

@@ -48,6 +48,21 @@ impl Faults {
         self.apply(DropReason::Failed, &error, ctx)
     }
 
+    /// As [`Self::apply`], for a row that its store cannot write; another failure goes on up.
+    ///
+    /// # Errors
+    /// Whatever is not about this row, and `BadRecord` if the policy is to fail.
+    #[cold]
+    pub(crate) fn apply_to_row(&self, error: Error, ctx: &mut TaskContext) -> Result<()> {
+        match error {
+            Error::BadRecord { at, node, reason } => {
+                let text = format!("{at} {node}: {reason}");
+                self.apply(DropReason::Failed, &text.into(), ctx)
+            }
+            other => Err(other),
+        }
+    }
+
     /// An error that no policy can skip, since there is no record.
     #[cold]
     pub(crate) fn fatal(&self, what: &str, error: &BoxError) -> Error {

@@ -144,9 +144,10 @@ impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use crate::StreamsBuilder;
-    use crate::record::{Record, Timestamp};
+    use crate::record::{Headers, Record, Timestamp};
+    use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
+    use crate::{OnError, StreamsBuilder};
 
     #[test]
     fn null_keys_do_not_get_into_the_topic() {
@@ -173,5 +174,31 @@ mod tests {
         assert_eq!(driver.read_raw("app-g-repartition").len(), 1);
         assert_eq!(driver.read::<String, i64>("a").unwrap().len(), 1);
         assert_eq!(driver.read::<String, String>("b").unwrap(), [text("x", "x", 1)]);
+    }
+
+    #[test]
+    fn a_policy_behind_it_is_for_both_ends_of_the_topic() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, f64>("in")
+            .repartition_with("r", Plain, Json)
+            .on_error(OnError::DeadLetter("bad".into()))
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let float = |value: f64| Record::new("k".to_owned(), value, Timestamp(1));
+        for value in [0.5, f64::NAN] {
+            driver.pipe("in", &float(value)).unwrap();
+        }
+        let none = Headers::default();
+        driver
+            .pipe_raw("app-r-repartition", (Some(b"k"), Some(b"?")), Timestamp(1), &none)
+            .unwrap();
+        assert_eq!(driver.read::<String, f64>("out").unwrap(), [float(0.5)]);
+        let topics: Vec<_> = driver
+            .read_raw("bad")
+            .iter()
+            .map(|letter| letter.headers.last("__streams.errors.topic").unwrap().to_vec())
+            .collect();
+        assert_eq!(topics, [b"in".to_vec(), b"app-r-repartition".to_vec()]);
     }
 }

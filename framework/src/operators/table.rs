@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::record::Data;
+use crate::source::OnError;
 use crate::topology::{NodeId, SharedGraph};
 
 /// A table: the latest value of each key, as a stream of changes.
@@ -35,6 +36,15 @@ impl<K: Data, V: Data> KTable<K, V> {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.graph.borrow_mut().rename(self.node, name);
+        self
+    }
+
+    /// What the table does with a row that its store cannot write (a serde refuses the key or the
+    /// value): the row stays as it was. With a record cache that is found out at a flush, and what
+    /// was merged into the row since the last one is lost with it.
+    #[must_use]
+    pub fn on_error(self, policy: OnError) -> Self {
+        self.graph.borrow_mut().set_policy(self.node, policy);
         self
     }
 }

@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | emits | on update: the change of each window of the record, by ascending start (with a record cache: once per window and flush); on window close: each window once, when the operator's stream time passes its end and grace, by ascending start, then key |
-//! | drops | null keys (`NullKey`); records all of whose windows are closed (`Late`). A null value is handed to the aggregation |
+//! | drops | null keys (`NullKey`); records all of whose windows are closed (`Late`); rows that the store cannot write (`Failed`, by policy). A null value is handed to the aggregation |
 //! | key | `Windowed` |
 //! | time | the later one of the record's and the row's |
 //! | headers | of the record; on window close, of the one that closes the window |
@@ -24,8 +24,8 @@ use millstream_state::Direction;
 
 use crate::error::Result;
 use crate::metrics::DropReason;
-use crate::operators::aggregate::{forward_held, with_rows};
-use crate::operators::{KTable, WindowedStream};
+use crate::operators::aggregate::{forward_held, settle, with_rows};
+use crate::operators::{Faults, KTable, WindowedStream};
 use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::task::{Children, Node, Operator, TaskContext};
@@ -86,6 +86,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
                     windows: windows.clone(),
                     store,
                     children: linker.children::<Windowed<K>, Change<A>>()?,
+                    faults: linker.faults()?,
                     observed: -1,
                     closing: (emit == Emit::OnWindowClose).then(|| Closing::of(name)),
                 };
@@ -119,6 +120,7 @@ struct WindowedAggregate<K, V, A, W, F> {
     windows: W,
     store: Rc<RefCell<TableStore<Windowed<K>, A>>>,
     children: Children<Windowed<K>, Change<A>>,
+    faults: Faults,
     /// Stream time as this operator has seen it.
     observed: i64,
     closing: Option<Closing>,
@@ -144,8 +146,8 @@ where
 
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         match self.closing {
-            Some(_) => self.store.borrow_mut().settle(),
-            None => forward_held(&self.store, &self.children, ctx),
+            Some(_) => settle(&self.store, &self.faults, ctx),
+            None => forward_held(&self.store, &self.children, &self.faults, ctx),
         }
     }
 }
@@ -212,7 +214,11 @@ where
         let stamp = Stamp { timestamp, headers };
         let make = |so_far| Some((self.f)(&windowed.key, value, so_far));
         // Let go of the store before forwarding: operators downstream may read it.
-        let outcome = self.store.borrow_mut().update(&windowed, &stamp, make)?;
+        let outcome = self.store.borrow_mut().update(&windowed, &stamp, make);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return self.faults.apply_to_row(error, ctx),
+        };
         if let Some(closing) = &mut self.closing {
             closing.open.insert(start);
             return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };

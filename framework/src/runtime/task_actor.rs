@@ -7,7 +7,6 @@
 //! message round trip in which a task could go on. A panic of a user's closure ends at this
 //! boundary.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use actix::{
     Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::log::Wake;
 use crate::record::Timestamp;
 use crate::runtime::instance::Instance;
@@ -178,12 +177,6 @@ impl TaskActor {
 pub(crate) fn guarded<R>(task: TaskId, run: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(Error::Panicked { task, reason: panic_text(&*panic) }))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without text".to_owned())
 }
 
 /// Wakes the actor again once the other actors of the thread had their turn.

@@ -91,9 +91,45 @@ pub trait Serde<T>: Send + Sync + 'static {
 }
 
 /// A type that knows its format.
+///
+/// A type of your own says it once:
+///
+/// ```
+/// use millstream::serde::{HasSerde, Json};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Click { page: String }
+///
+/// impl HasSerde for Click {
+///     type Serde = Json;
+/// }
+/// ```
+///
+/// Rust does not let a program say it of another crate's type (`BTreeMap`, a tuple). It goes into a
+/// struct of your own, or its serdes are named where it is read, written or kept:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use millstream::serde::{Json, Plain};
+/// use millstream::{Consumed, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new();
+/// let source = Consumed::with_serdes("counts", Plain, Json);
+/// let counts = builder.stream::<String, BTreeMap<String, u64>>(source);
+/// ```
+///
+/// Without either it does not compile:
+///
+/// ```compile_fail,E0277
+/// # use std::collections::BTreeMap;
+/// # let builder = millstream::StreamsBuilder::new();
+/// let counts = builder.stream::<String, BTreeMap<String, u64>>("counts");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no serde: Millstream does not know its bytes in a topic or a store",
-    note = "say it once: `impl HasSerde for {Self} {{ type Serde = Json; }}`, or give a serde to this node (`Consumed`, `Produced`, `Grouped`, `Materialized`)"
+    note = "a type of your own says it once: `impl HasSerde for {Self} {{ type Serde = Json; }}` (or `Bincode`, or a serde that you wrote)",
+    note = "another crate's type goes into a struct of your own, or its serdes are named where it is read, written or kept: `Consumed::with_serdes`, `Produced::with_serdes`, `Materialized::with_serdes`, `KeyValue::with_serdes`, `Window::with_serdes`, `KStream::group_by_key_with`, `KStream::repartition_with`"
 )]
 pub trait HasSerde: Data {
     /// The serde used where a node does not name another.
@@ -102,7 +138,13 @@ pub trait HasSerde: Data {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::time::Duration;
+
+    use ::serde::{Deserialize, Serialize};
+
     use super::*;
+    use crate::record::Windowed;
 
     fn value_of_topic(headers: &mut Headers) -> Place<'_> {
         Place { topic: "topic", part: Part::Value, headers }
@@ -126,5 +168,118 @@ pub(crate) mod tests {
             Ok(_) => panic!("these bytes were read"),
             Err(error) => error.to_string(),
         }
+    }
+
+    pub(crate) fn refusal_to_write<T>(serde: &impl Serde<T>, value: &T) -> String {
+        let mut bytes = Vec::new();
+        let mut headers = Headers::default();
+        match serde.serialize(&mut value_of_topic(&mut headers), value, &mut bytes) {
+            Ok(_) => panic!("it was written as {}", String::from_utf8_lossy(&bytes)),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Numbers that look like chance, the same ones each time.
+    pub(crate) fn noise(seed: u64) -> impl Iterator<Item = u64> {
+        let mut state = seed;
+        std::iter::repeat_with(move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        })
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    enum Tree {
+        Leaf,
+        Branch(Box<Tree>, Option<Box<Tree>>),
+        Named { name: String, below: Vec<Tree> },
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Lists(Vec<Lists>);
+
+    type Mixed = (Vec<String>, BTreeMap<String, Vec<u8>>, Option<(u64, char)>, HashSet<i32>);
+
+    fn mixed() -> Mixed {
+        let map = BTreeMap::from([("key".to_owned(), vec![1, 2, 3]), (String::new(), vec![])]);
+        (vec!["text".to_owned(); 3], map, Some((1 << 40, 'ü')), HashSet::from([-1, 70_000]))
+    }
+
+    fn tree() -> Tree {
+        let below = vec![Tree::Leaf, Tree::Branch(Box::new(Tree::Leaf), None)];
+        let named = Tree::Named { name: "n".to_owned(), below };
+        Tree::Branch(Box::new(Tree::Leaf), Some(Box::new(named)))
+    }
+
+    /// Bytes of chance, and what the serde writes with some bytes changed or cut off. Lengths and
+    /// depths of hostile ones are met on the way.
+    fn reads_or_refuses<T>(serde: &impl Serde<T>, sample: &T) {
+        let written = bytes_of(serde, sample).unwrap_or_default();
+        let mut noise = noise(7);
+        let mut next = |below: usize| (noise.next().unwrap() % below as u64) as usize;
+        for round in 0..3_000 {
+            let mut bytes = written.clone();
+            if round % 3 == 0 {
+                bytes = (0..next(40)).map(|_| next(256) as u8).collect();
+            }
+            for _ in 0..next(4) {
+                let at = next(bytes.len() + 1);
+                // Beside chance: what begins long numbers, and what opens and closes in JSON.
+                let likely = *b"\xfb\xfc\xfd\xfe\xff\x00\x01[]{}\"";
+                let byte = if next(2) == 0 { next(256) as u8 } else { likely[next(likely.len())] };
+                match bytes.get_mut(at) {
+                    Some(place) => *place = byte,
+                    None => bytes.push(byte),
+                }
+            }
+            bytes.truncate(next(bytes.len() + 20));
+            let mut headers = Headers::default();
+            let read = serde.deserialize(&mut value_of_topic(&mut headers), Some(&bytes));
+            if let Err(error) = read {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+        assert!(serde.deserialize(&mut value_of_topic(&mut Headers::default()), None).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_by_every_serde() {
+        reads_or_refuses(&Plain, &"text".to_owned());
+        reads_or_refuses(&Plain, &vec![1_u8, 2]);
+        reads_or_refuses(&Plain, &true);
+        reads_or_refuses(&Plain, &1_i16);
+        reads_or_refuses(&Plain, &1_i32);
+        reads_or_refuses(&Plain, &1_i64);
+        reads_or_refuses(&Plain, &1.0_f32);
+        reads_or_refuses(&Plain, &1.0_f64);
+        let windowed = Windowed { key: "key".to_owned(), start: 5, end: 15 };
+        let size = Duration::from_millis(10);
+        reads_or_refuses(&WindowedSerde::<Plain>::of_size(size), &windowed);
+        let windowed = Windowed { key: mixed(), start: i64::MAX - 1, end: i64::MAX };
+        reads_or_refuses(&WindowedSerde::<Bincode>::of_size(Duration::MAX), &windowed);
+        reads_or_refuses(&Json, &mixed());
+        reads_or_refuses(&Json, &tree());
+        reads_or_refuses(&Json, &1.5_f64);
+        reads_or_refuses(&Bincode, &mixed());
+        reads_or_refuses(&Bincode, &tree());
+        reads_or_refuses(&Bincode, &"text".to_owned());
+        reads_or_refuses(&Bincode, &(vec![()], vec![vec![(), ()], vec![]]));
+        reads_or_refuses(&Bincode, &(1_i128, u128::MAX, 'x', [1_u16, 2], Duration::from_secs(1)));
+        let nullable = Nullable(Bincode);
+        let read = nullable.deserialize(&mut value_of_topic(&mut Headers::default()), None);
+        assert_eq!(read.unwrap(), None::<Tree>);
+    }
+
+    #[test]
+    fn hostile_nesting_is_refused_and_takes_no_stack() {
+        let levels = 200_000;
+        let lists = [b"[".repeat(levels), b"]".repeat(levels)].concat();
+        assert!(refusal_of::<Lists>(&Json, Some(&lists)).contains("recursion limit"));
+        let wrapped = br#"{"Branch":["#.repeat(levels);
+        assert!(refusal_of::<Tree>(&Json, Some(&wrapped)).contains("recursion limit"));
+        assert!(refusal_of::<Tree>(&Bincode, Some(&vec![1; levels])).contains("levels"));
+        assert!(refusal_of::<Lists>(&Bincode, Some(&vec![1; levels])).contains("levels"));
     }
 }

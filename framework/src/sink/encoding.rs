@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | emits | one record in a topic for each |
-//! | drops | those that a serde or the partitioner refuses (`Failed`, by policy) |
+//! | drops | those that a serde or the partitioner refuses, or panics at (`Failed`, by policy) |
 //! | key, value | as the serdes write them; null where the serde says so |
 //! | time, headers | the record's |
 //! | state | none |
@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, Result, caught};
 use crate::metrics::DropReason;
 use crate::operators::{Faults, KStream};
 use crate::record::{Data, Record};
@@ -135,7 +135,10 @@ impl<K: Data, V: Data> Operator<K, V> for Encoding<K, V> {
             return self.encoder.send((name, *topic), record, ctx);
         }
         let name = match &self.encoder.produced.destination {
-            Destination::PerRecord(choose) => choose(&record),
+            Destination::PerRecord(choose) => match caught(|| Ok(choose(&record))) {
+                Ok(name) => name,
+                Err(error) => return self.encoder.faults.apply(DropReason::Failed, &error, ctx),
+            },
             Destination::Fixed(name) => name.to_string().into(),
         };
         let topic = ctx.collector.topic(&name)?;
@@ -151,16 +154,19 @@ impl<K: Data, V: Data> Encoder<K, V> {
         mut record: Record<K, V>,
         ctx: &mut TaskContext,
     ) -> Result<()> {
-        let (key, value) = match self.encode(name, &mut record) {
+        let (key, value) = match caught(|| self.encode(name, &mut record)) {
             Ok(nulls) => nulls,
             Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
         };
         let chosen = match self.produced.partitioner {
             None => None,
-            Some(_) => match self.chosen(name, &record, ctx.collector.partitions(topic)?) {
-                Ok(chosen) => chosen,
-                Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
-            },
+            Some(_) => {
+                let partitions = ctx.collector.partitions(topic)?;
+                match caught(|| self.chosen(name, &record, partitions)) {
+                    Ok(chosen) => chosen,
+                    Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
+                }
+            }
         };
         let key = (key == Null::No).then_some(&*self.key);
         let value = (value == Null::No).then_some(&*self.value);

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::BoxError;
 use crate::record::{Record, Timestamp};
 use crate::serde::{HasSerde, Serde};
 use crate::source::{OnError, Reset};
 
 /// Chooses a record's timestamp; the second argument is the highest one of the partition so far.
 pub(crate) type Extractor<K, V> =
-    Arc<dyn Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Send + Sync>;
+    Arc<dyn Fn(&Record<K, V>, Timestamp) -> Result<Option<Timestamp>, BoxError> + Send + Sync>;
 
 /// How a source reads its topics. A topic's name alone is enough where the types know their
 /// serdes.
@@ -102,11 +103,27 @@ impl<K, V> Consumed<K, V> {
         mut self,
         extractor: impl Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
     ) -> Self {
-        self.reading.timestamp = Some(Arc::new(extractor));
+        self.reading.timestamp =
+            Some(Arc::new(move |record, latest| Ok(extractor(record, latest))));
         self
     }
 
-    /// What to do with a record that cannot be read.
+    /// As [`Self::timestamp`]; a record for which it gives an error follows the source's policy
+    /// ([`Self::on_error`]), as one that cannot be read. Of use against times that make no sense:
+    /// one far ahead moves stream time, and closes everybody's windows.
+    #[must_use]
+    pub fn try_timestamp<E: Into<BoxError>>(
+        mut self,
+        extractor: impl Fn(&Record<K, V>, Timestamp) -> Result<Timestamp, E> + Send + Sync + 'static,
+    ) -> Self {
+        self.reading.timestamp = Some(Arc::new(move |record, latest| {
+            extractor(record, latest).map(Some).map_err(Into::into)
+        }));
+        self
+    }
+
+    /// What to do with a record that cannot be read, or whose timestamp is refused. A serde that panics
+    /// cannot read it.
     #[must_use]
     pub fn on_error(mut self, policy: OnError) -> Self {
         self.policy = policy;

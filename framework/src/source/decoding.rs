@@ -3,8 +3,9 @@
 //! | | |
 //! |---|---|
 //! | emits | one record for each that can be read |
-//! | drops | unreadable ones (`BadBytes`, by policy); those whose extractor gives no timestamp or a negative one (`BadTimestamp`) |
+//! | drops | unreadable ones (`BadBytes`, by policy); those that the extractor refuses with an error (`BadTimestamp`, by policy), or to which it gives no timestamp or a negative one (`BadTimestamp`) |
 //! | fails | without an extractor, at a negative timestamp (by policy), as Java's `FailOnInvalidTimestamp` |
+//! | a panic of a serde or the extractor | is an error about the record |
 //! | key, value | as the serdes read them |
 //! | time | the record's own, or the extractor's |
 //! | state | the record loaded ahead |
@@ -12,7 +13,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, Result, caught};
 use crate::log::RawRecord;
 use crate::metrics::DropReason;
 use crate::operators::{Faults, KStream};
@@ -119,7 +120,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         partition_time: Timestamp,
         ctx: &mut TaskContext,
     ) -> Result<Option<Timestamp>> {
-        let mut record = match self.decode(raw) {
+        let mut record = match caught(|| self.decode(raw)) {
             Ok(record) => record,
             Err(error) => {
                 self.faults.apply(DropReason::BadBytes, &error, ctx)?;
@@ -127,10 +128,14 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
             }
         };
         if let Some(extract) = &self.reading.timestamp {
-            match extract(&record, partition_time).filter(|at| at.0 >= 0) {
-                Some(at) => record.timestamp = at,
-                None => {
+            match caught(|| extract(&record, partition_time)) {
+                Ok(Some(at)) if at.0 >= 0 => record.timestamp = at,
+                Ok(_) => {
                     ctx.dropped(DropReason::BadTimestamp);
+                    return Ok(None);
+                }
+                Err(error) => {
+                    self.faults.apply(DropReason::BadTimestamp, &error, ctx)?;
                     return Ok(None);
                 }
             }
@@ -156,8 +161,9 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
 #[cfg(test)]
 mod tests {
     use crate::record::{Headers, Record, Timestamp};
+    use crate::serde::{Null, Place, Serde};
     use crate::testing::{TopologyDriver, text};
-    use crate::{Consumed, DropReason, Error, OnError, StreamsBuilder};
+    use crate::{BoxError, Consumed, DropReason, Error, OnError, Produced, StreamsBuilder};
 
     fn driver(source: Consumed<String, i64>) -> TopologyDriver {
         let builder = StreamsBuilder::new();
@@ -203,6 +209,101 @@ mod tests {
         let out = driver.read::<String, i64>("out").unwrap();
         assert_eq!(out, [number(50, 50), number(30, 50)]);
         assert_eq!(driver.dropped(DropReason::BadTimestamp), 1);
+    }
+
+    #[test]
+    fn an_extractor_that_gives_an_error_follows_the_policy() {
+        let source = Consumed::from("in").on_error(OnError::DeadLetter("bad".into()));
+        let mut driver = driver(source.try_timestamp(|record: &Record<String, i64>, latest| {
+            if record.value > 9 { Err("too far ahead") } else { Ok(record.timestamp.max(latest)) }
+        }));
+        for value in [9, 10] {
+            driver.pipe("in", &number(value, 3)).unwrap();
+        }
+        assert_eq!(driver.read::<String, i64>("out").unwrap(), [number(9, 3)]);
+        let letters = driver.read::<String, i64>("bad").unwrap();
+        assert_eq!((letters.len(), letters[0].value), (1, 10));
+        let reason = letters[0].headers.last("__streams.errors.message");
+        assert_eq!(reason, Some(&b"too far ahead"[..]));
+        assert_eq!(driver.dropped(DropReason::BadTimestamp), 1);
+    }
+
+    /// Panics at the byte that its name says.
+    #[derive(Clone, Copy)]
+    struct Panics(u8);
+
+    impl Serde<Vec<u8>> for Panics {
+        fn serialize(
+            &self,
+            _: &mut Place<'_>,
+            value: &Vec<u8>,
+            into: &mut Vec<u8>,
+        ) -> Result<Null, BoxError> {
+            into.extend_from_slice(value);
+            assert!(!value.contains(&self.0), "the byte {} is there", self.0);
+            Ok(Null::No)
+        }
+
+        fn deserialize(
+            &self,
+            _: &mut Place<'_>,
+            bytes: Option<&[u8]>,
+        ) -> Result<Vec<u8>, BoxError> {
+            assert!(!bytes.unwrap().contains(&self.0), "the byte {} is there", self.0);
+            Ok(bytes.unwrap().to_vec())
+        }
+    }
+
+    #[test]
+    fn panics_at_both_ends_follow_the_policies_of_the_ends() {
+        let letters = |topic: &'static str| OnError::DeadLetter(topic.into());
+        let builder = StreamsBuilder::new();
+        let source = Consumed::with_serdes("in", Panics(1), Panics(2))
+            .timestamp(|record, _| {
+                assert!(!record.value.contains(&3), "no threes");
+                Some(record.timestamp)
+            })
+            .on_error(letters("unread"));
+        let sink =
+            Produced::with_serdes("out", Panics(4), Panics(5)).partitioner(|_, key, _, _| {
+                assert!(!key.contains(&6), "no sixes");
+                None
+            });
+        let stream = builder.stream::<Vec<u8>, Vec<u8>>(source);
+        stream.to_with(sink, letters("unwritten"));
+        let chosen = |record: &Record<Vec<u8>, Vec<u8>>| {
+            assert!(!record.value.contains(&7), "no sevens");
+            "chosen".into()
+        };
+        stream.to_with(Produced::to_topic_of(chosen), letters("unchosen"));
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for byte in 0..=8 {
+            let bytes = Some(&[byte][..]);
+            driver.pipe_raw("in", (bytes, bytes), Timestamp(1), &Headers::default()).unwrap();
+        }
+        let mut keys = |topic: &str| -> Vec<u8> {
+            driver.read_raw(topic).iter().map(|record| record.key.as_ref().unwrap()[0]).collect()
+        };
+        assert_eq!(keys("unread"), [1, 2, 3]);
+        assert_eq!(keys("unwritten"), [4, 5, 6]);
+        assert_eq!(keys("unchosen"), [7]);
+        assert_eq!(keys("out"), [0, 7, 8]);
+        assert_eq!(keys("chosen"), [0, 4, 5, 6, 8]);
+    }
+
+    #[test]
+    fn a_panic_is_told_with_the_coordinates_of_its_record() {
+        let builder = StreamsBuilder::new();
+        builder.stream(Consumed::with_serdes("in", Panics(1), Panics(2))).to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let bytes = Some(&[2][..]);
+        match driver.pipe_raw("in", (bytes, bytes), Timestamp(1), &Headers::default()) {
+            Err(Error::BadRecord { at, reason, .. }) => {
+                assert_eq!(at, "in-0@0");
+                assert_eq!(reason, "it panicked: the byte 2 is there");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

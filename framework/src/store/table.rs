@@ -154,7 +154,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let row = self.rows.read(&self.local, start)?;
         let result = read(row.as_ref().map(|(value, time)| (value, *time)));
         let slot = cache.insert_read((hash, &self.local), row);
-        weigh(cache, &self.rows, slot, &mut self.scratch)?;
+        weigh(cache, &self.rows, slot, &mut self.scratch);
         cache.make_room_for_read();
         Ok(result)
     }
@@ -239,6 +239,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
 
     /// The next change to be forwarded by a flush; none: the flush is complete. The change is
     /// logged now.
+    ///
+    /// # Errors
+    /// `BadRecord` for a row that its serde refuses: the caller gives it up, or fails.
     pub(crate) fn next_held(&mut self) -> Result<Option<Held<K, V>>> {
         while let Some((slot, old)) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
             if !self.write_back(slot)? {
@@ -247,8 +250,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
             let Some(entry) = self.cache.as_ref().and_then(|cache| cache.get(slot)) else {
                 continue;
             };
-            self.in_hand.clear();
-            self.in_hand.extend_from_slice(&entry.local);
             let key = self.keys.decode(&entry.local)?;
             let change = Change { new: entry.value.clone(), old };
             let headers = entry.headers.clone();
@@ -259,11 +260,29 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     /// Flushes without forwarding: for tables whose changes nobody gets to see one by one.
+    ///
+    /// # Errors
+    /// As [`Self::next_held`].
     pub(crate) fn settle(&mut self) -> Result<()> {
         while let Some((slot, _)) = self.cache.as_mut().and_then(RecordCache::next_dirty) {
             self.write_back(slot)?;
         }
         self.make_room();
+        Ok(())
+    }
+
+    /// Forgets what the record cache holds of the row in hand, which cannot be written: it is again
+    /// what it was at the last flush.
+    pub(crate) fn give_up(&mut self) -> Result<()> {
+        let row = self.rows.find(&self.in_hand)?;
+        let Some(cache) = &mut self.cache else { return Ok(()) };
+        let slot = cache.find(cache.hash(&self.in_hand), &self.in_hand);
+        if let Some(entry) = slot.and_then(|slot| cache.get_mut(slot)) {
+            entry.below = if row.is_some() { Below::Present } else { Below::Absent };
+            let time = row.as_ref().map_or(Timestamp(-1), |(_, time)| *time);
+            (entry.value, entry.time) = (row.map(|(value, _)| value), time);
+            entry.headers = Headers::default();
+        }
         Ok(())
     }
 
@@ -312,7 +331,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         entry.value = value;
         entry.headers.clone_from(stamp.headers);
         if cache.updated(slot) {
-            weigh(cache, &self.rows, slot, &mut self.scratch)?;
+            weigh(cache, &self.rows, slot, &mut self.scratch);
         }
         Ok(match cache.make_room() {
             Room::Enough => Outcome::Held,
@@ -325,6 +344,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
     fn write_back(&mut self, slot: Slot) -> Result<bool> {
         let Some(cache) = &mut self.cache else { return Ok(false) };
         let Some(entry) = cache.get_mut(slot) else { return Ok(false) };
+        self.in_hand.clear();
+        self.in_hand.extend_from_slice(&entry.local);
         if entry.value.is_none() {
             if entry.below == Below::Unread && !self.rows.has(&entry.local)? {
                 entry.below = Below::Absent;
@@ -358,21 +379,16 @@ impl<V> RecordCache<V> {
     }
 }
 
-/// Measures the value of an entry, if it can make a difference.
-fn weigh<V: Data>(
-    cache: &mut RecordCache<V>,
-    rows: &Rows<V>,
-    slot: Slot,
-    scratch: &mut Vec<u8>,
-) -> Result<()> {
+/// Measures the value of an entry, if it can make a difference. One that cannot be written weighs
+/// nothing; the flush refuses it.
+fn weigh<V: Data>(cache: &mut RecordCache<V>, rows: &Rows<V>, slot: Slot, scratch: &mut Vec<u8>) {
     if !RecordCache::<V>::WEIGHS_VALUES {
-        return Ok(());
+        return;
     }
     scratch.clear();
     let value = cache.get(slot).and_then(|entry| entry.value.as_ref());
-    let null = value.map_or(Ok(Null::Yes), |value| rows.values().encode(value, scratch))?;
-    cache.weigh(slot, if null == Null::Yes { 0 } else { scratch.len() });
-    Ok(())
+    let null = value.map_or(Ok(Null::Yes), |value| rows.values().encode(value, scratch));
+    cache.weigh(slot, if matches!(null, Ok(Null::No)) { scratch.len() } else { 0 });
 }
 
 fn lost_entry(store: &str) -> Error {
@@ -451,7 +467,8 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
             (None, Some(entry)) => entry.time,
             (None, None) => Timestamp(-1),
         };
-        let value = row.map(|(value, _)| self.rows.encoded(&value)).transpose()?.flatten();
+        // A row may be in hand because it cannot be written: then there are no bytes of it.
+        let value = row.and_then(|(value, _)| self.rows.encoded(&value).ok().flatten());
         Ok(Some(RowInHand { key: self.rows.changelog_key(local), value, timestamp, headers }))
     }
 

@@ -164,8 +164,21 @@ impl Graph {
         }
     }
 
-    /// Sets the policy of a node.
+    /// Sets the policy of a node. The one of a repartition topic holds for both of its ends.
     pub(crate) fn set_policy(&mut self, node: NodeId, policy: OnError) {
+        let internal = match self.nodes.get(node.0).map(|node| &node.kind) {
+            Some(NodeKind::Source { topics, internal: true, .. }) => topics.first().cloned(),
+            _ => None,
+        };
+        let is_its_sink = |kind: &NodeKind| match (kind, &internal) {
+            (NodeKind::Sink { topic: SinkTopicName::Fixed(topic), internal, .. }, Some(wanted)) => {
+                *internal && topic == wanted
+            }
+            _ => false,
+        };
+        for sink in self.nodes.iter_mut().filter(|sink| is_its_sink(&sink.kind)) {
+            sink.policy = policy.clone();
+        }
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.policy = policy;
         }
