@@ -28,7 +28,7 @@ pub use config::{
 };
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
-pub use metrics::DropReason;
+pub use metrics::{DropCounts, DropReason};
 pub use operators::{
     Branches, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,
     KTable, KeyValue, Processor, Repartitioned, Split, Store, StoreKind, Stores, Window,

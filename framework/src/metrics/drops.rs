@@ -1,5 +1,8 @@
 //! Dropped records, by reason: nothing disappears uncounted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Why a record was not processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -42,6 +45,24 @@ impl DropReason {
             Self::BadTimestamp => "bad_timestamp",
             Self::Failed => "failed",
             Self::Expired => "expired",
+        }
+    }
+}
+
+/// How many records an instance has dropped since it started, by reason: a handle that is cheap to
+/// clone. The numbers are about a second old.
+#[derive(Clone, Debug, Default)]
+pub struct DropCounts(Arc<[AtomicU64; DropReason::ALL.len()]>);
+
+impl DropCounts {
+    /// The number for a reason.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add(&self, reason: DropReason, records: u64) {
+        if let Some(count) = self.0.get(reason as usize) {
+            count.fetch_add(records, Ordering::Relaxed);
         }
     }
 }

@@ -10,8 +10,8 @@ mod tasks;
 #[cfg(test)]
 mod reference;
 
-pub use drops::DropReason;
 pub(crate) use drops::Drops;
+pub use drops::{DropCounts, DropReason};
 pub(crate) use health::Heartbeats;
 pub(crate) use http::{HttpServer, Probe};
 pub(crate) use registry::Metrics;

@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use crate::error::{Error, Result};
+use crate::metrics::DropCounts;
 use crate::task::TaskId;
 
 /// From a tenth of a millisecond to half a minute: a turn takes some milliseconds, a commit some
@@ -29,6 +30,7 @@ pub(crate) struct Metrics {
     pub(super) records_out: IntCounter,
     pub(super) bytes_out: IntCounter,
     pub(super) records_dropped: IntCounterVec,
+    pub(crate) drop_counts: DropCounts,
     pub(super) lag: IntGaugeVec,
     pub(super) task_state: IntGaugeVec,
     pub(super) restore_remaining: IntGaugeVec,
@@ -80,6 +82,7 @@ impl Metrics {
             records_out: new.counter(RECORDS_OUT)?,
             bytes_out: new.counter(BYTES_OUT)?,
             records_dropped: new.counters(RECORDS_DROPPED, &["task", "reason"])?,
+            drop_counts: DropCounts::default(),
             lag: new.gauges(LAG, &["topic", "partition"])?,
             task_state: new.gauges(TASK_STATE, &["task", "state"])?,
             restore_remaining: new.gauges(RESTORE_REMAINING, &["task"])?,

@@ -23,6 +23,7 @@ impl Metrics {
     /// Records dropped since the last call.
     pub(crate) fn dropped(&self, counts: impl IntoIterator<Item = ((TaskId, DropReason), u64)>) {
         for ((task, reason), records) in counts {
+            self.drop_counts.add(reason, records);
             let task = task.to_string();
             let labels = [task.as_str(), reason.label()];
             self.records_dropped.with_label_values(&labels).inc_by(records);

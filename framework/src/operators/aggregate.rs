@@ -115,11 +115,11 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.serdes.key.is_null(&key) {
-            ctx.dropped(DropReason::NullKey);
+            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
         if self.serdes.value.is_null(&value) {
-            ctx.dropped(DropReason::NullValue);
+            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
             return Ok(());
         }
         let stamp = Stamp { timestamp, headers: &headers };

@@ -1,5 +1,6 @@
 //! What a node does with a record that its closure or a serde refuses: the policy it was given.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Error, Reaction, Result};
@@ -17,6 +18,17 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn new(node: Arc<str>, policy: OnError) -> Self {
         Self { node, policy }
+    }
+
+    /// Counts the record in hand, which has no place here, and says so now and then.
+    #[cold]
+    pub(crate) fn dropped(
+        &self,
+        reason: DropReason,
+        ctx: &mut TaskContext,
+        why: fmt::Arguments<'_>,
+    ) {
+        ctx.dropped(&self.node, reason, why);
     }
 
     /// Applies the policy to the record in hand.

@@ -52,7 +52,7 @@ impl<K: Data, V: Data> Operator<Option<K>, V> for NonNullKeys<K, V> {
         match key {
             Some(key) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
             None => {
-                ctx.dropped(DropReason::NullKey);
+                ctx.drops.add(DropReason::NullKey);
                 Ok(())
             }
         }
@@ -72,7 +72,7 @@ impl<K: Data, V: Data> Operator<K, Option<V>> for NonNullValues<K, V> {
         match value {
             Some(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
             None => {
-                ctx.dropped(DropReason::NullValue);
+                ctx.drops.add(DropReason::NullValue);
                 Ok(())
             }
         }

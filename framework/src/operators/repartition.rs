@@ -8,7 +8,7 @@
 //! | | |
 //! |---|---|
 //! | emits | every record, in the partition of its key |
-//! | drops | null keys, silently, as Kafka Streams does |
+//! | drops | null keys (`NullKey`), as Kafka Streams does |
 //! | key, time, headers | kept |
 //! | state | none; the topic is internal: created, purged and prefixed by the runtime |
 
@@ -16,7 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::operators::KStream;
+use crate::metrics::DropReason;
+use crate::operators::{Faults, KStream};
 use crate::record::{Data, Record};
 use crate::serde::{HasSerde, Serde};
 use crate::sink::{Produced, SinkDraft};
@@ -101,8 +102,8 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         parents: vec![parent],
         stores: Vec::new(),
         make: Box::new(move |linker: &mut Linker<'_, '_>| {
-            let children = linker.children::<K, V>()?;
-            linker.add(DropNullKeys { key: Arc::clone(&key), children });
+            let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
+            linker.add(DropNullKeys { key: Arc::clone(&key), children, faults });
             Ok(())
         }),
     });
@@ -128,6 +129,7 @@ pub(crate) fn through_topic<K: Data, V: Data>(
 struct DropNullKeys<K, V> {
     key: Arc<dyn Serde<K>>,
     children: Children<K, V>,
+    faults: Faults,
 }
 
 impl<K, V> Node for DropNullKeys<K, V> {}
@@ -136,6 +138,7 @@ impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         if self.key.is_null(&record.key) {
+            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
         self.children.forward(record, ctx)
@@ -147,7 +150,7 @@ mod tests {
     use crate::record::{Headers, Record, Timestamp};
     use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
-    use crate::{OnError, StreamsBuilder};
+    use crate::{DropReason, OnError, StreamsBuilder};
 
     #[test]
     fn null_keys_do_not_get_into_the_topic() {
@@ -158,6 +161,7 @@ mod tests {
         driver.pipe("in", &text("k", "y", 2)).unwrap();
         assert_eq!(driver.read_raw("app-by-name-repartition").len(), 1);
         assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "y", 2)]);
+        assert_eq!(driver.dropped(DropReason::NullKey), 1);
     }
 
     #[test]

@@ -163,7 +163,7 @@ where
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         if self.serdes.key.is_null(&record.key) {
-            ctx.dropped(DropReason::NullKey);
+            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
         let (timestamp, headers) = (record.timestamp, record.headers);
@@ -186,7 +186,7 @@ where
         }
         match taken {
             Some(last) => self.update(last, pair, (timestamp, &headers), ctx)?,
-            None if late => ctx.dropped(DropReason::Late),
+            None if late => self.late(timestamp, close, ctx),
             None => {}
         }
         self.emit_closed(close, &headers, ctx)
@@ -201,6 +201,18 @@ where
     W: Windows,
     F: Fn(&K, V, Option<A>) -> A,
 {
+    /// Drops a record all of whose windows are closed.
+    #[cold]
+    fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
+        let (observed, grace) = (self.observed, self.windows.grace_ms());
+        let why = format_args!(
+            "its windows are closed: its time is {} ms, stream time {observed}, the grace {grace} \
+             ms, and all windows that end by {close} are closed",
+            timestamp.0
+        );
+        self.faults.dropped(DropReason::Late, ctx, why);
+    }
+
     /// Updates one window with a record.
     #[inline]
     fn update(

@@ -165,6 +165,7 @@ impl Worker {
                 Stage::Running { cell, .. } => {
                     if let Some(task) = cell.borrow_mut().as_mut() {
                         measure_task(metrics, task);
+                        task.ctx.say_dropped(Some(instance.clock.now()));
                         drops.extend(task.ctx.drops.take().map(|(reason, n)| ((*id, reason), n)));
                     }
                 }

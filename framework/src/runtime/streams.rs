@@ -19,7 +19,7 @@ use millstream_state::SharedResources;
 use crate::config::{GroupProtocol, HttpAddress, LogKind, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metrics::{Heartbeats, HttpServer, Metrics, Probe as _};
+use crate::metrics::{DropCounts, Heartbeats, HttpServer, Metrics, Probe as _};
 use crate::query::StoreQuery;
 use crate::record::Data;
 use crate::runtime::board::{StreamsState, TaskBoard};
@@ -208,6 +208,12 @@ impl Streams {
     /// ```
     pub fn store<K: Data + Sync, V: Data>(&self, name: &str) -> StoreQuery<K, V> {
         StoreQuery::new(Arc::new(TasksOf(Arc::downgrade(&self.instance))), name)
+    }
+
+    /// How many records were dropped since the start, by reason; the handle stays of use while the
+    /// instance runs elsewhere.
+    pub fn drops(&self) -> DropCounts {
+        self.instance.metrics.drop_counts.clone()
     }
 
     /// All metrics of this instance, as Prometheus reads them.

@@ -131,7 +131,8 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
             match caught(|| extract(&record, partition_time)) {
                 Ok(Some(at)) if at.0 >= 0 => record.timestamp = at,
                 Ok(_) => {
-                    ctx.dropped(DropReason::BadTimestamp);
+                    let why = format_args!("the extractor gave no timestamp, or a negative one");
+                    self.faults.dropped(DropReason::BadTimestamp, ctx, why);
                     return Ok(None);
                 }
                 Err(error) => {

@@ -13,6 +13,7 @@ use crate::record::Timestamp;
 use crate::sink::{Collector, DeadLetter};
 use crate::source::OnError;
 use crate::store::{RowInHand, StateStore};
+use crate::task::notices::Notices;
 use crate::task::punctuation::{Clock, Punctuations, Schedule};
 use crate::task::record_time::RecordTime;
 
@@ -90,6 +91,7 @@ pub(crate) struct TaskContext {
     pub(crate) progress: BTreeMap<String, i64>,
     /// Records dropped, by reason.
     pub(crate) drops: Drops,
+    notices: Notices,
     /// The time of the record in hand, shared with the stores that log at this time.
     pub(crate) record_time: RecordTime,
     punctuations: Punctuations,
@@ -121,6 +123,7 @@ impl TaskContext {
             commit_requested: false,
             progress: BTreeMap::new(),
             drops: Drops::default(),
+            notices: Notices::default(),
             record_time: RecordTime::default(),
             punctuations: Punctuations::default(),
             origin: None,
@@ -183,9 +186,39 @@ impl TaskContext {
         self.origin = None;
     }
 
-    /// Counts a dropped record.
-    pub(crate) fn dropped(&mut self, reason: DropReason) {
+    /// Counts a record of `node` that goes no further, and says so now and then.
+    pub(crate) fn dropped(&mut self, node: &Arc<str>, reason: DropReason, why: fmt::Arguments<'_>) {
         self.drops.add(reason);
+        let mut notices = std::mem::take(&mut self.notices);
+        let line = notices.add((node, reason), 1, self.wall_clock, || match self.source() {
+            Some(at) => format!("{at}: {why}"),
+            None => format!("in a punctuation: {why}"),
+        });
+        self.notices = notices;
+        if let Some(line) = line {
+            line.say(self.task);
+        }
+    }
+
+    /// Counts puts that a store dropped since they had expired.
+    pub(crate) fn expired(&mut self, store: &str, puts: u64) {
+        if puts == 0 {
+            return;
+        }
+        self.drops.add_many(DropReason::Expired, puts);
+        let which = (&Arc::from(store), DropReason::Expired);
+        let why = || "windows that start before the retention of the store".to_owned();
+        if let Some(line) = self.notices.add(which, puts, self.wall_clock, why) {
+            line.say(self.task);
+        }
+    }
+
+    /// Says of dropped records what is held back and due; `None`: all of it, since the task ends.
+    pub(crate) fn say_dropped(&mut self, now: Option<Timestamp>) {
+        match now {
+            Some(now) => self.notices.due(now).for_each(|line| line.say(self.task)),
+            None => self.notices.all().for_each(|line| line.say(self.task)),
+        }
     }
 
     /// Applies a policy to a record that `node` cannot process.
@@ -195,32 +228,25 @@ impl TaskContext {
     pub(crate) fn fault(
         &mut self,
         policy: &OnError,
-        node: &str,
+        node: &Arc<str>,
         reason: DropReason,
         error: &BoxError,
     ) -> Result<()> {
         match policy {
             OnError::Fail => Err(Error::BadRecord {
                 at: self.source().map_or_else(|| "a punctuation".to_owned(), |at| at.to_string()),
-                node: node.to_owned(),
+                node: node.to_string(),
                 reason: error.to_string(),
             }),
             OnError::Skip => {
-                self.note_drop(node, reason, error, "nowhere");
+                self.dropped(node, reason, format_args!("{error}"));
                 Ok(())
             }
             OnError::DeadLetter(topic) => {
-                self.note_drop(node, reason, error, topic);
+                self.dropped(node, reason, format_args!("{error} (a dead letter in {topic})"));
                 self.send_dead_letter(topic, node, error)
             }
         }
-    }
-
-    /// Says and counts that a record goes no further here.
-    fn note_drop(&mut self, node: &str, reason: DropReason, error: &BoxError, to: &str) {
-        self.drops.add(reason);
-        let at = self.source();
-        tracing::warn!(task = %self.task, node, ?at, %error, to, "a record goes no further");
     }
 
     fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {

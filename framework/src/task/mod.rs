@@ -4,6 +4,7 @@
 mod context;
 mod input;
 mod life;
+mod notices;
 mod operator;
 mod pace;
 mod progress;

@@ -16,7 +16,6 @@ use millstream_state::{Batch, TaskStores};
 
 use crate::error::Result;
 use crate::log::{Committed, PartitionQueue, TopicPartition, Wake};
-use crate::metrics::DropReason;
 use crate::record::Timestamp;
 use crate::store::{Changelog, StateStore};
 use crate::task::input::{Input, Loaded};
@@ -357,7 +356,8 @@ impl Task {
         for store in &self.stores {
             let mut store = store.borrow_mut();
             store.drain(&mut batch);
-            self.ctx.drops.add_many(DropReason::Expired, store.take_expired());
+            let expired = store.take_expired();
+            self.ctx.expired(store.name(), expired);
             let end = store.changelog().map(Changelog::acknowledged_end).transpose()?.flatten();
             if let Some(end) = end {
                 batch.set_offset(store.id(), end);
@@ -378,6 +378,7 @@ impl Task {
     /// Ends the task; its stores stay open, its queues come back.
     pub(crate) fn close(mut self) -> (TaskStores, OwnedQueues) {
         self.ctx.forget_origin();
+        self.ctx.say_dropped(None);
         for (name, node) in &self.nodes {
             // A panic in here must not take the queues with it.
             let closed = catch_unwind(AssertUnwindSafe(|| node.borrow_mut().close()));
