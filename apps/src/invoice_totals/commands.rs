@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millstream::log::Log;
-use millstream::{ConfigArgs, Error, LogKind, Reaction, Streams, StreamsConfig, init_logging};
+use millstream::{
+    ConfigArgs, DropCounts, DropReason, Error, LogKind, Reaction, Streams, StreamsConfig,
+    init_logging,
+};
 
 use super::money::Currency;
 use super::producing::{Pace, pause, produce};
@@ -95,11 +98,28 @@ struct Counting {
     /// What to do with records that are no invoices
     #[arg(long, value_enum, default_value_t)]
     bad_invoices: BadInvoices,
+    /// Seconds after its end in which a window still takes late invoices [default: 1 on the
+    /// embedded log, where nobody is late, else 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=GRACE_MAX_S))]
+    grace_s: Option<u64>,
+    /// Seconds that issued_at may be ahead of the time of its record; with more it is a bad invoice
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+    issued_ahead_max_s: u64,
 }
 
-impl From<Counting> for Settings {
-    fn from(counting: Counting) -> Self {
-        Self { currency: counting.currency, bad_invoices: counting.bad_invoices }
+/// The changelog keeps a day more than the windows need: with more grace than that it would have
+/// to be made anew when the grace is changed.
+const GRACE_MAX_S: u64 = 86_400;
+
+impl Counting {
+    fn settings(self, log: LogKind) -> Settings {
+        let usual = if log == LogKind::Embedded { 1 } else { 60 };
+        Settings {
+            currency: self.currency,
+            bad_invoices: self.bad_invoices,
+            grace: Duration::from_secs(self.grace_s.unwrap_or(usual)),
+            issued_ahead_max: Duration::from_secs(self.issued_ahead_max_s),
+        }
     }
 }
 
@@ -159,7 +179,7 @@ impl Run {
         let config = self.place.configuration(&[])?;
         init_logging(&config)?;
         let log = self.place.connect(&config)?;
-        let topology = topology(&self.counting.into())?;
+        let topology = topology(&self.counting.settings(config.log))?;
         let streams = Streams::with(topology, config).log(log).start()?;
         if let Some(address) = streams.http_address() {
             say(&format!("metrics and health: http://{address}"));
@@ -192,7 +212,7 @@ impl Demo {
         let log = self.place.connect(&config)?;
         let pace =
             Pace { rate: self.rate, count: self.count, seed: self.seed, clients: self.clients };
-        let settings = Settings::from(self.counting);
+        let settings = self.counting.settings(config.log);
         let currency = settings.currency.clone();
         let (stop_screen, screen_stopped) = stopping();
         let mut screen = first_screen(&*log, &screen_stopped);
@@ -203,11 +223,11 @@ impl Demo {
         }
         say("Ctrl-C ends it, the next start goes on from there");
         say(&format!("{}\n", screen.as_ref().map(Screen::so_far).unwrap_or_default()));
-        let shown = Arc::clone(&log);
+        let (shown, drops) = (Arc::clone(&log), streams.drops());
         let printing = thread::spawn(move || {
             repeat("printing totals", &screen_stopped, || {
                 let open = screen.take().map_or_else(|| Screen::open(&*shown), Ok);
-                open?.show(&screen_stopped)
+                open?.show(&screen_stopped, || late_invoices(&drops))
             });
         });
         let (stop_producer, producer_stopped) = stopping();
@@ -229,6 +249,11 @@ impl Demo {
         say("stopped; everything counted so far is kept");
         Ok(())
     }
+}
+
+/// How many invoices came too late: both windows, the running and the final one, count each.
+fn late_invoices(drops: &DropCounts) -> u64 {
+    drops.of(DropReason::Late).div_ceil(2)
 }
 
 /// A path as a person writes it.
@@ -299,6 +324,19 @@ mod tests {
         assert_eq!(config.application_dir(), PathBuf::from("/kept/invoice-totals"));
         assert_eq!((config.num_stream_threads, config.linger_ms), (3, 7));
         assert!(config.is_exactly_once());
+    }
+
+    #[test]
+    fn the_grace_is_a_setting_with_a_bound() {
+        let settings = |arguments: &[&str], log| demo(arguments).counting.settings(log);
+        assert_eq!(settings(&[], LogKind::Kafka).grace, Duration::from_secs(60));
+        assert_eq!(settings(&[], LogKind::Kafka).issued_ahead_max, Duration::from_secs(86_400));
+        assert_eq!(settings(&[], LogKind::Embedded).grace, Duration::from_secs(1));
+        let most = settings(&["--grace-s", "86400"], LogKind::Embedded);
+        assert_eq!(most.grace, Duration::from_secs(86_400));
+        assert!(Cli::try_parse_from(["invoice-totals", "run", "--grace-s", "86401"]).is_err());
+        let ahead = settings(&["--issued-ahead-max-s", "0"], LogKind::Kafka).issued_ahead_max;
+        assert_eq!(ahead, Duration::ZERO);
     }
 
     #[test]

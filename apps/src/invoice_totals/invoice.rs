@@ -1,6 +1,7 @@
 //! An invoice as it comes: read strictly, and refused with a reason that a person can act on.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use millstream::BoxError;
 use millstream::record::Timestamp;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::money::{Amount, Currency};
+use super::object::read_object;
 
 /// A bill to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub enum BadInvoice {
         /// The currency of this run.
         wanted: String,
     },
-    /// The time cannot be read, or lies before 1970.
+    /// The time cannot be read, lies before 1970 or too far ahead.
     #[error("issued_at \"{text}\": {reason}")]
     BadIssuedAt {
         /// What stands there.
@@ -69,6 +71,54 @@ pub enum BadInvoice {
         /// Why not.
         reason: String,
     },
+    /// It does not say when it was issued, and its record's time makes no sense.
+    #[error("without issued_at, and the record's time is {ms} ms: {reason}")]
+    BadRecordTime {
+        /// The record's time.
+        ms: i64,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// 9999-01-01T00:00:00Z. Later times end windows that cannot be written as text.
+const TIME_LIMIT_MS: i64 = 253_370_764_800_000;
+
+impl Invoice {
+    /// When it was issued: as it says, or else the time of its record.
+    ///
+    /// What it says may be wrong, and a time far ahead would close everybody's windows: it is taken
+    /// only if it is at most `ahead_max` later than the record.
+    ///
+    /// # Errors
+    /// If neither makes sense.
+    pub fn time(&self, record: Timestamp, ahead_max: Duration) -> Result<Timestamp, BadInvoice> {
+        let Some(issued) = self.issued_at else {
+            return match record.0 {
+                ..0 => Err(BadInvoice::BadRecordTime { ms: record.0, reason: "it has none" }),
+                0..TIME_LIMIT_MS => Ok(record),
+                TIME_LIMIT_MS.. => {
+                    Err(BadInvoice::BadRecordTime { ms: record.0, reason: "it lies past 9998" })
+                }
+            };
+        };
+        let bad = |reason: String| {
+            let text = utc_text(issued).unwrap_or_else(|_| format!("{} ms", issued.0));
+            Err(BadInvoice::BadIssuedAt { text, reason })
+        };
+        let ahead_max_ms = i64::try_from(ahead_max.as_millis()).unwrap_or(i64::MAX);
+        let latest = record.0.saturating_add(ahead_max_ms);
+        // A record without a time says nothing of the invoice's.
+        if record.0 >= 0 && issued.0 > latest {
+            let text = utc_text(record).unwrap_or_else(|_| format!("{} ms", record.0));
+            let seconds = ahead_max.as_secs();
+            return bad(format!("it lies more than {seconds} s after the record's time, {text}"));
+        }
+        if issued.0 >= TIME_LIMIT_MS {
+            return bad("it lies past the year 9998".to_owned());
+        }
+        Ok(issued)
+    }
 }
 
 /// The fields as they stand in JSON; borrowed, since most invoices have no escapes in them.
@@ -110,8 +160,7 @@ impl InvoiceSerde {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&self, bytes: &[u8]) -> Result<Invoice, BadInvoice> {
-        let read: Read<'_> =
-            serde_json::from_slice(bytes).map_err(|error| what_is_wrong(bytes, &error))?;
+        let read: Read<'_> = read_object(bytes).map_err(|error| what_is_wrong(bytes, &error))?;
         if let Some(found) = read.currency.filter(|it| *it != self.currency.as_str()) {
             let wanted = self.currency.to_string();
             return Err(BadInvoice::OtherCurrency { found: found.into_owned(), wanted });
@@ -248,6 +297,8 @@ mod tests {
         for (json, reason) in [
             ("hello", "not an invoice: expected value at line 1 column 1"),
             ("[]", "not an invoice: "),
+            (r#"["1","A","1",null,null]"#, "not an invoice: not a JSON object"),
+            (r#"["1","A","1","EUR","2026-11-22T10:00:00Z"]"#, "not an invoice: not a JSON object"),
             ("", "not an invoice: "),
             (r#"{"client":"A","amount":"1"}"#, "number is missing"),
             (r#"{"number":"1","client":" ","amount":"1"}"#, "client is empty"),
@@ -279,6 +330,85 @@ mod tests {
         ] {
             let found = refusal(json);
             assert!(found.starts_with(reason), "{json}: {found}");
+        }
+    }
+
+    fn issued(text: &str) -> Result<Invoice, BadInvoice> {
+        read(&format!(r#"{{"number":"1","client":"A","amount":"1","issued_at":"{text}"}}"#))
+    }
+
+    #[test]
+    fn times_of_all_kinds_are_read_or_refused() {
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01T01:00:00+01:00", 0),
+            ("2026-11-22T10:00:00.0009Z", 1_795_341_600_000),
+            ("2026-11-22 10:00:00+00:00", 1_795_341_600_000),
+            ("2026-11-22T15:45:00+05:45", 1_795_341_600_000),
+            ("2026-11-21T22:00:00-12:00", 1_795_341_600_000),
+            // A leap second is the second before it, as in POSIX.
+            ("2016-12-31T23:59:60Z", 1_483_228_799_000),
+        ] {
+            let found = issued(text).map(|invoice| invoice.issued_at);
+            assert_eq!(found, Ok(Some(Timestamp(ms))), "{text}");
+        }
+        for (text, reason) in [
+            ("1969-12-31T23:59:59.999Z", "before 1970"),
+            ("1970-01-01T00:59:59+01:00", "before 1970"),
+            ("0000-01-01T00:00:00Z", "before 1970"),
+            ("-000001-01-01T00:00:00Z", "before 1970"),
+            ("10000-01-01T00:00:00Z", "no time with an offset"),
+            ("9999-12-31T23:59:59Z", "no time with an offset"),
+            ("2026-11-22T10:00:00", "no time with an offset"),
+            ("2026-02-29T10:00:00Z", "no time with an offset"),
+            ("2026-11-22T24:00:01Z", "no time with an offset"),
+            ("2026-11-22T10:00:00+99:00", "no time with an offset"),
+            ("", "no time with an offset"),
+        ] {
+            let found = issued(text).unwrap_err().to_string();
+            assert!(found.contains(reason), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_taken_up_to_the_bound_ahead_of_the_record() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let at = |ms: i64| Invoice {
+            issued_at: Some(Timestamp(ms)),
+            ..issued("1970-01-01T00:00:00Z").unwrap()
+        };
+        let (record, ahead) = (Timestamp(1_795_341_600_000), 86_400_000);
+        for good in [0, record.0, record.0 + ahead] {
+            assert_eq!(at(good).time(record, DAY), Ok(Timestamp(good)));
+        }
+        let refusal = at(record.0 + ahead + 1).time(record, DAY).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "issued_at \"2026-11-23T10:00:00.001Z\": it lies more than 86400 s after the record's \
+             time, 2026-11-22T10:00:00.000Z"
+        );
+        assert_eq!(at(record.0 + 1).time(record, Duration::ZERO).map_err(|_| ()), Err(()));
+    }
+
+    #[test]
+    fn no_time_is_taken_whose_window_could_not_be_written() {
+        let forever = Duration::MAX;
+        let none = Invoice { issued_at: None, ..issued("1970-01-01T00:00:00Z").unwrap() };
+        let says = |ms: i64| Invoice { issued_at: Some(Timestamp(ms)), ..none.clone() };
+        let last = Timestamp(TIME_LIMIT_MS - 1);
+        assert_eq!(utc_text(last).unwrap(), "9998-12-31T23:59:59.999Z");
+        assert_eq!(none.time(last, forever), Ok(last));
+        assert_eq!(says(last.0).time(Timestamp(0), forever), Ok(last));
+        assert_eq!(says(last.0).time(Timestamp(-1), Duration::ZERO), Ok(last));
+        for (invoice, record) in [
+            (&none, Timestamp(TIME_LIMIT_MS)),
+            (&none, Timestamp(i64::MAX)),
+            (&none, Timestamp(-1)),
+            (&says(TIME_LIMIT_MS), Timestamp(0)),
+            (&says(TIME_LIMIT_MS), Timestamp(-1)),
+            (&says(i64::MAX), Timestamp(i64::MAX)),
+        ] {
+            assert!(invoice.time(record, forever).is_err(), "{invoice:?} {record:?}");
         }
     }
 

@@ -11,6 +11,7 @@
 //! The modules stand in the order in which an invoice meets them.
 
 mod money;
+mod object;
 mod invoice;
 mod totals;
 mod topology;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use millstream::log::{Isolation, Log, RawRecord, ReadEvent, Reader, TopicPartition};
 
+use super::object::read_object;
 use super::producing::pause;
 use super::topics;
 use super::totals::{ClientTotal, WindowTotal};
@@ -29,6 +30,9 @@ struct Totals {
     running: Option<WindowTotal>,
     closed: Vec<WindowTotal>,
     clients: BTreeMap<String, ClientTotal>,
+    /// Invoices that came after their window had closed, since the start, and as last told.
+    late: u64,
+    late_told: u64,
 }
 
 impl Totals {
@@ -37,11 +41,11 @@ impl Totals {
         match topic {
             topics::CLIENTS => {
                 let client = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-                self.clients.insert(client, serde_json::from_slice(value)?);
+                self.clients.insert(client, read_object(value)?);
             }
-            topics::CLOSED_WINDOWS => self.closed.push(serde_json::from_slice(value)?),
+            topics::CLOSED_WINDOWS => self.closed.push(read_object(value)?),
             _ => {
-                let total: WindowTotal = serde_json::from_slice(value)?;
+                let total: WindowTotal = read_object(value)?;
                 if self.running.as_ref().is_none_or(|shown| shown.from <= total.from) {
                     self.running = Some(total);
                 }
@@ -65,11 +69,20 @@ impl Totals {
         if let Some(total) = self.running.take().filter(|total| !complete(total)) {
             let _ = writeln!(text, "  last 5 s   {}", window_line(&total));
         }
+        if self.late > self.late_told {
+            self.late_told = self.late;
+            let _ = writeln!(
+                text,
+                "  {} late so far: in no window, but in the clients' totals",
+                self.late
+            );
+        }
         text
     }
 
     fn write_clients(&self, text: &mut String) {
         let mut clients: Vec<_> = self.clients.iter().collect();
+        let _ = writeln!(text, "  all clients so far");
         clients.sort_by_key(|(name, total)| (std::cmp::Reverse(total.count), *name));
         for (name, total) in clients.iter().take(CLIENTS_SHOWN_MAX) {
             let ClientTotal { total, count, currency } = total;
@@ -138,17 +151,22 @@ impl Screen {
         self.totals.so_far()
     }
 
-    /// Prints what arrives until `stop` says so.
+    /// Prints what arrives until `stop` says so, and how many invoices were `late`.
     ///
     /// # Errors
     /// When the output topics cannot be read any more.
-    pub(super) fn show(mut self, stop: &Receiver<()>) -> anyhow::Result<()> {
+    pub(super) fn show(
+        mut self,
+        stop: &Receiver<()>,
+        late: impl Fn() -> u64,
+    ) -> anyhow::Result<()> {
         let mut printed = jiff::Timestamp::now();
         loop {
             let at_end = self.read()?.is_some();
             let now = jiff::Timestamp::now();
             if now.duration_since(printed).as_secs_f64() >= LINE_INTERVAL_S {
                 printed = now;
+                self.totals.late = late();
                 let news = self.totals.news();
                 if !news.is_empty() {
                     say(news.trim_end());
@@ -226,10 +244,31 @@ mod tests {
         totals.take(topics::CLOSED_WINDOWS, &record("all", WINDOW)).unwrap();
         assert_eq!(
             totals.news(),
-            "  complete   10:00:00 to 10:00:05     17 invoices          1234.50 EUR\n    \
+            "  complete   10:00:00 to 10:00:05     17 invoices          1234.50 EUR\n  \
+             all clients so far\n    \
              Acme                            2 invoices            12.00 EUR\n"
         );
         assert_eq!(totals.so_far(), "going on: 2 invoices, 1 clients so far");
+    }
+
+    #[test]
+    fn late_invoices_are_told_when_there_are_more() {
+        let mut totals = Totals::default();
+        assert_eq!(totals.news(), "");
+        totals.late = 3;
+        let told = "  3 late so far: in no window, but in the clients' totals\n";
+        assert_eq!(totals.news(), told);
+        assert_eq!(totals.news(), "");
+        totals.late = 4;
+        assert_eq!(totals.news(), told.replace('3', "4"));
+    }
+
+    #[test]
+    fn a_total_that_is_no_object_is_refused() {
+        let mut totals = Totals::default();
+        let array = record("Acme", r#"["12.00",2,"EUR"]"#);
+        assert!(totals.take(topics::CLIENTS, &array).is_err());
+        assert!(totals.take(topics::WINDOWS, &record("all", r#"["a","b","1",1,"EUR"]"#)).is_err());
     }
 
     #[test]
@@ -241,7 +280,10 @@ mod tests {
         }
         let mut text = String::new();
         totals.write_clients(&mut text);
-        assert_eq!(text.lines().count(), CLIENTS_SHOWN_MAX + 1);
-        assert!(text.starts_with("    C14") && text.ends_with("and 5 more\n"), "{text}");
+        assert_eq!(text.lines().count(), CLIENTS_SHOWN_MAX + 2);
+        assert!(
+            text.starts_with("  all clients so far\n    C14") && text.ends_with("and 5 more\n"),
+            "{text}"
+        );
     }
 }

@@ -15,8 +15,6 @@ use super::totals::{ClientTotal, Total, WindowTotal};
 
 /// Of how much time the totals are.
 const WINDOW: Duration = Duration::from_secs(5);
-/// For how long after its end a window still takes late invoices.
-const GRACE: Duration = Duration::from_secs(1);
 /// The key under which all invoices come together.
 const ALL: &str = "all";
 
@@ -43,12 +41,28 @@ impl From<BadInvoices> for OnError {
 }
 
 /// What can be chosen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The currency of all totals.
     pub currency: Currency,
     /// What to do with records that are no invoices.
     pub bad_invoices: BadInvoices,
+    /// For how long after its end a window still takes late invoices. Larger: the final totals come
+    /// later. Smaller: more invoices miss their window after an instance was lost.
+    pub grace: Duration,
+    /// An invoice may say that it was issued so much later than the time of its record.
+    pub issued_ahead_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            currency: Currency::default(),
+            bad_invoices: BadInvoices::default(),
+            grace: Duration::from_secs(60),
+            issued_ahead_max: Duration::from_secs(86_400),
+        }
+    }
 }
 
 /// Totals per five seconds (running and final) and per client.
@@ -66,9 +80,10 @@ pub fn topology(settings: &Settings) -> Result<Topology, TopologyErrors> {
 /// Invoices at the time at which they were issued. Their keys may be anything: nothing asks them.
 fn invoices(builder: &StreamsBuilder, settings: &Settings) -> KStream<Option<Vec<u8>>, Invoice> {
     let serde = InvoiceSerde { currency: settings.currency.clone() };
+    let ahead_max = settings.issued_ahead_max;
     builder.stream(
         Consumed::with_serdes(topics::INVOICES, Nullable::<Plain>::default(), serde)
-            .timestamp(|record, _| Some(record.value.issued_at.unwrap_or(record.timestamp)))
+            .try_timestamp(move |record, _| record.value.time(record.timestamp, ahead_max))
             .on_error(settings.bad_invoices.into()),
     )
 }
@@ -83,13 +98,14 @@ fn totals_of_windows(invoices: &KStream<Option<Vec<u8>>, Invoice>, settings: &Se
     for (emit, name) in outputs {
         let currency = settings.currency.clone();
         together
-            .windowed_by(TimeWindows::of(WINDOW).grace(GRACE))
+            .windowed_by(TimeWindows::of(WINDOW).grace(settings.grace))
             .emit(emit)
             .aggregate(name, Total::default, add)
             .updates()
             .try_map(move |window, total| {
                 WindowTotal::of(&window, total, &currency).map(|written| (window.key, written))
             })
+            .on_error(settings.bad_invoices.into())
             .to(name);
     }
 }
@@ -125,7 +141,8 @@ mod tests {
 
     impl Bench {
         fn new(bad_invoices: BadInvoices) -> Self {
-            let settings = Settings { bad_invoices, ..Settings::default() };
+            let grace = Duration::from_secs(1);
+            let settings = Settings { bad_invoices, grace, ..Settings::default() };
             Self(TopologyDriver::new(&topology(&settings).unwrap()).unwrap())
         }
 
@@ -189,7 +206,7 @@ mod tests {
         let mut bench = Bench::new(BadInvoices::Fail);
         let value =
             r#"{"number":"1","client":"A","amount":"2","issued_at":"2026-11-22T11:00:12+01:00"}"#;
-        bench.pipe(value, 5).unwrap();
+        bench.pipe(value, TEN).unwrap();
         assert_eq!(bench.windows(topics::WINDOWS), ["all 10-15 2.00 1"]);
     }
 
@@ -210,6 +227,31 @@ mod tests {
         assert_eq!(header("__streams.errors.topic"), topics::INVOICES);
         assert_eq!(bench.clients(), ["A 1.00 1"]);
         assert_eq!(bench.0.dropped(DropReason::BadBytes), 1);
+    }
+
+    #[test]
+    fn a_time_that_makes_no_sense_is_a_bad_invoice_and_closes_no_window() {
+        let mut bench = Bench::new(BadInvoices::DeadLetter);
+        bench.invoice("A", "1", TEN);
+        let letter = |time: &str| {
+            format!(r#"{{"number":"1","client":"A","amount":"2","issued_at":"{time}"}}"#)
+        };
+        bench.pipe(&letter("9999-12-31T00:00:00+02:00"), TEN).unwrap();
+        bench.pipe(&letter("2026-11-23T10:00:00.001Z"), TEN).unwrap();
+        bench.pipe(r#"{"number":"1","client":"A","amount":"3"}"#, i64::MAX).unwrap();
+        bench.pipe(&letter("2026-11-22T10:00:00Z"), -1).unwrap();
+        bench.invoice("A", "1", TEN);
+        let refused: Vec<_> = (bench.0.read_raw(topics::DEAD_LETTERS).iter())
+            .map(|letter| letter.headers.last("__streams.errors.exception").unwrap().to_vec())
+            .collect();
+        assert_eq!(refused, [&b"BadIssuedAt"[..], b"BadIssuedAt", b"BadRecordTime"]);
+        assert_eq!(bench.clients(), ["A 1.00 1", "A 3.00 2", "A 4.00 3"]);
+        let running = ["all 00-05 1.00 1", "all 00-05 3.00 2", "all 00-05 4.00 3"];
+        assert_eq!(bench.windows(topics::WINDOWS), running);
+        assert_eq!(bench.0.dropped(DropReason::Late), 0);
+        // A day ahead is taken.
+        bench.pipe(&letter("2026-11-23T10:00:00Z"), TEN).unwrap();
+        assert_eq!(bench.windows(topics::WINDOWS), ["all 00-05 2.00 1"]);
     }
 
     #[test]

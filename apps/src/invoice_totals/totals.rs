@@ -2,11 +2,12 @@
 
 use millstream::BoxError;
 use millstream::record::{Timestamp, Windowed};
-use millstream::serde::{HasSerde, Json};
+use millstream::serde::HasSerde;
 use serde::{Deserialize, Serialize};
 
 use super::invoice::utc_text;
 use super::money::{Amount, Currency};
+use super::object::JsonObject;
 
 /// A sum in the making, as a store keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct Total {
 }
 
 impl HasSerde for Total {
-    type Serde = Json;
+    type Serde = JsonObject;
 }
 
 impl Total {
@@ -45,7 +46,7 @@ pub struct WindowTotal {
 }
 
 impl HasSerde for WindowTotal {
-    type Serde = Json;
+    type Serde = JsonObject;
 }
 
 impl WindowTotal {
@@ -80,7 +81,7 @@ pub struct ClientTotal {
 }
 
 impl HasSerde for ClientTotal {
-    type Serde = Json;
+    type Serde = JsonObject;
 }
 
 impl ClientTotal {
