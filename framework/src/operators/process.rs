@@ -176,6 +176,7 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
 mod tests {
     use super::*;
     use crate::operators::KeyValue;
+    use crate::serde::{Json, Plain};
     use crate::source::OnError;
     use crate::testing::{TopologyDriver, text};
     use crate::{DropReason, Error, KeyValueStore, StreamsBuilder, Topology};
@@ -228,6 +229,44 @@ mod tests {
         let sent = driver.key_value_store::<String, i64>("sent").unwrap();
         assert_eq!(sent.get(&"right".to_owned()).unwrap(), Some(2));
         assert_eq!(driver.read::<String, i64>("app-sent-changelog").unwrap().len(), 3);
+    }
+
+    /// Keeps the last value of each key.
+    struct Last(KeyValueStore<String, f64>);
+
+    impl Processor<String, f64> for Last {
+        type KOut = String;
+        type VOut = f64;
+
+        fn process(
+            &mut self,
+            record: Record<String, f64>,
+            ctx: &mut Context<'_, String, f64>,
+        ) -> Result<(), BoxError> {
+            self.0.put(record.key.clone(), record.value)?;
+            ctx.forward(record);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_that_a_store_cannot_write_follows_the_policy() {
+        let builder = StreamsBuilder::new();
+        let store = builder.store(KeyValue::<String, f64>::with_serdes("last", Plain, Json));
+        builder
+            .stream::<String, f64>("in")
+            .process("keep", &store, Last)
+            .on_error(OnError::Skip)
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in [0.5, f64::NAN] {
+            driver.pipe("in", &Record::new("k".to_owned(), value, Timestamp(1))).unwrap();
+        }
+        assert_eq!(driver.read::<String, f64>("out").unwrap().len(), 1);
+        assert_eq!(driver.read_raw("app-last-changelog").len(), 1);
+        let last = driver.key_value_store::<String, f64>("last").unwrap();
+        assert_eq!(last.get(&"k".to_owned()).unwrap(), Some(0.5));
+        assert_eq!(driver.dropped(DropReason::Failed), 1);
     }
 
     #[test]

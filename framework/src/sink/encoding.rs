@@ -212,6 +212,7 @@ impl<K: Data, V: Data> Encoder<K, V> {
 #[cfg(test)]
 mod tests {
     use crate::record::{Record, Timestamp};
+    use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
     use crate::{DropReason, OnError, Produced, StreamsBuilder};
 
@@ -224,6 +225,23 @@ mod tests {
         driver.pipe("in", &empty).unwrap();
         let out = driver.read_raw("out");
         assert_eq!((out[0].key.clone(), out[0].value.clone()), (None, Some(Vec::new())));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_written_follows_the_policy() {
+        let builder = StreamsBuilder::new();
+        let sink = Produced::with_serdes("out", Plain, Json);
+        let letters = OnError::DeadLetter("letters".into());
+        builder.stream::<String, f64>("in").to_with(sink, letters);
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in [0.5, f64::NEG_INFINITY, 1.5] {
+            let record = Record::new("k".to_owned(), value, Timestamp(1));
+            driver.pipe("in", &record).unwrap();
+        }
+        let out: Vec<_> = driver.read_raw("out").into_iter().map(|record| record.value).collect();
+        assert_eq!(out, [Some(b"0.5".to_vec()), Some(b"1.5".to_vec())]);
+        let letters = driver.read::<String, f64>("letters").unwrap();
+        assert_eq!((letters.len(), letters[0].value), (1, f64::NEG_INFINITY));
     }
 
     #[test]

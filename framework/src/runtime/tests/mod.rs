@@ -1,5 +1,6 @@
 //! The runtime over the memory log: threads, group, commit and abort without a broker.
 
+mod held_rows;
 mod late_markers;
 mod starts;
 mod state;
