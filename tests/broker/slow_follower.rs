@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use millstream::log::kafka::{KafkaLog, KafkaSettings};
-use millstream::log::{Log as _, ProducerSpec, TopicPartition};
+use millstream::log::{Log as _, OutgoingRecord, ProducerSpec, TopicPartition};
+use millstream::record::Headers;
 use millstream::{
-    CommitStep, GroupProtocol, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig,
+    CommitStep, Error, GroupProtocol, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig,
     StreamsState, TaskState, Topology,
 };
 use millstream_tests::kafka::Broker;
@@ -27,8 +28,7 @@ use crate::process::PATIENCE;
 enum Then {
     /// Another directory takes over.
     TakeOver,
-    /// The same directory starts again, its second task on a worker of its own: that one's
-    /// transactional id does not wait for the former transaction.
+    /// The same stores start again, under a transactional id that does not wait for the former transaction.
     Restart,
     /// A second instance joins.
     Rebalance,
@@ -91,9 +91,11 @@ fn loses_nothing(protocol: GroupProtocol, then: Then) -> anyhow::Result<()> {
         (Some(first), Streams::start(counts()?, cluster.config(y.path(), protocol))?)
     } else {
         first.close()?;
+        if then == Then::Restart {
+            std::fs::remove_file(x.path().join("app/process-id"))?;
+        }
         let dir = if then == Then::Restart { x.path() } else { y.path() };
-        let workers = if then == Then::Restart { 2 } else { 1 };
-        let config = cluster.config(dir, protocol).num_stream_threads(workers);
+        let config = cluster.config(dir, protocol);
         (None, Streams::start(counts()?, config)?)
     };
     // A client may ask the one that stands still before it asks the other.
@@ -111,6 +113,38 @@ fn loses_nothing(protocol: GroupProtocol, then: Then) -> anyhow::Result<()> {
     if let Some(first) = first {
         first.close()?;
     }
+    Ok(())
+}
+
+/// A transaction that does not end keeps its id from being opened: the error says which one it is, and what ends it.
+#[test]
+fn keeps_the_transactional_id_and_the_error_names_it() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let mut settings = KafkaSettings::new(cluster.leader.bootstrap(), "app");
+    settings.request_timeout = Duration::from_secs(5);
+    let log = KafkaLog::new(settings)?;
+    let spec = ProducerSpec {
+        transactional_id: Some("app-unended".to_owned()),
+        transaction_timeout: Some(Duration::from_secs(5)),
+    };
+    let mut producer = log.producer(&spec)?;
+    producer.begin()?;
+    let topic = producer.topic("app-counts-changelog")?;
+    let (key, value, headers) = (Some(&b"k"[..]), None, &Headers::default());
+    let record = OutgoingRecord { topic, partition: 0, key, value, timestamp: None, headers };
+    producer.send(&record)?;
+    producer.flush()?;
+    cluster.follower.pause()?;
+    producer.commit()?;
+    let refused = log.producer(&spec).err().context("the id was opened")?;
+    let text = refused.to_string();
+    assert!(matches!(refused, Error::Unavailable { .. }), "{text}");
+    for part in ["app-unended has not ended", "kafka-transactions.sh", cluster.leader.bootstrap()] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    cluster.follower.resume()?;
+    let opened = wait::until(PATIENCE, "the id is free", || Ok(log.producer(&spec).ok()))?;
+    drop(opened);
     Ok(())
 }
 

@@ -59,6 +59,11 @@ const ASK_STEP: Duration = Duration::from_secs(1);
 /// A position that is part of an open transaction may stay so for long: the caller asks again.
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where a broker keeps its transactions: a question about this topic alone is a cheap one.
+const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// A broker that does not answer within this is taken for one that is away.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+
 impl Admin {
     /// Opens nothing yet.
     pub(super) fn new(settings: KafkaSettings) -> Self {
@@ -142,6 +147,14 @@ impl Admin {
                 return Err(error);
             }
         }
+    }
+
+    /// True if a broker answers now.
+    pub(super) fn is_answered(&self) -> bool {
+        self.asking(Asking::Ends(false)).is_ok_and(|client| {
+            let patience = self.patience().min(ANSWER_PATIENCE);
+            client.fetch_metadata(Some(TRANSACTIONS_TOPIC), patience).is_ok()
+        })
     }
 
     /// Creates topics and waits until they are known.

@@ -59,6 +59,17 @@ impl KafkaLog {
     }
 }
 
+/// Why a transactional id cannot be opened by a broker that answers, and what helps.
+fn unended(reason: &str, id: &str, servers: &str) -> String {
+    let tool = format!("kafka-transactions.sh --bootstrap-server {servers}");
+    format!(
+        "{reason}: the broker answers, but the last transaction of {id} has not ended in all its \
+         partitions. If it stays so, `{tool} describe --transactional-id {id}` shows them; `{tool} \
+         forceTerminateTransaction --transactional-id {id}` ends one that is open, and `{tool} abort` \
+         with topic, partition and start offset one that `{tool} find-hanging` shows"
+    )
+}
+
 impl fmt::Debug for KafkaLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KafkaLog({})", self.settings.bootstrap_servers)
@@ -95,7 +106,16 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(KafkaProducer::open(&self.settings, spec)?))
+        match (KafkaProducer::open(&self.settings, spec), &spec.transactional_id) {
+            (Ok(opened), _) => Ok(Box::new(opened)),
+            // The client says only that time was up. If the broker answers, it waits for the end
+            // of a transaction.
+            (Err(Error::Unavailable { what, reason }), Some(id)) if self.admin.is_answered() => {
+                let reason = unended(&reason, id, &self.settings.bootstrap_servers);
+                Err(Error::Unavailable { what, reason })
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
