@@ -135,6 +135,6 @@ fn a_refused_login_and_an_unknown_certificate_end_the_start_with_the_reason() ->
 
     // A cluster may come up behind a wrong port: this one is waited for, but not in silence.
     let mut plain = counter().start()?;
-    plain.wait_for_line("connecting to a SSL listener?")?;
+    plain.wait_for_line("it may want TLS or a login: see kafka.security.protocol")?;
     plain.kill()
 }

@@ -234,6 +234,9 @@ fn say_error(error: &KafkaError, reason: &str) {
     );
     if is_connection {
         tracing::debug!(target: "librdkafka", %error, reason, "client error");
+    } else if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
+        // Its counts change all the time and say nothing more.
+        listening::say(Line::new(Severity::Warning, "ERROR", "all brokers are down"));
     } else {
         listening::say(Line::new(Severity::Warning, "ERROR", reason));
     }

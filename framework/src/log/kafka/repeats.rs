@@ -14,6 +14,8 @@ pub(super) const HELD_BACK: Duration = Duration::from_secs(30);
 /// repetitions slip through. Larger: memory.
 const KINDS_MAX: usize = 256;
 
+const WANTS_TLS: &str = "it may want TLS or a login: see kafka.security.protocol";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
@@ -39,7 +41,17 @@ impl Line {
             Some((_, message)) => message,
             None => message,
         };
-        Self { severity, facility: facility.to_owned(), message: message.to_owned() }
+        let line = Self { severity, facility: facility.to_owned(), message: message.to_owned() };
+        if line.is_hanging_up() {
+            let message = format!("{}; {WANTS_TLS}", line.message);
+            return Self { severity: Severity::Warning, message, ..line };
+        }
+        line
+    }
+
+    /// The broker closed the connection at the first word: so do those that wait for TLS.
+    fn is_hanging_up(&self) -> bool {
+        self.message.contains("Disconnected") && self.message.contains("in state APIVERSION_QUERY")
     }
 
     /// What makes two messages the same: times and counts stand in parentheses.
@@ -196,6 +208,21 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(repeats.hear(start, debug.clone()), Some(debug.clone()), "never held back");
         }
+    }
+
+    #[test]
+    fn a_broker_that_hangs_up_at_the_greeting_may_want_tls() {
+        let line = |state: &str| {
+            let message =
+                format!("k:9092/1: Disconnected: closed by peer (after 12ms in state {state})");
+            Line::new(Severity::Info, "FAIL", &message)
+        };
+        let greeting = line("APIVERSION_QUERY");
+        assert!(greeting.message.ends_with("see kafka.security.protocol"), "{greeting:?}");
+        assert_eq!(greeting.severity, Severity::Warning);
+        let later = line("UP");
+        assert!(later.message.ends_with("in state UP)"), "{later:?}");
+        assert_eq!(later.severity, Severity::Info);
     }
 
     #[test]
