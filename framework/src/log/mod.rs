@@ -35,6 +35,11 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::record::Headers;
 
+/// Producers send records up to this size, in bytes, whatever the topic says; larger ones are refused
+/// before they are sent. Larger than Kafka's default for topics, so that the topic's own limit is
+/// the one that counts; small enough that hosted brokers allow it for internal topics.
+pub(crate) const RECORD_BYTES_MAX: usize = 8_000_000;
+
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
@@ -70,10 +75,12 @@ pub struct NewTopic {
     pub config: Vec<(String, String)>,
 }
 
-/// How far a topic's records may be before and behind the broker's clock, in milliseconds; a log
-/// that does not know these settings takes any time.
+/// How far a topic's records may be before and behind the broker's clock, in milliseconds.
 pub(crate) const TIME_BOUNDS: [&str; 2] =
     ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
+
+/// How large a topic's records may be, in bytes.
+pub(crate) const SIZE_BOUND: &str = "max.message.bytes";
 
 /// What a broker says of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@
 //! | changelog | the most of the sources of its sub-topology | by kind of store |
 //!
 //! Both take records of any event time, whatever the broker's bounds are: an input that took a record
-//! must not be held up by a topic of ours that refuses what came of it.
+//! must not be held up by a topic of ours that refuses what came of it. They also take records as large
+//! as a producer of ours sends.
 //!
 //! A topic that exists with another number of partitions is refused with both numbers: its records
 //! are where another number put them.
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::log::{Log, NewTopic, TIME_BOUNDS};
+use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
 use crate::runtime::assignment::SubTopologyShape;
 use crate::runtime::instance::Settings;
 use crate::store::changelog_topic;
@@ -161,18 +162,24 @@ fn internal_topics(
             }
         }
     }
-    wanted.iter_mut().for_each(|topic| take_any_time(&mut topic.config));
+    wanted.iter_mut().for_each(|topic| take_any_record(&mut topic.config));
     wanted
 }
 
-/// Widens the bounds of timestamps that the user has not set.
-fn take_any_time(config: &mut Vec<(String, String)>) {
-    for bound in TIME_BOUNDS {
+/// Widens the bounds of timestamps and sizes that the user has not set.
+fn take_any_record(config: &mut Vec<(String, String)>) {
+    let times = TIME_BOUNDS.map(|bound| (bound, i64::MAX.to_string()));
+    for (bound, widest) in times.into_iter().chain([(SIZE_BOUND, TOPIC_BYTES_MAX.to_string())]) {
         if config.iter().all(|(name, _)| name != bound) {
-            config.push((bound.to_owned(), i64::MAX.to_string()));
+            config.push((bound.to_owned(), widest));
         }
     }
 }
+
+/// Brokers count the frame of a batch too, so this is more than a record of ours may have; hosted
+/// ones allow no more.
+const TOPIC_BYTES_MAX: usize = 8 << 20;
+const _: () = assert!(TOPIC_BYTES_MAX > RECORD_BYTES_MAX);
 
 fn repartition_config() -> Vec<(String, String)> {
     [
@@ -222,4 +229,27 @@ fn create_and_check(log: &dyn Log, wanted: &[NewTopic]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_event_time_and_no_size_of_ours_is_refused_unless_the_user_says_so() {
+        let ever = i64::MAX.to_string();
+        let mut config = vec![("max.message.bytes".to_owned(), "5000".to_owned())];
+        take_any_record(&mut config);
+        let found: Vec<(&str, &str)> =
+            config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let wanted = [
+            ("max.message.bytes", "5000"),
+            ("message.timestamp.before.max.ms", ever.as_str()),
+            ("message.timestamp.after.max.ms", ever.as_str()),
+        ];
+        assert_eq!(found, wanted);
+        let mut config = Vec::new();
+        take_any_record(&mut config);
+        assert_eq!(config[2], ("max.message.bytes".to_owned(), "8388608".to_owned()));
+    }
 }

@@ -24,7 +24,8 @@ use super::listening::Ear;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
 use crate::log::{
-    Committed, Isolation, NewTopic, OffsetRange, TIME_BOUNDS, TopicDescription, TopicPartition,
+    Committed, Isolation, NewTopic, OffsetRange, SIZE_BOUND, TIME_BOUNDS, TopicDescription,
+    TopicPartition,
 };
 
 /// The clients that ask and administer, opened when first needed.
@@ -204,7 +205,7 @@ impl Admin {
                 Err((topic, code)) => {
                     let refused = matches!(code, Code::InvalidConfig | Code::PolicyViolation);
                     let asked = topics.iter().filter(|asked| refused && asked.name == topic);
-                    if let Some(without) = asked.filter_map(without_time_bounds).next() {
+                    if let Some(without) = asked.filter_map(without_bounds).next() {
                         again.push(without);
                         continue;
                     }
@@ -354,11 +355,11 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// The topic without bounds of its records' timestamps, if it has any. Kafka knows them since 3.6;
-/// before that it has the widest.
-fn without_time_bounds(topic: &NewTopic) -> Option<NewTopic> {
+/// The topic without bounds of its records, if it has any. Kafka knows those of timestamps since 3.6;
+/// before that it has the widest. A hosted one may forbid the one of sizes.
+fn without_bounds(topic: &NewTopic) -> Option<NewTopic> {
     let mut without = topic.clone();
-    without.config.retain(|(name, _)| !TIME_BOUNDS.contains(&name.as_str()));
+    without.config.retain(|(name, _)| !TIME_BOUNDS.contains(&name.as_str()) && name != SIZE_BOUND);
     (without.config.len() < topic.config.len()).then_some(without)
 }
 
@@ -389,18 +390,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_time_bounds_are_left_out() {
+    fn only_bounds_are_left_out() {
         let set = |name: &str| (name.to_owned(), "1".to_owned());
         let mut topic = NewTopic {
             name: "t".to_owned(),
             partitions: 1,
             replication_factor: 1,
-            config: vec![set(TIME_BOUNDS[0]), set("retention.ms"), set(TIME_BOUNDS[1])],
+            config: [TIME_BOUNDS[0], SIZE_BOUND, "retention.ms", TIME_BOUNDS[1]].map(set).to_vec(),
         };
-        let without = without_time_bounds(&topic).expect("it has bounds");
+        let without = without_bounds(&topic).expect("it has bounds");
         assert_eq!(without.config, [set("retention.ms")]);
         topic.config = without.config;
-        assert_eq!(without_time_bounds(&topic), None);
+        assert_eq!(without_bounds(&topic), None);
     }
 
     #[test]
