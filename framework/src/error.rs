@@ -1,10 +1,11 @@
 //! One error type, grouped by what the caller does about it.
 
 use std::any::Any;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::log::TopicPartition;
+use crate::log::{RefusalKind, TopicPartition};
 use crate::task::TaskId;
 
 /// Any error of a closure, a serde or a processor that the user wrote.
@@ -76,6 +77,17 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A record that a topic refuses for good: sending it again changes nothing. The policy of the
+    /// sink that wrote it decides; a record of a changelog or repartition topic ends the instance.
+    #[error("{partition} refuses a record: {reason}; {}", kind.advice())]
+    Refused {
+        /// Where it should have gone.
+        partition: TopicPartition,
+        /// What is wrong with it.
+        kind: RefusalKind,
+        /// What the log said, and about which record.
+        reason: String,
+    },
     /// A topic that the user must create does not exist.
     #[error("topic {topic} does not exist; topics of sources and sinks are not created")]
     MissingTopic {
@@ -130,6 +142,7 @@ impl Error {
             }
             Self::Topic { .. }
             | Self::MissingTopic { .. }
+            | Self::Refused { .. }
             | Self::Config(_)
             | Self::StateLocked { .. }
             | Self::State(_)
@@ -153,7 +166,60 @@ pub(crate) fn caught<R>(run: impl FnOnce() -> Result<R, BoxError>) -> Result<R, 
 /// The text of a panic.
 #[cold]
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
+    let text = panic.downcast_ref::<&str>().map(excerpt);
+    text.or_else(|| panic.downcast_ref::<String>().map(excerpt))
         .unwrap_or_else(|| "a panic without text".to_owned())
+}
+
+/// Texts of others in errors, headers and log lines are cut to so many bytes: one of them can quote a
+/// whole record, and must not become larger than it.
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
+
+/// Ends a text that was cut.
+const CUT_MARK: char = '…';
+
+/// A text of others, cut if it is long.
+pub(crate) fn excerpt(text: &(impl fmt::Display + ?Sized)) -> String {
+    let mut bounded = Bounded { text: String::new(), cut: false };
+    // It fails when it is full, and if the text itself fails there is no more to be had.
+    let _ = write!(bounded, "{text}");
+    if bounded.cut {
+        let room = TEXT_BYTES_MAX - CUT_MARK.len_utf8();
+        bounded.text.truncate(bounded.text.floor_char_boundary(room));
+        bounded.text.push(CUT_MARK);
+    }
+    bounded.text
+}
+
+/// Takes in no more than there is room for.
+struct Bounded {
+    text: String,
+    cut: bool,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = TEXT_BYTES_MAX - self.text.len();
+        self.cut |= more.len() > room;
+        self.text.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+        if self.cut { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_char_and_says_so() {
+        let whole = "x".repeat(TEXT_BYTES_MAX);
+        assert_eq!(excerpt(&whole), whole);
+        let cut = excerpt(&format!("{whole}x"));
+        assert_eq!(cut, format!("{}…", "x".repeat(TEXT_BYTES_MAX - 3)));
+        let wide = excerpt(&"ä".repeat(TEXT_BYTES_MAX));
+        assert_eq!((wide.len(), wide.chars().last()), (TEXT_BYTES_MAX - 1, Some('…')));
+        // In pieces, as error texts come.
+        let pieces = excerpt(&format_args!("{}{}{}", "a".repeat(1000), "b".repeat(24), "c"));
+        assert!(pieces.ends_with("b…") && pieces.len() == TEXT_BYTES_MAX, "{pieces}");
+    }
 }

@@ -27,6 +27,7 @@ pub use config::{
     ProcessingGuarantee, Sources, StreamsConfig, UncaughtError,
 };
 pub use error::{BoxError, Error, Reaction, Result};
+pub use log::RefusalKind;
 pub use logging::init_logging;
 pub use metrics::{DropCounts, DropReason};
 pub use operators::{

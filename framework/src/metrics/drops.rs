@@ -19,19 +19,22 @@ pub enum DropReason {
     BadTimestamp,
     /// An operator's closure returned an error.
     Failed,
+    /// The topic of a sink refuses the record.
+    Refused,
     /// A store put fell into a segment that is expired.
     Expired,
 }
 
 impl DropReason {
     /// All reasons, in the order of their labels.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Late,
         Self::NullKey,
         Self::NullValue,
         Self::BadBytes,
         Self::BadTimestamp,
         Self::Failed,
+        Self::Refused,
         Self::Expired,
     ];
 
@@ -44,6 +47,7 @@ impl DropReason {
             Self::BadBytes => "bad_bytes",
             Self::BadTimestamp => "bad_timestamp",
             Self::Failed => "failed",
+            Self::Refused => "refused",
             Self::Expired => "expired",
         }
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{BoxError, Error, Reaction, Result};
+use crate::error::{BoxError, Error, Reaction, Result, excerpt};
+use crate::log::RawRecord;
 use crate::metrics::DropReason;
 use crate::source::OnError;
 use crate::task::TaskContext;
@@ -45,6 +46,20 @@ impl Faults {
         ctx.fault(&self.policy, &self.node, reason, error)
     }
 
+    /// Applies the policy to an output that its topic refuses.
+    ///
+    /// # Errors
+    /// `BadRecord` if the policy is to fail.
+    #[cold]
+    pub(crate) fn refused(
+        &self,
+        error: &BoxError,
+        output: &RawRecord<'_>,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        ctx.refused(&self.policy, &self.node, error, output)
+    }
+
     /// As [`Self::apply`], for an error out of user code that may have come from below: a failure
     /// of the state or of the log is nobody's policy and goes on up.
     ///
@@ -78,6 +93,6 @@ impl Faults {
     /// An error that no policy can skip, since there is no record.
     #[cold]
     pub(crate) fn fatal(&self, what: &str, error: &BoxError) -> Error {
-        Error::Fatal { what: format!("{what} of {}", self.node), reason: error.to_string() }
+        Error::Fatal { what: format!("{what} of {}", self.node), reason: excerpt(error) }
     }
 }

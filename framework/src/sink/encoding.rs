@@ -11,7 +11,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::{BoxError, Result, caught};
+use crate::error::{BoxError, Error, Result, caught};
+use crate::log::RawRecord;
 use crate::metrics::DropReason;
 use crate::operators::{Faults, KStream};
 use crate::record::{Data, Record};
@@ -176,7 +177,14 @@ impl<K: Data, V: Data> Encoder<K, V> {
             (None, None) => Target::Any,
         };
         let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
-        ctx.collector.send(topic, target, (key, value), timestamp, &record.headers)
+        match ctx.collector.send(topic, target, (key, value), timestamp, &record.headers) {
+            Err(error @ Error::Refused { .. }) => {
+                let (timestamp, headers) = (record.timestamp.0, record.headers);
+                let output = RawRecord { offset: -1, timestamp, key, value, headers };
+                self.faults.refused(&error.into(), &output, ctx)
+            }
+            sent => sent,
+        }
     }
 
     /// Fills the buffers; which of key and value are null.
@@ -214,7 +222,7 @@ mod tests {
     use crate::record::{Record, Timestamp};
     use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, OnError, Produced, StreamsBuilder};
+    use crate::{DropReason, Error, OnError, Produced, StreamsBuilder};
 
     #[test]
     fn null_keys_and_values_are_null_in_the_topic() {
@@ -225,6 +233,68 @@ mod tests {
         driver.pipe("in", &empty).unwrap();
         let out = driver.read_raw("out");
         assert_eq!((out[0].key.clone(), out[0].value.clone()), (None, Some(Vec::new())));
+    }
+
+    /// Pipes the size of a value between two good ones through a sink with this policy.
+    fn piped(policy: OnError, value_bytes: usize) -> (TopologyDriver, Result<(), Error>) {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in");
+        // Records that are too large cannot be piped in.
+        let grown = stream.map_values(|bytes: String| "x".repeat(bytes.parse().unwrap()));
+        grown.to_with("out", policy);
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        driver.pipe("in", &text("a", "3", 1)).unwrap();
+        let piped = driver.pipe("in", &text("b", &value_bytes.to_string(), 2));
+        if piped.is_ok() {
+            driver.pipe("in", &text("c", "4", 3)).unwrap();
+        }
+        (driver, piped)
+    }
+
+    fn sizes(driver: &mut TopologyDriver, topic: &str) -> Vec<usize> {
+        driver.read_raw(topic).iter().map(|raw| raw.value.as_ref().unwrap().len()).collect()
+    }
+
+    /// 1,048,588 bytes are Kafka's default; a record with a key of one byte and such a value has 73
+    /// beside it.
+    const LARGEST: usize = 1_048_588 - 73;
+
+    #[test]
+    fn a_value_that_is_too_large_for_its_topic_follows_the_policy() {
+        let (mut driver, piped) = piped(OnError::Skip, LARGEST);
+        piped.unwrap();
+        assert_eq!(sizes(&mut driver, "out"), [3, LARGEST, 4]);
+        assert_eq!(driver.dropped(DropReason::Refused), 0);
+
+        let (mut driver, piped) = self::piped(OnError::Skip, LARGEST + 1);
+        piped.unwrap();
+        assert_eq!(sizes(&mut driver, "out"), [3, 4]);
+        assert_eq!(driver.dropped(DropReason::Refused), 1);
+    }
+
+    #[test]
+    fn so_does_one_that_is_too_large_for_the_client() {
+        let (mut driver, piped) = piped(OnError::dead_letter("letters"), 9_000_000);
+        piped.unwrap();
+        assert_eq!(sizes(&mut driver, "out"), [3, 4]);
+        // The letter is the record that it was made of.
+        let letters = driver.read_raw("letters");
+        let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+        assert_eq!(letter.value.as_deref(), Some(&b"9000000"[..]));
+        let at = letter.headers.last("__streams.errors.offset");
+        assert_eq!(at, Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn without_a_policy_the_error_says_where_it_came_from_and_where_it_should_go() {
+        for bytes in [LARGEST + 1, 9_000_000] {
+            let (mut driver, piped) = piped(OnError::Fail, bytes);
+            let text = piped.unwrap_err().to_string();
+            for part in ["in-0@1", "KSTREAM-SINK-0000000002", "out-0", "max.message.bytes"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+            assert_eq!(sizes(&mut driver, "out"), [3]);
+        }
     }
 
     #[test]

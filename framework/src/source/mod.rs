@@ -28,6 +28,13 @@ pub enum OnError {
     DeadLetter(Cow<'static, str>),
 }
 
+impl OnError {
+    /// To this topic.
+    pub fn dead_letter(topic: impl Into<Cow<'static, str>>) -> Self {
+        Self::DeadLetter(topic.into())
+    }
+}
+
 /// Where to begin in a partition for which the group has no committed position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reset {

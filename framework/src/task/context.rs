@@ -6,7 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
 use crate::metrics::{DropReason, Drops};
 use crate::record::Timestamp;
@@ -236,24 +236,50 @@ impl TaskContext {
             OnError::Fail => Err(Error::BadRecord {
                 at: self.source().map_or_else(|| "a punctuation".to_owned(), |at| at.to_string()),
                 node: node.to_string(),
-                reason: error.to_string(),
+                reason: excerpt(error),
             }),
             OnError::Skip => {
-                self.dropped(node, reason, format_args!("{error}"));
+                self.dropped(node, reason, format_args!("{}", excerpt(error)));
                 Ok(())
             }
             OnError::DeadLetter(topic) => {
-                self.dropped(node, reason, format_args!("{error} (a dead letter in {topic})"));
+                let why = excerpt(error);
+                self.dropped(node, reason, format_args!("{why} (a dead letter in {topic})"));
                 self.send_dead_letter(topic, node, error)
             }
         }
+    }
+
+    /// Applies the policy of the sink `node` to an output that its topic refuses. A dead letter
+    /// carries the record that it was made of, or the output itself where a punctuation made it.
+    ///
+    /// # Errors
+    /// As [`Self::fault`].
+    pub(crate) fn refused(
+        &mut self,
+        policy: &OnError,
+        node: &Arc<str>,
+        error: &BoxError,
+        output: &RawRecord<'_>,
+    ) -> Result<()> {
+        let OnError::DeadLetter(topic) = policy else {
+            return self.fault(policy, node, DropReason::Refused, error);
+        };
+        if self.source().is_some() {
+            return self.fault(policy, node, DropReason::Refused, error);
+        }
+        let why = excerpt(error);
+        let why = format_args!("{why} (a dead letter in {topic})");
+        self.dropped(node, DropReason::Refused, why);
+        let source = Source { topic: "", partition: -1, offset: -1 };
+        self.collector.send_dead_letter(topic, &DeadLetter { raw: output, source, error })
     }
 
     fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {
         let without_bytes = || Error::BadRecord {
             at: "a punctuation".to_owned(),
             node: node.to_owned(),
-            reason: format!("there is no source record for a dead letter: {error}"),
+            reason: format!("there is no source record for a dead letter: {}", excerpt(error)),
         };
         let mut collector = self.collector.clone();
         let source = self.source().ok_or_else(without_bytes)?;

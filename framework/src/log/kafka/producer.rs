@@ -17,7 +17,8 @@ use super::send::{Sender, Undelivered};
 use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};
 use crate::log::{
-    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, TopicHandle, TopicPartition,
+    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RefusalKind, TopicHandle,
+    TopicPartition,
 };
 
 /// A producer over Kafka.
@@ -131,15 +132,17 @@ impl KafkaProducer {
     #[cold]
     fn refused(&self, record: &OutgoingRecord<'_>, code: Code) -> Error {
         let topic = self.sender.name(record.topic).unwrap_or("unknown topic");
-        let at = format!("{topic}-{}", record.partition);
-        let what = format!("send to {at}");
+        let partition = TopicPartition::new(topic, record.partition);
+        let what = format!("send to {partition}");
         if let Some(error) = self.beyond_repair(&what) {
             return error;
         }
         match code {
-            Code::MessageSizeTooLarge => {
-                Error::BadRecord { at, node: "producer".to_owned(), reason: code.to_string() }
-            }
+            Code::MessageSizeTooLarge => Error::Refused {
+                partition,
+                kind: RefusalKind::TooLarge,
+                reason: format!("{code} (message.max.bytes of the producer, {})", told(record)),
+            },
             // The client refuses records while it waits for the abort of a failed transaction.
             Code::State if self.state == State::Open => {
                 Error::Aborted { what, reason: code.to_string() }
@@ -278,6 +281,12 @@ impl Producer for KafkaProducer {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A record in words: its sizes, since key and value may be anything.
+fn told(record: &OutgoingRecord<'_>) -> String {
+    let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    format!("key of {} bytes, value of {}", bytes(record.key), bytes(record.value))
 }
 
 /// An abort waits inside the client until the failures of unsent records are taken in, which it

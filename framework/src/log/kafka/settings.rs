@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use super::error;
 use crate::config::ClientSettings;
 use crate::error::{Error, Result};
-use crate::log::{GroupSpec, Isolation, ProducerSpec};
+use crate::log::{GroupSpec, Isolation, ProducerSpec, RECORD_BYTES_MAX};
 
 /// How members of a group agree on who reads what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +188,8 @@ impl KafkaSettings {
             .set("linger.ms", millis(self.linger))
             .set("queue.buffering.max.kbytes", kbytes(self.producer_bytes_max))
             .set("queue.buffering.max.messages", "1000000")
+            // A record that is larger than the buffer would wait for room for ever.
+            .set("message.max.bytes", record_bytes_max(self.producer_bytes_max))
             // Reports of success would cost a queue entry per batch and a wake-up; the number in
             // flight falls without them.
             .set("delivery.report.only.error", "true");
@@ -255,6 +257,10 @@ impl KafkaSettings {
             );
         config
     }
+}
+
+fn record_bytes_max(producer_bytes_max: usize) -> String {
+    RECORD_BYTES_MAX.min(producer_bytes_max).max(1_000).to_string()
 }
 
 /// After this a transaction that its owner left open is aborted.

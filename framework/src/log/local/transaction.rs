@@ -1,13 +1,12 @@
 //! Transactions of the broker: owners of transactional ids, their epochs, and the end.
 
-use std::mem;
-
 use super::Broker;
 use super::fault::Operation;
 use super::state::{LateMarker, State};
 use super::storage::{Ending, Marker, Slot, Storage, TxnId};
 use crate::error::{Error, Result};
-use crate::log::{Headers, RawRecord};
+use crate::log::{RawRecord, RefusalKind};
+use crate::record::Headers;
 
 /// A producer as the broker knows it.
 #[derive(Clone, Debug)]
@@ -78,9 +77,9 @@ impl<S: Storage> Broker<S> {
         };
         let bytes = record_bytes(&record);
         if bytes > self.manners.record_bytes_max {
-            let at = format!("{} (to be produced)", state.name_of(slot));
+            let (partition, kind) = (state.name_of(slot), RefusalKind::TooLarge);
             let reason = format!("{bytes} bytes are more than a record may have");
-            return Err(Error::BadRecord { at, node: "producer".to_owned(), reason });
+            return Err(Error::Refused { partition, kind, reason });
         }
         self.storage.append(slot, txn, &record)?;
         let partition = state.partition_mut(slot)?;
@@ -159,14 +158,52 @@ fn mark(state: &mut State, id: TxnId, markers: &[Marker]) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of a record as a broker counts them, roughly.
+/// Bytes of a batch of this record alone, not compressed, as Kafka writes it: what its limits are
+/// held against.
 pub(crate) fn record_bytes(record: &RawRecord<'_>) -> usize {
+    let part = |part: Option<&[u8]>| match part {
+        Some(bytes) => varint_bytes(bytes.len()) + bytes.len(),
+        // The length is -1.
+        None => 1,
+    };
     let headers = record.headers.iter().map(|header| {
-        header.name.len() + header.value.as_ref().map_or(0, Vec::len) + 2 * mem::size_of::<u32>()
+        varint_bytes(header.name.len()) + header.name.len() + part(header.value.as_deref())
     });
-    let fixed = 24;
-    fixed
-        + record.key.map_or(0, <[u8]>::len)
-        + record.value.map_or(0, <[u8]>::len)
-        + headers.sum::<usize>()
+    let body = ATTRIBUTES_AND_DELTAS_BYTES
+        + part(record.key)
+        + part(record.value)
+        + varint_bytes(record.headers.len())
+        + headers.sum::<usize>();
+    BATCH_HEADER_BYTES + varint_bytes(body) + body
+}
+
+const BATCH_HEADER_BYTES: usize = 61;
+/// The deltas of time and offset of the first record of a batch are 0.
+const ATTRIBUTES_AND_DELTAS_BYTES: usize = 3;
+
+/// Bytes of a length as a zigzag varint.
+fn varint_bytes(length: usize) -> usize {
+    let bits = (2 * length).max(1).ilog2() as usize + 1;
+    bits.div_ceil(7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_as_large_as_in_kafka() {
+        let bytes = |key: Option<&[u8]>, value: Option<&[u8]>, headers: &Headers| {
+            let headers = headers.clone();
+            record_bytes(&RawRecord { offset: 0, timestamp: 7, key, value, headers })
+        };
+        // As kafka-dump-log shows a batch of one record: header, length, attributes, deltas, key,
+        // value, number of headers.
+        assert_eq!(bytes(None, None, &Headers::default()), 61 + 1 + 3 + 1 + 1 + 1);
+        assert_eq!(bytes(Some(b"k"), Some(&[0; 63]), &Headers::default()), 61 + 2 + 3 + 2 + 64 + 1);
+        assert_eq!(bytes(Some(b"k"), Some(&[0; 64]), &Headers::default()), 61 + 2 + 3 + 2 + 66 + 1);
+        let mut headers = Headers::default();
+        headers.push("name", None);
+        assert_eq!(bytes(None, None, &headers), 61 + 1 + 3 + 1 + 1 + 1 + 5 + 1);
+    }
 }
