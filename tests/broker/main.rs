@@ -20,3 +20,4 @@ mod state_lock;
 mod secured;
 mod slow_sink;
 mod late_answer;
+mod refusals;

@@ -29,10 +29,21 @@ pub(crate) trait LogUnderTest {
         Ok(())
     }
 
+    /// What its clock shows, in milliseconds.
+    fn now(&self) -> i64 {
+        system_now()
+    }
+
     /// Ends the sessions of all members of a group; false if that cannot be had.
     fn end_sessions(&self, _group: &str) -> bool {
         false
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a broker checks times by the system's clock")]
+fn system_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The memory log.
@@ -60,6 +71,10 @@ impl LogUnderTest for Memory {
 
     fn release_markers(&self, at: &TopicPartition) -> Result<()> {
         Ok(self.0.release_markers(at)?)
+    }
+
+    fn now(&self) -> i64 {
+        self.0.now()
     }
 
     fn end_sessions(&self, group: &str) -> bool {

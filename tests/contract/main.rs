@@ -10,6 +10,7 @@ mod positions;
 mod queues;
 mod readers;
 mod records;
+mod refusals;
 mod topics;
 mod transactions;
 mod workbench;
@@ -49,6 +50,11 @@ contract! {
     records::keep_their_timestamps,
     records::may_be_big,
     records::report_their_offsets_after_flush,
+    refusals::come_after_sending,
+    refusals::at_once_are_those_of_the_client,
+    refusals::end_a_transaction,
+    refusals::are_made_of_times_too_far_ahead,
+    refusals::are_made_of_keyless_records_in_compacted_topics,
     topics::are_created_once,
     topics::with_impossible_names_are_refused,
     topics::know_their_ends,

@@ -105,7 +105,8 @@ pub(crate) fn transactional_for(
     timeout: Duration,
 ) -> Result<Box<dyn Producer>> {
     let transaction_timeout = Some(timeout);
-    let spec = ProducerSpec { transactional_id: Some(id.to_owned()), transaction_timeout };
+    let transactional_id = Some(id.to_owned());
+    let spec = ProducerSpec { transactional_id, transaction_timeout, ..ProducerSpec::default() };
     retry("a transactional producer", || log.producer(&spec))
 }
 

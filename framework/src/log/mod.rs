@@ -26,6 +26,7 @@ pub mod embedded;
 pub mod kafka;
 mod local;
 pub mod memory;
+mod refused;
 
 use std::any::Any;
 use std::fmt;
@@ -34,6 +35,8 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::record::Headers;
+pub(crate) use refused::record_content_bytes;
+pub use refused::{RefusalKind, Refused};
 
 /// Producers send records up to this size, in bytes, whatever the topic says; larger ones are refused
 /// before they are sent. Larger than Kafka's default for topics, so that the topic's own limit is
@@ -125,6 +128,9 @@ pub struct ProducerSpec {
     pub transactional_id: Option<String>,
     /// After this a transaction that its owner left open is aborted.
     pub transaction_timeout: Option<Duration>,
+    /// Records sent together may have so many bytes, in topics that take less than the client would
+    /// send together; one that is larger goes alone.
+    pub batch_bytes_max: Option<usize>,
 }
 
 /// How to join a group.
@@ -284,35 +290,6 @@ pub struct OutgoingRecord<'a> {
     pub headers: &'a Headers,
 }
 
-/// Why a topic refuses a record for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RefusalKind {
-    /// It is larger than the topic or the client allows.
-    TooLarge,
-    /// Its timestamp is further from now than the topic allows.
-    BadTimestamp,
-    /// It is otherwise not what the topic takes: no key in a compacted one, for example.
-    Invalid,
-}
-
-impl RefusalKind {
-    /// What can be done about it.
-    pub(crate) fn advice(self) -> &'static str {
-        match self {
-            Self::TooLarge => {
-                "raise max.message.bytes of the topic, write smaller records, or give the sink a policy"
-            }
-            Self::BadTimestamp => {
-                "raise message.timestamp.after.max.ms (or before) of the topic, refuse such times at the source, or give the sink a policy"
-            }
-            Self::Invalid => {
-                "write what the topic takes (a compacted one takes no record without a key), or give the sink a policy"
-            }
-        }
-    }
-}
-
 /// Writes records; owned by one worker.
 ///
 /// Order is kept within a partition. A transactional producer is between `begin` and
@@ -328,7 +305,9 @@ pub trait Producer {
     /// buffer is full this waits for room.
     ///
     /// # Errors
-    /// A failure of this or of an earlier record; the records since the last commit are in doubt.
+    /// `Refused` if this record can be seen to be refused for good; it was not sent then, and the
+    /// producer goes on. Others are a failure of this or of an earlier record; the records since the
+    /// last commit are in doubt.
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<()>;
 
     /// Waits until everything sent is acknowledged.
@@ -336,6 +315,10 @@ pub trait Producer {
     /// # Errors
     /// The first failure since the last flush.
     fn flush(&mut self) -> Result<()>;
+
+    /// What was refused for good since the last call. A refusal comes after later records were sent,
+    /// as a failure of [`Self::flush`] or of another call, and is complete once that has failed.
+    fn take_refused(&mut self) -> Vec<Refused>;
 
     /// The highest offset that a record of this producer was acknowledged at in a partition;
     /// `None` if none was. Complete after `flush`: a store notes it as the end of its changelog.

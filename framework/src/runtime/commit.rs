@@ -78,6 +78,7 @@ impl Worker {
                 task.apply(|batch| Freshness::note(batch, &fresh, now))?;
             }
         }
+        producer.borrow_mut().forget_refusals(instance.clock.elapsed());
         instance.commit_step(CommitStep::Applied);
         self.aborts = 0;
         instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());

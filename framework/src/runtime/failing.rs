@@ -83,6 +83,9 @@ impl Worker {
             }
         }
         // The next one fences it and ends its transaction; what it still holds is never sent.
-        self.producer = None;
+        if let Some(producer) = self.producer.take() {
+            let (now, elapsed) = (self.instance.clock.now(), self.instance.clock.elapsed());
+            self.refusals = producer.borrow_mut().take_refusals(now, elapsed);
+        }
     }
 }

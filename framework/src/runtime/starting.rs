@@ -139,9 +139,12 @@ impl Worker {
             return Ok(Rc::clone(producer));
         }
         let settings = &self.instance.settings;
-        let producer = self.instance.log.producer(&self.producer_spec(self.index))?;
+        let spec = self.producer_spec(self.index);
+        let producer = self.instance.log.producer(&spec)?;
         let log = Arc::clone(&self.instance.log);
+        let refusals = std::mem::take(&mut self.refusals);
         let shared = WorkerProducer::new(log, producer, settings.exactly_once);
+        let shared = shared.with_refusals(refusals, spec);
         let shared = Rc::new(RefCell::new(shared));
         self.producer = Some(Rc::clone(&shared));
         Ok(shared)
@@ -153,6 +156,7 @@ impl Worker {
         ProducerSpec {
             transactional_id: settings.exactly_once.then_some(transactional_id),
             transaction_timeout: settings.exactly_once.then_some(settings.transaction_timeout),
+            batch_bytes_max: self.refusals.batch_bytes_max(),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
 use crate::runtime::task_actor::{NextTick, Retire, TaskActor, TaskCell};
-use crate::sink::WorkerProducer;
+use crate::sink::{Refusals, WorkerProducer};
 use crate::store::CacheBudget;
 use crate::task::{OwnedQueues, Task, TaskId, TaskState, UncommittedBudget};
 
@@ -111,6 +111,8 @@ pub(crate) struct Worker {
     pub(super) member: Option<Arc<dyn Member>>,
     pub(super) producer: Option<Rc<RefCell<WorkerProducer>>>,
     pub(super) hosted: BTreeMap<TaskId, Stage>,
+    /// What producers before the present one have learnt.
+    pub(super) refusals: Refusals,
     /// With the time at which they were suspended.
     suspended: BTreeMap<TaskId, (Duration, TaskStores)>,
     pub(super) restorer: Restorer,
@@ -153,6 +155,7 @@ impl Worker {
             instance,
             member: None,
             producer: None,
+            refusals: Refusals::default(),
             hosted: BTreeMap::new(),
             suspended: BTreeMap::new(),
             restorer,

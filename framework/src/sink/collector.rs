@@ -4,13 +4,17 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
 use crate::error::{Error, Result};
-use crate::log::{Log, OutgoingRecord, Producer, TopicHandle};
-use crate::record::Headers;
-use crate::sink::murmur2_partition;
+use crate::log::{
+    Log, OutgoingRecord, Producer, ProducerSpec, Refused, TopicHandle, TopicPartition,
+    record_content_bytes,
+};
+use crate::record::{Headers, Timestamp};
+use crate::sink::{Refusals, murmur2_partition};
 
 /// A topic as the collectors of one worker know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,9 @@ pub(crate) enum Target<'a> {
 }
 
 struct KnownTopic {
+    name: Arc<str>,
+    /// True if it refuses some records: those that look like them are asked about first.
+    watched: bool,
     handle: TopicHandle,
     partitions: i32,
     /// Where the next record without a key goes.
@@ -42,6 +49,10 @@ pub(crate) struct WorkerProducer {
     in_transaction: bool,
     known: Vec<KnownTopic>,
     by_name: HashMap<String, SinkTopic>,
+    refusals: Refusals,
+    /// How the producer was opened, and the one that asks; opened when first needed.
+    spec: ProducerSpec,
+    asking: Option<Box<dyn Producer>>,
     sent_records: u64,
     sent_bytes: u64,
 }
@@ -61,8 +72,42 @@ impl WorkerProducer {
             in_transaction: false,
             known: Vec::new(),
             by_name: HashMap::new(),
+            refusals: Refusals::default(),
+            spec: ProducerSpec::default(),
+            asking: None,
             sent_records: 0,
             sent_bytes: 0,
+        }
+    }
+
+    /// With what is known of topics that refuse records; `spec` is what the producer was opened with.
+    #[must_use]
+    pub(crate) fn with_refusals(mut self, refusals: Refusals, spec: ProducerSpec) -> Self {
+        self.refusals = refusals;
+        self.spec = spec;
+        self
+    }
+
+    /// What is known of topics that refuse records, for the next producer: this one failed.
+    pub(crate) fn take_refusals(&mut self, now: Timestamp, elapsed: Duration) -> Refusals {
+        let refused = self.producer.take_refused();
+        for Refused { partition, reason, .. } in &refused {
+            tracing::warn!(%partition, reason, "the topic refuses records for good: from now on it is asked about records like them, and the policy of their sink decides");
+        }
+        let mut refusals = std::mem::take(&mut self.refusals);
+        refusals.learn(&refused, now, elapsed);
+        refusals
+    }
+
+    /// To be called after a commit: lets go of topics that have refused nothing for long.
+    pub(crate) fn forget_refusals(&mut self, elapsed: Duration) {
+        if self.refusals.forget(elapsed) {
+            for topic in &mut self.known {
+                topic.watched = self.refusals.watches(&topic.name);
+            }
+            if self.refusals.is_empty() {
+                self.asking = None;
+            }
         }
     }
 
@@ -104,7 +149,8 @@ impl WorkerProducer {
             described.ok_or_else(|| Error::MissingTopic { topic: name.to_owned() })?.partitions;
         let handle = self.producer.topic(name)?;
         let topic = SinkTopic(self.known.len() as u32);
-        self.known.push(KnownTopic { handle, partitions, next: 0 });
+        let watched = self.refusals.watches(name);
+        self.known.push(KnownTopic { name: Arc::from(name), watched, handle, partitions, next: 0 });
         self.by_name.insert(name.to_owned(), topic);
         Ok(topic)
     }
@@ -138,10 +184,81 @@ impl WorkerProducer {
         };
         let record =
             OutgoingRecord { topic: known.handle, partition, key, value, timestamp, headers };
+        if known.watched {
+            let name = Arc::clone(&known.name);
+            if self.refusals.suspects(&name, &record) {
+                return self.send_suspect(&name, &record);
+            }
+        }
         self.sent_records += 1;
         self.sent_bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
         self.producer.send(&record)
     }
+
+    /// Sends a record that its topic may refuse.
+    #[cold]
+    fn send_suspect(&mut self, name: &Arc<str>, record: &OutgoingRecord<'_>) -> Result<()> {
+        let refused = if self.transactional {
+            self.ask_about(name, record)?
+        } else {
+            // What was sent before must not be in doubt because of this one.
+            self.producer.flush()?;
+            let sent = self.producer.send(record).and_then(|()| self.producer.flush());
+            let refused = self.producer.take_refused().pop();
+            if refused.is_none() {
+                sent?;
+            }
+            refused
+        };
+        if let Some(Refused { kind, reason, .. }) = refused {
+            self.refusals.found(name);
+            let bytes = record_content_bytes(record);
+            return Err(Error::Refused {
+                partition: TopicPartition::new(Arc::clone(name), record.partition),
+                kind,
+                reason: format!("{reason} ({bytes} bytes)"),
+            });
+        }
+        self.refusals.accepted(name, record);
+        self.sent_records += 1;
+        self.sent_bytes += record_content_bytes(record) as u64;
+        if self.transactional { self.producer.send(record) } else { Ok(()) }
+    }
+
+    /// What the topic says of a record in a transaction that does not count.
+    fn ask_about(&mut self, name: &str, record: &OutgoingRecord<'_>) -> Result<Option<Refused>> {
+        if let Some(mut asking) = self.asking.take()
+            && let Ok(refused) = asked(&mut *asking, name, record)
+        {
+            // After a refusal the client is left as after any failure, so it is not used again.
+            self.asking = Some(asking).filter(|_| refused.is_none());
+            return Ok(refused);
+        }
+        let id = self.spec.transactional_id.as_deref().unwrap_or_default();
+        let transactional_id = Some(format!("{id}-asking"));
+        let spec = ProducerSpec { transactional_id, ..self.spec.clone() };
+        let mut asking = self.log.producer(&spec)?;
+        let refused = asked(&mut *asking, name, record)?;
+        self.asking = Some(asking).filter(|_| refused.is_none());
+        Ok(refused)
+    }
+}
+
+/// Sends a record in a transaction that is aborted; what its topic refused of it.
+fn asked(
+    asking: &mut dyn Producer,
+    name: &str,
+    record: &OutgoingRecord<'_>,
+) -> Result<Option<Refused>> {
+    let topic = asking.topic(name)?;
+    asking.begin()?;
+    let sent = asking.send(&OutgoingRecord { topic, ..*record }).and_then(|()| asking.flush());
+    let refused = asking.take_refused().pop();
+    let aborted = asking.abort();
+    if refused.is_none() {
+        sent.and(aborted)?;
+    }
+    Ok(refused)
 }
 
 /// The way out of one task: the producer it shares with the other tasks of its worker.
@@ -177,6 +294,16 @@ impl Collector {
         headers: &Headers,
     ) -> Result<()> {
         self.0.borrow_mut().send(topic, target, key_value, timestamp, headers)
+    }
+
+    /// Asks about every record for a topic from now on, or no longer; what it was before.
+    pub(crate) fn ask_about_all(&mut self, topic: SinkTopic, all: bool) -> Result<bool> {
+        let mut shared = self.0.borrow_mut();
+        let before = shared.refusals.ask_about_all(all);
+        let name = Arc::clone(&shared.known(topic)?.name);
+        let watched = shared.refusals.watches(&name);
+        shared.known(topic)?.watched = watched;
+        Ok(before)
     }
 
     /// The highest acknowledged offset of a partition; see [`Producer::acknowledged`].

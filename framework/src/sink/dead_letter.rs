@@ -34,14 +34,17 @@ impl Collector {
         let timestamp = Some(letter.raw.timestamp).filter(|at| *at >= 0);
         let headers = letter.headers(&letter.raw.headers);
         let whole = Letter { key, value, timestamp, headers };
-        match self.send_letter(topic, &whole) {
+        let rest = match self.send_letter(topic, &whole) {
             Err(Error::Refused { kind: RefusalKind::BadTimestamp, .. }) => {
-                let later = whole.without_timestamp();
-                self.send_cut(topic, letter, later)
+                whole.without_timestamp()
             }
-            Err(Error::Refused { .. }) => self.send_cut(topic, letter, whole),
-            sent => sent,
-        }
+            Err(Error::Refused { .. }) => whole,
+            sent => return sent,
+        };
+        let before = self.ask_about_all(topic, true)?;
+        let sent = self.send_cut(topic, letter, rest);
+        self.ask_about_all(topic, before)?;
+        sent
     }
 
     /// Sends a letter that was refused, with less and less in it.

@@ -4,6 +4,7 @@ mod collector;
 mod dead_letter;
 mod partitioner;
 mod produced;
+mod refusals;
 mod encoding;
 
 pub(crate) use collector::{Collector, SinkTopic, Target, WorkerProducer};
@@ -11,3 +12,4 @@ pub(crate) use dead_letter::DeadLetter;
 pub(crate) use encoding::SinkDraft;
 pub use partitioner::murmur2_partition;
 pub use produced::Produced;
+pub(crate) use refusals::Refusals;

@@ -16,7 +16,7 @@ use crate::log::{Log, ProducerSpec, TopicPartition};
 use crate::metrics::DropReason;
 use crate::record::{Headers, Record, Timestamp};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
-use crate::sink::{Collector, WorkerProducer};
+use crate::sink::{Collector, Refusals, WorkerProducer};
 use crate::store::{CacheBudget, TaskStore};
 use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, TurnLimits, UncommittedBudget};
 use crate::time::millis;
@@ -83,7 +83,9 @@ impl TopologyDriver {
     pub fn with_options(topology: &Topology, options: &DriverOptions) -> Result<Self> {
         let log = MemoryLog::new().auto_create(true);
         let producer = log.producer(&ProducerSpec::default())?;
-        let producer = WorkerProducer::new(Arc::new(log.clone()), producer, false);
+        // There is nothing to begin again from, so each record is asked about.
+        let producer = WorkerProducer::new(Arc::new(log.clone()), producer, false)
+            .with_refusals(Refusals::of_everything(), ProducerSpec::default());
         let mut driver = Self {
             log,
             application_id: options.application_id.as_str().into(),

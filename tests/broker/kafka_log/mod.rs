@@ -73,7 +73,8 @@ fn put(producer: &mut dyn Producer, at: &TopicPartition, value: &[u8]) -> millst
 }
 
 fn transactional(log: &KafkaLog) -> Result<Box<dyn Producer>> {
-    let spec = ProducerSpec { transactional_id: Some(unique("txn")), transaction_timeout: None };
+    let transactional_id = Some(unique("txn"));
+    let spec = ProducerSpec { transactional_id, ..ProducerSpec::default() };
     wait::until(PATIENCE, "a transactional producer", || match log.producer(&spec) {
         Ok(producer) => Ok(Some(producer)),
         Err(Error::Unavailable { .. }) => Ok(None),

@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::config::{HIDDEN, is_secret};
 use crate::error::Error;
+use crate::log::RefusalKind;
 
 /// What the caller does about a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,31 @@ pub(super) fn meaning(code: Code) -> Meaning {
         | Code::PolicyViolation => Meaning::Topic,
         _ => Meaning::Fatal,
     }
+}
+
+/// Why a record is refused for good, if that is what a code of its delivery says. It may only have
+/// been in one batch with the record that is meant.
+pub(super) fn refusal_kind(code: Code) -> Option<RefusalKind> {
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
+            Some(RefusalKind::TooLarge)
+        }
+        Code::InvalidTimestamp => Some(RefusalKind::BadTimestamp),
+        Code::InvalidRecord => Some(RefusalKind::Invalid),
+        _ => None,
+    }
+}
+
+/// True if records are refused for what no abort changes: how the producer is set up, or may do.
+pub(super) fn is_hopeless(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidRequiredAcks
+            | Code::ClusterAuthorizationFailed
+            | Code::UnsupportedForMessageFormat
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedVersion
+    )
 }
 
 /// The error for a code that came up while doing `what` on `topic`, if one is known.
@@ -206,6 +232,22 @@ mod tests {
         check(Code::RebalanceInProgress, Reaction::Rebuild);
         check(Code::UnknownTopicOrPartition, Reaction::Stop);
         check(Code::GroupAuthorizationFailed, Reaction::Stop);
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_told_from_what_may_pass_later() {
+        let check = |code, kind| assert_eq!(refusal_kind(code), kind, "{code:?}");
+        check(Code::MessageSizeTooLarge, Some(RefusalKind::TooLarge));
+        check(Code::InvalidTimestamp, Some(RefusalKind::BadTimestamp));
+        check(Code::InvalidRecord, Some(RefusalKind::Invalid));
+        // Another record of the batch is meant.
+        check(Code::InvalidDifferentRecord, None);
+        check(Code::NotEnoughReplicas, None);
+        check(Code::NotLeaderForPartition, None);
+        check(Code::MessageTimedOut, None);
+        assert!(
+            is_hopeless(Code::InvalidRequiredAcks) && !is_hopeless(Code::OutOfOrderSequenceNumber)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!   queues of their partitions; `lag`: what is left, without asking the broker.
 //! * `producer` over `send`: records are handed over with as little in between as possible.
 //! * `reader`: partitions from offsets; `admin`: topics and offsets.
-//! * `queue`, `send` and `listening` are the files with `unsafe`; `events` the client's callbacks;
+//! * `queue`, `send`, `refused` and `listening` are the files with `unsafe`; `events` the client's callbacks;
 //!   `listening` hears its log lines when they come, and `repeats` holds back what repeats itself.
 //! * `error` says what its codes mean to the caller; `settings` what the client is told.
 
@@ -19,6 +19,7 @@ mod membership;
 mod producer;
 mod queue;
 mod reader;
+mod refused;
 mod repeats;
 mod send;
 mod settings;

@@ -17,8 +17,8 @@ use super::send::{Sender, Undelivered};
 use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};
 use crate::log::{
-    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RefusalKind, TopicHandle,
-    TopicPartition,
+    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RefusalKind, Refused,
+    TopicHandle, TopicPartition,
 };
 
 /// A producer over Kafka.
@@ -115,6 +115,7 @@ impl KafkaProducer {
             return error;
         }
         match error::from_code(&what, Some(&failure.partition.topic), failure.code, "") {
+            hopeless if error::is_hopeless(failure.code) => hopeless,
             // The record is lost to this producer, so trying again means doing it again.
             Error::Unavailable { what, reason } | Error::Fatal { what, reason } => {
                 Error::Aborted { what, reason }
@@ -143,8 +144,13 @@ impl KafkaProducer {
                 kind: RefusalKind::TooLarge,
                 reason: format!("{code} (message.max.bytes of the producer, {})", told(record)),
             },
-            // The client refuses records while it waits for the abort of a failed transaction.
+            // The client refuses records while it waits for the abort of a failed transaction. What
+            // failed may be told a moment later.
             Code::State if self.state == State::Open => {
+                self.sender.settle(COMPANY);
+                if let Err(error) = self.failure() {
+                    return error;
+                }
                 Error::Aborted { what, reason: code.to_string() }
             }
             code => error::from_code(&what, Some(topic), code, ""),
@@ -208,6 +214,13 @@ impl Producer for KafkaProducer {
         }
         self.sender.serve(Duration::ZERO);
         self.failure()
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        // Other batches that are under way may be refused too: better known now than met later.
+        self.sender.settle(COMPANY);
+        self.sender.serve(Duration::ZERO);
+        self.sender.take_refused()
     }
 
     fn acknowledged(&self, topic: TopicHandle, partition: i32) -> Option<i64> {
@@ -288,6 +301,9 @@ fn told(record: &OutgoingRecord<'_>) -> String {
     let bytes = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
     format!("key of {} bytes, value of {}", bytes(record.key), bytes(record.value))
 }
+
+/// So long what is in flight beside a failed record is waited for.
+const COMPANY: Duration = Duration::from_millis(20);
 
 /// An abort waits inside the client until the failures of unsent records are taken in, which it
 /// does not do itself; so it is called again in between.

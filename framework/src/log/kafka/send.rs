@@ -34,7 +34,8 @@ use super::error::Refusal;
 use super::events::{OtherEvents, locked};
 use super::listening::Ear;
 use super::queue::Identity;
-use crate::log::{OutgoingRecord, TopicHandle, TopicPartition};
+use super::refused::refused;
+use crate::log::{OutgoingRecord, Refused, TopicHandle, TopicPartition};
 use crate::record::Headers;
 
 /// A producer, the topics it knows, and how far each partition is acknowledged.
@@ -81,6 +82,8 @@ struct Lane {
 struct Outcome {
     failed: AtomicBool,
     first: Mutex<Option<Undelivered>>,
+    /// Records that were refused for good.
+    refused: Mutex<Vec<Refused>>,
 }
 
 /// A record that was not delivered.
@@ -101,11 +104,14 @@ unsafe extern "C" fn acknowledged(
     // SAFETY: the message is valid during the call; each was sent with a lane of its sender,
     // which outlives the client.
     unsafe {
-        let message = &*message;
+        let message = &mut *message;
         if let Some(lane) = message._private.cast::<Lane>().as_ref() {
             if message.err == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 lane.acknowledged.fetch_max(message.offset, Ordering::Release);
             } else {
+                if let Some(refused) = refused(&lane.partition, message) {
+                    refused.add_to(&mut locked(&lane.outcome.refused));
+                }
                 lane.fail(Code::from(message.err));
             }
         }
@@ -237,6 +243,11 @@ impl Sender {
         let mut first = locked(&self.outcome.first);
         self.outcome.failed.store(false, Ordering::Release);
         first.take()
+    }
+
+    /// What was refused for good since the last call.
+    pub(super) fn take_refused(&self) -> Vec<Refused> {
+        std::mem::take(&mut locked(&self.outcome.refused))
     }
 
     /// Hands a record over; the bytes are copied.

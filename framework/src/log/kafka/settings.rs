@@ -200,7 +200,11 @@ impl KafkaSettings {
         } else {
             config.set("message.timeout.ms", "120000");
         }
-        self.add(config, "producer", &self.producer, &[PRODUCER_KEYS])
+        let mut config = self.add(config, "producer", &self.producer, &[PRODUCER_KEYS])?;
+        if let Some(bytes) = spec.batch_bytes_max {
+            config.set("batch.size", bytes.clamp(1, 1_000_000).to_string());
+        }
+        Ok(config)
     }
 
     /// Adds what the user says, first for all clients and then for this role.
@@ -396,8 +400,11 @@ mod tests {
     #[test]
     fn every_role_is_accepted_by_the_client() {
         let mut settings = KafkaSettings::new("localhost:1", "app");
-        let transactional =
-            ProducerSpec { transactional_id: Some("app-1".to_owned()), transaction_timeout: None };
+        let transactional = ProducerSpec {
+            transactional_id: Some("app-1".to_owned()),
+            transaction_timeout: None,
+            batch_bytes_max: Some(0),
+        };
         for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
             settings.group_protocol = protocol;
             let roles = [

@@ -10,6 +10,7 @@ pub(crate) mod cleaning;
 pub(crate) mod fault;
 pub(crate) mod group;
 pub(crate) mod handle;
+pub(crate) mod limits;
 pub(crate) mod member;
 pub(crate) mod producer;
 pub(crate) mod queue;
@@ -76,7 +77,7 @@ pub(crate) struct Manners {
     /// A dropped producer ends its transaction and a dropped member leaves at once. Otherwise
     /// they are like dead processes: only time ends them.
     pub(crate) dropped_is_gone: bool,
-    /// Larger records are refused.
+    /// Larger records are refused by topics that do not say otherwise.
     pub(crate) record_bytes_max: usize,
 }
 

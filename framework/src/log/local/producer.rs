@@ -1,6 +1,6 @@
 //! The producer of the broker in this process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::storage::{Slot, Storage, TxnId};
 use super::transaction::{Identity, Incoming};
 use crate::error::{Error, Result};
 use crate::log::{
-    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, TopicHandle, TopicPartition,
+    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RECORD_BYTES_MAX, RefusalKind,
+    Refused, TopicHandle, TopicPartition, record_content_bytes,
 };
 
 /// Kafka's default for a transaction that its owner left open.
@@ -37,6 +38,76 @@ pub(crate) struct LocalProducer<S: Storage> {
     session: Option<Session>,
     /// Highest offset of this producer's records, per handle and partition.
     acknowledged: HashMap<(u32, i32), i64>,
+    refusals: Refusals,
+}
+
+/// What was refused. As in Kafka, the one who sends is told later, and what is sent to the same
+/// partition until then travels with the refused record, and is refused with it.
+#[derive(Default)]
+struct Refusals {
+    /// Not told yet.
+    pending: BTreeMap<Slot, Refused>,
+    told: Vec<Refused>,
+}
+
+impl Refusals {
+    /// Takes in what became of a record: its offset, or none if it was refused.
+    fn note(
+        &mut self,
+        slot: Slot,
+        record: &OutgoingRecord<'_>,
+        appended: Result<i64>,
+    ) -> Result<Option<i64>> {
+        let (partition, kind, reason) = match appended {
+            Ok(offset) => return Ok(Some(offset)),
+            Err(Error::Refused { partition, kind, reason }) => (partition, kind, reason),
+            Err(error) => return Err(error),
+        };
+        let refused = refused(partition, kind, reason, record);
+        self.pending.entry(slot).or_insert(refused);
+        Ok(None)
+    }
+
+    /// True if the record goes the way of a refused one.
+    fn swallow(&mut self, slot: Slot, record: &OutgoingRecord<'_>) -> bool {
+        let Some(first) = self.pending.get_mut(&slot) else { return false };
+        let Refused { partition, kind, reason, .. } = first.clone();
+        let mut both = vec![first.clone()];
+        refused(partition, kind, reason, record).add_to(&mut both);
+        if let Some(merged) = both.pop() {
+            *first = merged;
+        }
+        true
+    }
+
+    /// Tells what was refused, as a failure.
+    fn tell(&mut self) -> Result<()> {
+        let mut first = None;
+        for refused in std::mem::take(&mut self.pending).into_values() {
+            let what = format!("send to {}", refused.partition);
+            first.get_or_insert(Error::Aborted { what, reason: refused.reason.clone() });
+            refused.add_to(&mut self.told);
+        }
+        first.map_or(Ok(()), Err)
+    }
+}
+
+fn refused(
+    partition: TopicPartition,
+    kind: RefusalKind,
+    reason: String,
+    record: &OutgoingRecord<'_>,
+) -> Refused {
+    let at = record.timestamp.unwrap_or(0);
+    Refused {
+        partition,
+        kind,
+        bytes_max: record_content_bytes(record),
+        earliest: at,
+        latest: at,
+        keyless: record.key.is_none(),
+        reason,
+    }
 }
 
 /// A topic this producer sends to.
@@ -183,7 +254,36 @@ impl<S: Storage> LocalProducer<S> {
             };
             Faults::answer(course, Operation::OpenProducer, session)
         })?;
-        Ok(Self { broker, session, topics: Vec::new(), acknowledged: HashMap::new() })
+        let (acknowledged, refusals) = (HashMap::new(), Refusals::default());
+        Ok(Self { broker, session, topics: Vec::new(), acknowledged, refusals })
+    }
+
+    /// Refuses at once what no topic takes, as Kafka's client does.
+    fn check_size(&self, record: &OutgoingRecord<'_>) -> Result<()> {
+        if record_content_bytes(record) <= RECORD_BYTES_MAX {
+            return Ok(());
+        }
+        let topic = self.topics.get(record.topic.0 as usize);
+        let name = topic.map_or_else(|| Arc::from("?"), |topic| Arc::clone(&topic.name));
+        Err(Error::Refused {
+            partition: TopicPartition::new(name, record.partition),
+            kind: RefusalKind::TooLarge,
+            reason: format!(
+                "{} bytes are more than a producer sends",
+                record_content_bytes(record)
+            ),
+        })
+    }
+
+    /// Fails if something was refused; a transaction is lost then.
+    fn delivered(&mut self) -> Result<()> {
+        let told = self.refusals.tell();
+        if let (Err(_), Some(session)) = (&told, &mut self.session)
+            && session.phase == Phase::Open
+        {
+            session.phase = Phase::Failed;
+        }
+        told
     }
 
     fn session(&mut self, operation: Operation) -> Result<&mut Session> {
@@ -228,25 +328,36 @@ impl<S: Storage> Producer for LocalProducer<S> {
     }
 
     fn send(&mut self, record: &OutgoingRecord<'_>) -> Result<()> {
-        let Self { broker, topics, session, acknowledged } = self;
+        self.check_size(record)?;
+        let Self { broker, topics, session, acknowledged, refusals } = self;
         let offset = if let Some(session) = session {
             session.wait_for_last(broker, Operation::Send)?;
             session.step(broker, Operation::Send, |state, txn| {
                 let incoming = incoming(broker, state, topics, record)?;
-                broker.append(state, Some(txn), &incoming)
+                if refusals.swallow(incoming.slot, record) {
+                    return Ok(None);
+                }
+                let appended = broker.append(state, Some(txn), &incoming);
+                refusals.note(incoming.slot, record, appended)
             })?
         } else {
             broker.with(|state| {
                 let course = state.faults.before(Operation::Send)?;
                 let incoming = incoming(broker, state, topics, record)?;
-                let mut offset = broker.append(state, None, &incoming)?;
-                if course == Course::Repeat {
-                    offset = broker.append(state, None, &incoming)?;
+                if refusals.swallow(incoming.slot, record) {
+                    return Faults::answer(course, Operation::Send, None);
                 }
+                let mut appended = broker.append(state, None, &incoming);
+                if course == Course::Repeat {
+                    appended = broker.append(state, None, &incoming);
+                }
+                let offset = refusals.note(incoming.slot, record, appended)?;
                 Faults::answer(course, Operation::Send, offset)
             })?
         };
-        acknowledged.insert((record.topic.0, record.partition), offset);
+        if let Some(offset) = offset {
+            acknowledged.insert((record.topic.0, record.partition), offset);
+        }
         Ok(())
     }
 
@@ -259,7 +370,14 @@ impl<S: Storage> Producer for LocalProducer<S> {
                 None => broker.storage.flush()?,
             }
             Faults::answer(course, Operation::Flush, ())
-        })
+        })?;
+        self.delivered()
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        // What was not told yet is lost with the producer; the caller wants to know all the same.
+        let _ = self.refusals.tell();
+        std::mem::take(&mut self.refusals.told)
     }
 
     fn acknowledged(&self, topic: TopicHandle, partition: i32) -> Option<i64> {
@@ -268,6 +386,8 @@ impl<S: Storage> Producer for LocalProducer<S> {
 
     fn begin(&mut self) -> Result<()> {
         let broker = Arc::clone(&self.broker);
+        // What was refused in the last transaction is not this one's.
+        let _ = self.refusals.tell();
         let session = self.session(Operation::Begin)?;
         broker.expire();
         broker.with(|state| {
@@ -286,6 +406,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
         offsets: &[(TopicPartition, Committed)],
         generation: &Generation,
     ) -> Result<()> {
+        self.delivered()?;
         let broker = Arc::clone(&self.broker);
         let session = self.session(Operation::SendOffsets)?;
         let Some(seat) = generation.0.downcast_ref::<LocalGeneration>() else {
@@ -301,6 +422,7 @@ impl<S: Storage> Producer for LocalProducer<S> {
     }
 
     fn commit(&mut self) -> Result<()> {
+        self.delivered()?;
         let broker = Arc::clone(&self.broker);
         self.session(Operation::Commit)?.end(&broker, Operation::Commit)
     }

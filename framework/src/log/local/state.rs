@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::fault::Faults;
 use super::group::Group;
+use super::limits::Limits;
 use super::queue::Signal;
 use super::storage::{GroupOffsets, Marker, Slot, TxnId};
 use crate::error::{Error, Result};
@@ -68,6 +69,7 @@ pub(crate) struct Topics {
 pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     pub(crate) config: Vec<(String, String)>,
+    pub(crate) limits: Limits,
     pub(crate) partitions: Vec<Partition>,
 }
 
@@ -177,8 +179,8 @@ impl Topics {
         let id = self.next_id();
         let name: Arc<str> = Arc::from(topic.name.as_str());
         let partitions = (0..topic.partitions).map(|_| Partition::default()).collect();
-        let config = topic.config.clone();
-        self.list.push(Topic { name: Arc::clone(&name), config, partitions });
+        let (config, limits) = (topic.config.clone(), Limits::of(&topic.config));
+        self.list.push(Topic { name: Arc::clone(&name), config, limits, partitions });
         self.names.insert(name, id);
         id
     }

@@ -2,10 +2,11 @@
 
 use super::Broker;
 use super::fault::Operation;
+use super::limits::Limits;
 use super::state::{LateMarker, State};
 use super::storage::{Ending, Marker, Slot, Storage, TxnId};
 use crate::error::{Error, Result};
-use crate::log::{RawRecord, RefusalKind};
+use crate::log::RawRecord;
 use crate::record::Headers;
 
 /// A producer as the broker knows it.
@@ -75,11 +76,11 @@ impl<S: Storage> Broker<S> {
             value: incoming.value,
             headers: incoming.headers.clone(),
         };
-        let bytes = record_bytes(&record);
-        if bytes > self.manners.record_bytes_max {
-            let (partition, kind) = (state.name_of(slot), RefusalKind::TooLarge);
-            let reason = format!("{bytes} bytes are more than a record may have");
-            return Err(Error::Refused { partition, kind, reason });
+        let limits = state.topics.get(slot.topic).map(|topic| topic.limits);
+        let refusal =
+            |limits: Limits| limits.refusal(&record, self.manners.record_bytes_max, self.now());
+        if let Some((kind, reason)) = limits.and_then(refusal) {
+            return Err(Error::Refused { partition: state.name_of(slot), kind, reason });
         }
         self.storage.append(slot, txn, &record)?;
         let partition = state.partition_mut(slot)?;

@@ -29,8 +29,9 @@ fn values(log: &MemoryLog, topic: &str) -> Vec<String> {
 
 fn transactional(log: &MemoryLog, id: &str) -> Box<dyn Producer> {
     let transaction_timeout = Some(Duration::from_secs(10));
-    log.producer(&ProducerSpec { transactional_id: Some(id.to_owned()), transaction_timeout })
-        .unwrap()
+    let transactional_id = Some(id.to_owned());
+    let spec = ProducerSpec { transactional_id, transaction_timeout, ..ProducerSpec::default() };
+    log.producer(&spec).unwrap()
 }
 
 fn send(producer: &mut dyn Producer, topic: &str, value: &str) -> Result<()> {
@@ -330,7 +331,8 @@ fn an_abort_is_answered_before_the_last_partition_knows() {
 #[test]
 fn the_next_transaction_waits_for_the_markers_of_the_last() {
     let (log, mut producer) = ended_without_marker(true);
-    let spec = ProducerSpec { transactional_id: Some("id".to_owned()), transaction_timeout: None };
+    let transactional_id = Some("id".to_owned());
+    let spec = ProducerSpec { transactional_id, ..ProducerSpec::default() };
     producer.begin().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| log.release_markers(&TopicPartition::new("t", 0)).unwrap());

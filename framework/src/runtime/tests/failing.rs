@@ -5,7 +5,7 @@ use crate::config::UncaughtError;
 use crate::error::{Error, Reaction, Result};
 use crate::log::{
     Committed, Generation, GroupSpec, Membership, OffsetRange, OutgoingRecord, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicHandle,
+    ProducerSpec, Reader, Refused, TopicDescription, TopicHandle,
 };
 
 /// Loses the first output "LOST" and tells of it once, in the flush after it, as Kafka's client
@@ -40,6 +40,10 @@ impl Producer for LossyProducer {
     fn flush(&mut self) -> Result<()> {
         self.inner.flush()?;
         if std::mem::take(&mut self.unsaid) { Err((self.error)()) } else { Ok(()) }
+    }
+
+    fn take_refused(&mut self) -> Vec<Refused> {
+        self.inner.take_refused()
     }
 
     fn acknowledged(&self, topic: TopicHandle, partition: i32) -> Option<i64> {

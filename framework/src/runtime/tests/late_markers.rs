@@ -123,6 +123,7 @@ fn leave_open(log: &MemoryLog, timeout: Duration) -> Box<dyn crate::log::Produce
     let spec = ProducerSpec {
         transactional_id: Some("former".to_owned()),
         transaction_timeout: Some(timeout),
+        ..ProducerSpec::default()
     };
     let mut producer = log.producer(&spec).unwrap();
     let topic = producer.topic("app-counts-changelog").unwrap();

@@ -7,6 +7,7 @@ mod state;
 mod failing;
 mod ownership;
 mod turns;
+mod refusals;
 
 use std::fmt::Debug;
 use std::sync::Arc;

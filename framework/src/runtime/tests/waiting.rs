@@ -49,6 +49,7 @@ fn open_transaction(log: &MemoryLog, transactional_id: &str) -> Box<dyn Producer
     let spec = ProducerSpec {
         transactional_id: Some(transactional_id.to_owned()),
         transaction_timeout: Some(Duration::from_secs(60)),
+        ..ProducerSpec::default()
     };
     let mut producer = log.producer(&spec).unwrap();
     producer.begin().unwrap();
