@@ -54,7 +54,8 @@ pub(crate) fn come_after_sending(under_test: &dyn LogUnderTest) -> Result<()> {
     assert_eq!(producer.take_refused(), []);
     let one_more = refused(&mut *producer, &at, &sent(largest + 1, 1))?;
     check(&one_more, &at, RefusalKind::TooLarge);
-    assert_eq!((one_more[0].bytes_max, one_more[0].keyless), (largest + 2, false));
+    let said = one_more.first().map(|refused| (refused.bytes_max, refused.keyless));
+    assert_eq!(said, Some((largest + 2, false)));
     // The producer goes on.
     put_record(&mut *producer, &at, &sent(10, 1))?;
     producer.flush()?;
@@ -116,7 +117,7 @@ pub(crate) fn are_made_of_times_too_far_ahead(under_test: &dyn LogUnderTest) -> 
     producer.flush()?;
     let ahead = refused(&mut *producer, &at, &sent(10, now + 2 * HOUR_MS))?;
     check(&ahead, &at, RefusalKind::BadTimestamp);
-    assert_eq!(ahead[0].latest, now + 2 * HOUR_MS);
+    assert_eq!(ahead.first().map(|refused| refused.latest), Some(now + 2 * HOUR_MS));
     Ok(())
 }
 
@@ -130,6 +131,6 @@ pub(crate) fn are_made_of_keyless_records_in_compacted_topics(
     producer.flush()?;
     let keyless = refused(&mut *producer, &at, &Sent { key: None, ..sent(10, 1) })?;
     check(&keyless, &at, RefusalKind::Invalid);
-    assert!(keyless[0].keyless);
+    assert!(keyless.first().is_some_and(|refused| refused.keyless));
     Ok(())
 }

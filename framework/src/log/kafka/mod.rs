@@ -24,6 +24,7 @@ mod repeats;
 mod send;
 mod settings;
 mod tap;
+mod timestamp;
 
 use std::fmt;
 

@@ -35,6 +35,7 @@ use super::events::{OtherEvents, locked};
 use super::listening::Ear;
 use super::queue::Identity;
 use super::refused::refused;
+use super::timestamp::native_timestamp;
 use crate::log::{OutgoingRecord, Refused, TopicHandle, TopicPartition};
 use crate::record::Headers;
 
@@ -473,15 +474,6 @@ fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     }
 }
 
-/// The client takes 0 for "now", so the first millisecond of 1970 cannot be sent; the second can.
-fn native_timestamp(timestamp: Option<i64>) -> i64 {
-    match timestamp {
-        Some(0) => 1,
-        Some(timestamp) if timestamp > 0 => timestamp,
-        _ => 0,
-    }
-}
-
 fn native_headers(headers: &Headers) -> Result<*mut native::rd_kafka_headers_t, Code> {
     // SAFETY: the list is made here and destroyed here if it cannot be filled; names and values
     // are copied by the calls.
@@ -544,12 +536,6 @@ mod tests {
         assert_eq!(failure.partition, TopicPartition::new("orders", 2));
         assert!(!sender.has_failed() && sender.take_failure().is_none());
         assert_eq!(sender.acknowledged(topic, 2), None);
-    }
-
-    #[test]
-    fn times_that_the_client_would_replace_are_kept_near() {
-        let all = [None, Some(-1), Some(0), Some(1), Some(1_700_000_000_000)];
-        assert_eq!(all.map(native_timestamp), [0, 0, 1, 1, 1_700_000_000_000]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn what_is_refused_follows_the_policy(
     setting: (&str, &str),
     bad: impl Fn(&MemoryLog, usize),
     guarantee: ProcessingGuarantee,
-    policy: OnError,
+    policy: &OnError,
 ) {
     let log = log_with(&[("in", &[]), ("out", &[setting]), ("letters", &[])]);
     let now = clock_of(&log);
@@ -98,7 +98,7 @@ fn what_is_refused_follows_the_policy(
         .map(|number| format!("good{number:02}"))
         .collect();
     wait_until(|| distinct(&log, "out"), |found| *found == wanted);
-    if policy != OnError::Skip {
+    if *policy != OnError::Skip {
         let refused = ["in@13", "in@7"].map(str::to_owned).into();
         wait_until(|| letters(&log), |found| *found == refused);
     }
@@ -138,7 +138,7 @@ fn a_refused_record_is_skipped_and_counted_if_its_sink_says_so() {
     for guarantee in GUARANTEES {
         for setting in REFUSING {
             let bad = |log: &MemoryLog, number| put_bad(log, setting, number);
-            what_is_refused_follows_the_policy(setting, bad, guarantee, OnError::Skip);
+            what_is_refused_follows_the_policy(setting, bad, guarantee, &OnError::Skip);
         }
     }
 }
@@ -149,7 +149,7 @@ fn a_refused_record_becomes_a_dead_letter_if_its_sink_says_so() {
         for setting in REFUSING {
             let bad = |log: &MemoryLog, number| put_bad(log, setting, number);
             let policy = OnError::dead_letter("letters");
-            what_is_refused_follows_the_policy(setting, bad, guarantee, policy);
+            what_is_refused_follows_the_policy(setting, bad, guarantee, &policy);
         }
     }
 }
