@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix::prelude::SendError;
 use actix::{
     Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
 };
@@ -167,8 +168,11 @@ impl TaskActor {
             task.fail();
         }
         let failed = TaskFailed { task: self.id, error };
-        if let Err(unsent) = self.worker.try_send(failed) {
-            tracing::error!(task = %self.id, error = %unsent, "the worker cannot be told of a failed task");
+        if let Err(SendError::Full(unsent) | SendError::Closed(unsent)) =
+            self.worker.try_send(failed)
+        {
+            // Nothing of the worker would be committed any more, and nobody would know why.
+            self.instance.fail(unsent.error);
         }
     }
 }

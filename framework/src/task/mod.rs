@@ -1,6 +1,7 @@
 //! A task: one sub-topology on one partition. It picks the oldest record among its inputs, sends
 //! it down the fused chain of operators, and owns their state.
 
+mod care;
 mod context;
 mod input;
 mod life;

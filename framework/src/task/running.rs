@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::log::{Committed, PartitionQueue, TopicPartition, Wake};
 use crate::record::Timestamp;
 use crate::store::{Changelog, StateStore};
+use crate::task::care::Care;
 use crate::task::input::{Input, Loaded};
 use crate::task::pace::Pace;
 use crate::task::progress::Progress;
@@ -104,8 +105,7 @@ pub(crate) struct Task {
     dirty: bool,
     /// Punctuations run since the host last asked.
     punctuations: u64,
-    /// True if it looks at the clock before each record.
-    careful: bool,
+    care: Care,
     /// True once it failed in the middle of something: it must not be committed any more.
     failed: bool,
 }
@@ -135,7 +135,7 @@ impl Task {
             ctx,
             dirty: false,
             punctuations: 0,
-            careful: false,
+            care: Care::default(),
             failed: false,
         }
     }
@@ -188,16 +188,23 @@ impl Task {
 
     /// Processes records until there are none, or until a limit is reached.
     pub(crate) fn process(&mut self, limits: &TurnLimits<'_>) -> Result<Turn> {
-        let turn = self.process_some(limits);
+        let most = self.care.left().unwrap_or(usize::MAX);
+        let turn = self.process_some(limits, limits.records.min(most));
         self.weigh();
+        if let Ok(turn) = &turn {
+            self.care.took(turn.records);
+        }
+        if most == 0 && self.dirty {
+            self.ctx.commit_requested = true;
+        }
         turn
     }
 
-    fn process_some(&mut self, turn: &TurnLimits<'_>) -> Result<Turn> {
+    fn process_some(&mut self, turn: &TurnLimits<'_>, most: usize) -> Result<Turn> {
         self.ctx.wall_clock = turn.now;
-        let mut pace = Pace::new(self.careful);
+        let mut pace = Pace::new(self.care.left().is_some());
         let mut now = Duration::ZERO;
-        for records in 0..turn.records {
+        for records in 0..most {
             if pace.is_due(records) {
                 now = (turn.clock)();
                 pace.looked(now);
@@ -214,7 +221,7 @@ impl Task {
                 Choice::Rest(rest) => return Ok(Turn { records, rest }),
             }
         }
-        Ok(Turn { records: turn.records, rest: Rest::Budget })
+        Ok(Turn { records: most, rest: if most == 0 { Rest::Full } else { Rest::Budget } })
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {
@@ -308,11 +315,9 @@ impl Task {
         self.failed = true;
     }
 
-    /// Looks at the clock before each record until a commit succeeds. Records that become slow of
-    /// a sudden are noticed after a few; if those few were too many for a transaction, they would
-    /// be so again.
+    /// Takes few records in hand before the next commit, and looks at the clock before each.
     pub(crate) fn take_care(&mut self) {
-        self.careful = true;
+        self.care = Care::aborted();
     }
 
     /// True once it failed.
@@ -370,7 +375,7 @@ impl Task {
         }
         self.weigh();
         self.dirty = false;
-        self.careful = false;
+        self.care.committed();
         self.ctx.commit_requested = false;
         Ok(())
     }

@@ -342,3 +342,61 @@ fn a_record_from_the_end_of_time_does_not_stop_punctuations() {
     wait_for(&log, "out", &["a", "b"]);
     streams.close().unwrap();
 }
+
+/// What passes for a record here on the clock of the log, where a transaction lasts for a second.
+fn exactly_once_for_a_second(dir: &tempfile::TempDir) -> StreamsConfig {
+    config(dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(1_000)
+}
+
+/// Records become slow in the middle of a turn, a few of them together too slow for a transaction:
+/// after the abort that follows, they are committed one by one.
+#[test]
+fn records_that_become_slow_are_committed_after_an_abort() {
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    for number in 0..50 {
+        put(&log, 0, "k", if number < 40 { "fast" } else { "slow" });
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let clock = log.clone();
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .peek(move |_, value: &String| {
+            if value == "slow" {
+                std::thread::park_timeout(Duration::from_millis(12));
+                clock.advance(Duration::from_millis(300));
+            }
+        })
+        .to("out");
+    let streams = start(&log, builder.build().unwrap(), exactly_once_for_a_second(&dir));
+    wait_until(|| committed(&log), |offset| *offset == 50);
+    streams.close().unwrap();
+    assert_eq!(values(&log, "out").len(), 50);
+}
+
+/// A commit that empties a cache into a slow operator takes longer than a transaction may last:
+/// after the abort the cache is committed in parts.
+#[test]
+fn a_cache_that_takes_too_long_to_empty_is_committed_in_parts() {
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    for number in 0..200 {
+        put(&log, 0, &format!("{number}"), "x");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let clock = log.clone();
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .group_by_key()
+        .count("counts")
+        .updates()
+        .map_values(move |count: i64| {
+            clock.advance(Duration::from_millis(10));
+            count.to_string()
+        })
+        .to("out");
+    let streams = start(&log, builder.build().unwrap(), exactly_once_for_a_second(&dir));
+    wait_until(|| committed(&log), |offset| *offset == 200);
+    streams.close().unwrap();
+    assert_eq!(values(&log, "out"), vec!["1"; 200]);
+}
