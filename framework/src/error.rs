@@ -14,8 +14,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, with where it went wrong.
-#[derive(Debug, thiserror::Error)]
+/// What went wrong, with where it went wrong. Its `Debug` is its text: that is what the end of a
+/// `main` prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The broker does not answer or asks to come again; nothing is lost by trying again.
@@ -116,6 +117,12 @@ pub enum Error {
         /// Why it cannot go on.
         reason: String,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// What the caller of a failed operation does.
@@ -221,5 +228,15 @@ mod tests {
         // In pieces, as error texts come.
         let pieces = excerpt(&format_args!("{}{}{}", "a".repeat(1000), "b".repeat(24), "c"));
         assert!(pieces.ends_with("b…") && pieces.len() == TEXT_BYTES_MAX, "{pieces}");
+    }
+
+    #[test]
+    fn the_end_of_a_main_prints_a_sentence() {
+        let error = Error::MissingTopic { topic: "orders".to_owned() };
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert!(error.to_string().starts_with("topic orders does not exist"), "{error}");
+        let (store, reason) = ("totals".to_owned(), "disk full".to_owned());
+        let error = Error::State(millstream_state::Error::Store { store, reason });
+        assert_eq!(format!("{error:?}"), "state: store totals: disk full");
     }
 }
