@@ -77,6 +77,11 @@ fn absent_at_start() -> anyhow::Result<()> {
     let state = tempfile::tempdir()?;
     let counter = Counter::new(broker.bootstrap(), &application, state.path(), Protocol::Classic);
     let mut running = counter.start()?;
+    running.wait_for_line("waiting for the broker's answer")?;
+    assert!(
+        !running.output().contains("trying again"),
+        "the first words come before the first answer"
+    );
     running.wait_for_line("trying again")?;
     // It waits without burning the processor.
     let before = cpu_ticks(running.pid())?;

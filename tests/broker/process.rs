@@ -114,12 +114,18 @@ impl Running {
         Ok(())
     }
 
-    /// SIGTERM: it must end in order.
-    pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
+    /// Sends SIGTERM.
+    pub(crate) fn tell_to_stop(&self) -> anyhow::Result<()> {
         let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
         if !sent.success() {
             bail!("SIGTERM was not sent");
         }
+        Ok(())
+    }
+
+    /// SIGTERM: it must end in order.
+    pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
+        self.tell_to_stop()?;
         let status = self.wait()?;
         ensure!(status.success(), "{status} after:\n{}", self.output());
         Ok(())

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 
@@ -249,6 +249,19 @@ impl Broker {
                         .all(|partition| partition.leader() >= 0 && partition.isr().len() == nodes)
             }))
         })
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// Fails when the broker refuses or does not answer.
+    pub fn add_partitions(&self, name: &str, partitions: usize) -> anyhow::Result<()> {
+        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
+        let wanted = [NewPartitions::new(name, partitions)];
+        for result in block_on(self.admin()?.create_partitions(&wanted, &options))?? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("growing topic {topic}: {code}"))?;
+        }
+        Ok(())
     }
 
     /// Deletes a topic.

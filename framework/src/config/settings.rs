@@ -186,6 +186,9 @@ settings! {
     /// Milliseconds that the producer waits to fill a batch (a commit never waits for it). Larger:
     /// bigger batches, more delay. Smaller: more requests.
     linger_ms: u64 [u64] in (0..=900_000) = 20;
+    /// Milliseconds after which the partition counts of sink topics are looked up again, so that
+    /// records spread over partitions that were added. Smaller: noticed sooner, more requests.
+    metadata_max_age_ms: u64 [u64] in (1..=DAY_MS) = 300_000;
     /// How the producer packs batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
     compression: Compression [Compression] = Compression::Lz4;
     /// Where `/metrics`, `/healthz` and `/readyz` are served: `off`, or an address such as
@@ -199,13 +202,20 @@ settings! {
     retry_backoff_ms: u64 [u64] in (1..=3_600_000) = 100;
     /// Milliseconds between retries at most. Larger: goes on later once the broker is back.
     retry_backoff_max_ms: u64 [u64] in (1..=3_600_000) = 5_000;
-    /// Milliseconds that a stop may take to finish, commit and leave the group before it gives up.
-    /// Smaller: work since the last commit may be done again by others.
+    /// Milliseconds that a stop may take to finish, commit and leave the group before it gives up:
+    /// then it ends with an error that says that work was dropped. Smaller: work since the last
+    /// commit is done again by others. A second signal ends it at once.
     close_timeout_ms: u64 [u64] in (1..=DAY_MS) = 30_000;
-    /// Milliseconds without a sign of life of a worker after which `/healthz` answers 503. Must be
-    /// above the longest single record, commit or restore step; an orchestrator that restarts
-    /// unhealthy instances would otherwise restart slow ones.
+    /// Milliseconds without a sign of life of a worker (or of the thread of the group) after which
+    /// `/healthz` answers 503; waiting for the broker is one. Must be above the longest single record
+    /// or restore step; an orchestrator that restarts unhealthy instances would otherwise restart
+    /// slow ones.
     health_stuck_ms: u64 [u64] in (1_000..=DAY_MS) = 60_000;
+    /// Milliseconds without progress (no record taken beyond those taken before, no state restored)
+    /// after which an instance that has records to process says so: a warning, the metric
+    /// `millstream_stalled` and the body of `/readyz`. Larger: noticed later. Smaller: records that
+    /// take longer than this are reported.
+    stalled_after_ms: u64 [u64] in (1..=DAY_MS) = 60_000;
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
     /// `info,millstream::log=debug`.
     log_level: String [impl Into<String>] = "info".to_owned();

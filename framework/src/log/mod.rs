@@ -27,6 +27,7 @@ pub mod kafka;
 mod local;
 pub mod memory;
 mod refused;
+mod waiting;
 
 use std::any::Any;
 use std::fmt;
@@ -37,6 +38,7 @@ use crate::error::Result;
 use crate::record::Headers;
 pub(crate) use refused::record_content_bytes;
 pub use refused::{RefusalKind, Refused};
+pub(crate) use waiting::{BrokerWaits, WaitingForBroker};
 
 /// Producers send records up to this size, in bytes, whatever the topic says; larger ones are refused
 /// before they are sent. Larger than Kafka's default for topics, so that the topic's own limit is

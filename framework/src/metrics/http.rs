@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub(crate) trait Probe: Send + Sync {
     /// All metrics in Prometheus' text format.
     fn metrics(&self) -> String;
-    /// The workers that give no sign of life, each as a sentence.
+    /// The threads that give no sign of life and other reasons to start anew, each as a sentence.
     fn stuck(&self) -> Vec<String>;
     /// The state of the instance, and if it runs with all its tasks.
     fn state(&self) -> (String, bool);
@@ -26,6 +26,8 @@ pub(crate) trait Probe: Send + Sync {
     fn not_running(&self) -> Vec<(String, String)>;
     /// What the instance waits for, each as a sentence.
     fn waits_for(&self) -> Vec<String>;
+    /// Where nothing goes on though there are records, each as a sentence.
+    fn stalled(&self) -> Vec<String>;
 }
 
 #[derive(Serialize)]
@@ -40,6 +42,7 @@ struct Readiness {
     state: String,
     not_running: Vec<TaskLine>,
     waiting_for: Vec<String>,
+    stalled: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -148,6 +151,7 @@ async fn readiness(probe: web::Data<dyn Probe>) -> HttpResponse {
         state,
         not_running,
         waiting_for: probe.waits_for(),
+        stalled: probe.stalled(),
     })
 }
 
@@ -184,6 +188,9 @@ mod tests {
         }
         fn waits_for(&self) -> Vec<String> {
             vec!["the topics, for 3 s".to_owned()]
+        }
+        fn stalled(&self) -> Vec<String> {
+            vec!["worker 0".to_owned()]
         }
     }
 
@@ -231,7 +238,10 @@ mod tests {
         let (code, body) = get(server.address(), "/readyz");
         assert_eq!(code, 503);
         assert!(body.contains(r#""not_running":[{"task":"0_1","state":"restoring"}]"#), "{body}");
-        assert!(body.contains(r#""waiting_for":["the topics, for 3 s"]"#), "{body}");
+        assert!(
+            body.contains(r#""waiting_for":["the topics, for 3 s"],"stalled":["worker 0"]"#),
+            "{body}"
+        );
     }
 
     #[test]

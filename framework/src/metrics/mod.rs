@@ -12,6 +12,6 @@ mod reference;
 
 pub(crate) use drops::Drops;
 pub use drops::{DropCounts, DropReason};
-pub(crate) use health::Heartbeats;
+pub(crate) use health::{Beating, Heartbeats};
 pub(crate) use http::{HttpServer, Probe};
 pub(crate) use registry::Metrics;

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -52,6 +53,8 @@ pub(crate) struct Metrics {
     pub(crate) rebalances: IntCounter,
     /// Records read from changelogs to restore state.
     pub(crate) restored: IntCounter,
+    /// 1 while nothing goes on though there are records.
+    pub(crate) stalled: IntGauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -97,6 +100,7 @@ impl Metrics {
             aborts: new.counter(ABORTS)?,
             rebalances: new.counter(REBALANCES)?,
             restored: new.counter(RESTORED)?,
+            stalled: new.gauge(STALLED)?,
             registry,
         })
     }
@@ -170,6 +174,10 @@ const REBALANCES: Described =
     Described("rebalances_total", "Changes of the partitions assigned to this instance.");
 const RESTORED: Described =
     Described("restored_records_total", "Records read from changelogs to restore state.");
+const STALLED: Described = Described(
+    "stalled",
+    "1 while a worker has work and has not got on for stalled_after_ms; the log and /readyz say with what.",
+);
 /// Makes and registers.
 struct New<'a> {
     registry: &'a Registry,
@@ -183,6 +191,10 @@ impl New<'_> {
 
     fn counter(&self, what: Described) -> prometheus::Result<IntCounter> {
         self.keep(IntCounter::with_opts(what.opts())?)
+    }
+
+    fn gauge(&self, what: Described) -> prometheus::Result<IntGauge> {
+        self.keep(IntGauge::with_opts(what.opts())?)
     }
 
     fn counters(&self, what: Described, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

@@ -111,6 +111,17 @@ impl<Q> Assignments<Q> {
         }
     }
 
+    /// True if a task reads this partition.
+    pub(crate) fn knows(&self, partition: &TopicPartition) -> bool {
+        self.plan.task_of.contains_key(partition)
+    }
+
+    /// Goes on with a plan of the same topology over topics that got partitions. Tasks that run
+    /// keep what they have.
+    pub(crate) fn plan_again(&mut self, plan: TaskPlan) {
+        self.plan = plan;
+    }
+
     /// Takes partitions in and returns the tasks that can start now. A task that is named though
     /// it runs already gets further inputs.
     pub(crate) fn assigned(&mut self, added: Vec<(TopicPartition, Q)>) -> Vec<TaskStart<Q>> {

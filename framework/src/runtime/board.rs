@@ -54,6 +54,8 @@ struct Board {
     /// The group is sharing out partitions, or the positions of new ones are looked up: what this
     /// instance is to run is not known yet.
     placing: bool,
+    /// Where nothing goes on though there is work, each as a sentence.
+    stalled: Vec<String>,
 }
 
 /// The states, shared.
@@ -70,6 +72,7 @@ impl Default for TaskBoard {
             tasks: BTreeMap::new(),
             waits: BTreeMap::new(),
             placing: false,
+            stalled: Vec::new(),
         };
         Self { board: Mutex::new(board), changed: Condvar::new() }
     }
@@ -112,6 +115,16 @@ impl TaskBoard {
         self.lock().waits.clone()
     }
 
+    /// Where nothing goes on.
+    pub(crate) fn stalled(&self, lines: Vec<String>) {
+        self.lock().stalled = lines;
+    }
+
+    /// Where nothing goes on, each as a sentence.
+    pub(crate) fn stalls(&self) -> Vec<String> {
+        self.lock().stalled.clone()
+    }
+
     /// What this instance is to run is not known (or is known again): it does not run meanwhile,
     /// whatever its tasks do.
     pub(crate) fn placing(&self, placing: bool) {
@@ -129,9 +142,12 @@ impl TaskBoard {
         board.placing || board.instance == StreamsState::Starting
     }
 
-    /// Notes the instance's state.
+    /// Notes the instance's state; an end is final.
     pub(crate) fn set_instance(&self, state: StreamsState) {
         let mut board = self.lock();
+        if matches!(board.instance, StreamsState::Stopped | StreamsState::Failed) {
+            return;
+        }
         board.instance =
             if state == StreamsState::Running { board.state_of_tasks() } else { state };
         self.changed.notify_all();

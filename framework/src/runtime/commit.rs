@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::log::{Committed, TopicPartition};
-use crate::metrics::Metrics;
+use crate::metrics::{Beating, Metrics};
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::CommitStep;
 use crate::runtime::restore::Freshness;
@@ -158,7 +158,7 @@ impl Worker {
     /// Carries counts and gauges to the registry.
     pub(super) fn measure(&mut self) {
         let instance = &self.instance;
-        instance.heartbeats.beat(self.index, instance.clock.elapsed());
+        instance.beat(Beating::Worker(self.index));
         let metrics = &instance.metrics;
         let mut drops = BTreeMap::new();
         for (id, stage) in &self.hosted {
@@ -175,11 +175,15 @@ impl Worker {
             }
         }
         metrics.dropped(drops);
-        metrics.restored.inc_by(self.restorer.take_restored());
+        let restored = self.restorer.take_restored();
+        metrics.restored.inc_by(restored);
         if let Some(producer) = &self.producer {
-            let (records, bytes) = producer.borrow_mut().take_counts();
+            let mut producer = producer.borrow_mut();
+            producer.learn(&instance.sinks);
+            let (records, bytes) = producer.take_counts();
             metrics.sent(records, bytes);
         }
+        self.report_work(restored);
     }
 }
 

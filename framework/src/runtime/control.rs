@@ -10,8 +10,9 @@ use actix::Addr;
 
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupSpec, Isolation, Membership};
+use crate::metrics::Beating;
 use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
-use crate::runtime::board::{StreamsState, Waiter};
+use crate::runtime::board::Waiter;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
 use crate::runtime::listener::Listener;
@@ -65,14 +66,17 @@ impl Control {
         self.instance.waits_for(Waiter::Member, what);
         let (instance, stop) = (Arc::clone(&self.instance), Arc::clone(&self.stop));
         let member = membership.member();
-        let mut listener = Listener::new(instance, self.workers.clone(), stop, member, plan);
+        let mut listener =
+            Listener::new(instance, self.workers.clone(), stop, member, (plan, shapes));
         let outcome = self.serve(&mut *membership, &mut listener);
-        self.instance.board.set_instance(StreamsState::Stopping);
-        if outcome.is_err() {
+        self.instance.stops();
+        if let Err(error) = outcome {
+            self.instance.ends_with(error);
             listener.end_commits();
         }
+        self.instance.heartbeats.retire(Beating::Group);
         leave(membership, &mut listener);
-        outcome
+        Ok(())
     }
 
     /// Describes and creates topics, trying again while the broker does not answer. `None`: told
@@ -82,6 +86,7 @@ impl Control {
         let mut tries = 0;
         self.instance.waits_for(Waiter::Start, "the broker's answer about topics".to_owned());
         loop {
+            self.instance.beat(Beating::Group);
             let prepared = internal_topics::prepare(
                 &*self.instance.log,
                 &self.instance.topology,
@@ -120,6 +125,7 @@ impl Control {
         let mut tries = 0;
         self.instance.waits_for(Waiter::Start, "the producers of the workers".to_owned());
         while !opening.is_empty() {
+            self.instance.beat(Beating::Group);
             if let Ok(error) = self.failures.try_recv() {
                 return Err(error);
             }
@@ -192,7 +198,9 @@ impl Control {
     fn serve(&self, membership: &mut dyn Membership, listener: &mut Listener) -> Result<()> {
         let mut tries = 0;
         let mut empty_since = None;
+        let mut looked = self.instance.clock.elapsed();
         while !self.stop.is_set() {
+            self.instance.beat(Beating::Group);
             if let Ok(error) = self.failures.try_recv() {
                 return Err(error);
             }
@@ -208,6 +216,7 @@ impl Control {
                     if self.owns_nothing(membership, &mut empty_since) {
                         listener.placed();
                     }
+                    self.look_at_sinks(&mut looked);
                 }
                 Err(error) if error.reaction() == Reaction::Retry => {
                     let wait = self.instance.settings.backoff(tries);
@@ -226,6 +235,27 @@ impl Control {
 }
 
 impl Control {
+    /// Looks up how many partitions the user's sink topics have, now and then.
+    fn look_at_sinks(&self, looked: &mut Duration) {
+        let now = self.instance.clock.elapsed();
+        if now.saturating_sub(*looked) < self.instance.settings.metadata_age_max {
+            return;
+        }
+        *looked = now;
+        let sinks = self.instance.topology.sub_topologies().iter().flat_map(|sub| &sub.sinks);
+        for sink in sinks.filter(|sink| !sink.internal) {
+            match self.instance.log.describe(&[&*sink.topic]) {
+                Ok(described) => {
+                    for topic in described.into_iter().flatten() {
+                        self.instance.sinks.note(&topic.name, topic.partitions);
+                    }
+                }
+                // The counts that are known go on.
+                Err(error) => tracing::debug!(topic = %sink.topic, %error, "not described"),
+            }
+        }
+    }
+
     /// True for a member of a KIP-848 group that has been given nothing for a while: there are
     /// more instances than partitions, which that protocol does not say.
     fn owns_nothing(&self, membership: &dyn Membership, since: &mut Option<Duration>) -> bool {

@@ -5,6 +5,8 @@
 //! tells of an output that was lost once, to whoever asks next. So the tasks and their producer are
 //! taken down at once, in the same call.
 
+use std::time::Duration;
+
 use actix::Context;
 
 use crate::error::{Error, Reaction};
@@ -56,6 +58,11 @@ impl Worker {
     /// Drops everything since the last commit and starts all tasks again from there. The wait before
     /// grows from one abort to the next until a commit succeeds: that the tasks start says nothing.
     fn abort(&mut self, error: &Error, ctx: &mut Context<Self>) {
+        if self.instance.stop_left(Duration::ZERO).is_some() {
+            // A stop says by itself what it drops, and nothing starts again.
+            tracing::debug!(worker = self.index, %error, "dropping everything since the last commit");
+            return self.take_down();
+        }
         tracing::warn!(worker = self.index, %error, "dropping everything since the last commit");
         self.instance.metrics.aborts.inc();
         self.take_down();

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use millstream_state::{SharedResources, StoreSpec, TaskStores};
 
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metrics::{Heartbeats, Metrics};
-use crate::runtime::board::{TaskBoard, Waiter};
+use crate::metrics::{Beating, Heartbeats, Metrics};
+use crate::runtime::board::{StreamsState, TaskBoard, Waiter};
 use crate::runtime::clock::SharedClock;
 use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
 use crate::runtime::questions::RunningTasks;
+use crate::runtime::stall::WorkReports;
 use crate::runtime::state_dir::StateDir;
+use crate::sink::SinkCounts;
 use crate::task::TaskId;
 use crate::topology::{SubTopology, Topology};
 
@@ -60,6 +62,14 @@ pub(crate) struct Settings {
     pub(crate) window_changelog_retention_extra_ms: i64,
     pub(crate) prefetch_bytes_max: usize,
     pub(crate) static_member: Option<String>,
+    /// How old the partition counts of sink topics may be.
+    pub(crate) metadata_age_max: Duration,
+    /// How long one call to the broker may take, and rather more.
+    pub(crate) broker_patience: Duration,
+    /// How long a stop may take.
+    pub(crate) close_timeout: Duration,
+    /// After so long without progress an instance with records to process says so.
+    pub(crate) stalled_after: Duration,
     /// Rebalances revoke only what moves (KIP-848).
     pub(crate) incremental: bool,
     pub(crate) replace_failed_tasks: bool,
@@ -91,6 +101,12 @@ pub(crate) struct Instance {
     pub(crate) running: RunningTasks,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) losses: Losses,
+    pub(crate) work: WorkReports,
+    pub(crate) sinks: SinkCounts,
+    /// Since when it stops.
+    pub(crate) stopping_since: OnceLock<Duration>,
+    /// What ends the instance, until it is told to whoever waits for the end.
+    pub(crate) end: Mutex<Option<Error>>,
     pub(crate) on_commit: Option<CommitListener>,
     /// Errors that end the instance.
     pub(crate) failures: Sender<Error>,
@@ -111,6 +127,43 @@ impl Instance {
         tracing::error!(%error, "the instance stops");
         // The receiver is gone only when the instance is stopping already.
         let _ = self.failures.send(error);
+    }
+
+    /// It stops from now on.
+    pub(crate) fn stops(&self) {
+        self.stopping_since.get_or_init(|| self.clock.elapsed());
+        self.board.set_instance(StreamsState::Stopping);
+    }
+
+    /// How much is left of a part of the time that a stop may take; `None` while nothing stops.
+    pub(crate) fn stop_left(&self, part: Duration) -> Option<Duration> {
+        let since = self.stopping_since.get()?;
+        Some((*since + part).saturating_sub(self.clock.elapsed()))
+    }
+
+    /// The error that ends the instance; the first stays.
+    pub(crate) fn ends_with(&self, error: Error) {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// The error that ends the instance, once.
+    pub(crate) fn take_end(&self) -> Option<Error> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes that a stop drops work; whoever waits for the end is told.
+    pub(crate) fn drops_work(&self, reason: &str) {
+        if self.board.instance() == StreamsState::Stopping {
+            let what = "stopping".to_owned();
+            let reason =
+                format!("{reason}: work since the last commit is dropped, and will be done again");
+            self.ends_with(Error::Fatal { what, reason });
+        }
+    }
+
+    /// The calling thread lives.
+    pub(crate) fn beat(&self, who: Beating) {
+        self.heartbeats.beat(who, self.clock.elapsed());
     }
 
     /// Notes what somebody waits for.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use actix::Addr;
 
 use crate::error::{Error, Reaction, Result};
-use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition};
-use crate::runtime::assignment::{Assignments, TaskPlan, TaskStart};
+use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition, WaitingForBroker};
+use crate::metrics::Beating;
+use crate::runtime::assignment::{Assignments, SubTopologyShape, TaskPlan, TaskStart};
 use crate::runtime::board::{StreamsState, Waiter};
+use crate::runtime::grown;
 use crate::runtime::instance::Instance;
 use crate::runtime::late::LateAnswers;
 use crate::runtime::ownership::Revocation;
@@ -30,6 +32,8 @@ pub(crate) struct Listener {
     stop: Arc<StopSignal>,
     member: Arc<dyn Member>,
     assignments: Assignments<Queued>,
+    /// What the plan was made from.
+    shapes: Vec<SubTopologyShape>,
     starts: BTreeMap<TopicPartition, StartPosition>,
     commits: bool,
     late: LateAnswers,
@@ -50,7 +54,7 @@ impl Listener {
         workers: Vec<Addr<Worker>>,
         stop: Arc<StopSignal>,
         member: Arc<dyn Member>,
-        plan: TaskPlan,
+        (plan, shapes): (TaskPlan, Vec<SubTopologyShape>),
     ) -> Self {
         let assignments = Assignments::new(plan, workers.len());
         Self {
@@ -59,6 +63,7 @@ impl Listener {
             stop,
             member,
             assignments,
+            shapes,
             starts: BTreeMap::new(),
             commits: true,
             late: LateAnswers::default(),
@@ -77,18 +82,41 @@ impl Listener {
         self.failure.take()
     }
 
+    /// Plans the tasks again if the group has assigned partitions that were not there at the start.
+    fn take_in_new(&mut self, added: &[TopicPartition]) -> Result<()> {
+        let unknown = added.iter().filter(|partition| !self.assignments.knows(partition));
+        let unknown: Vec<TopicPartition> = unknown.cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(partitions = names(&unknown), "partitions were added to topics");
+        let what = format!("the description of {}", names(&unknown));
+        let shapes = self.retried(&what, || grown::shapes(&self.instance, &self.shapes, added))?;
+        let Some(shapes) = shapes else { return Ok(()) };
+        self.assignments.plan_again(TaskPlan::new(&shapes)?);
+        self.shapes = shapes;
+        self.instance.positions.begin_at_first(&unknown);
+        Ok(())
+    }
+
     /// The committed positions; waits for the broker as long as it takes.
     fn resolve(&self, added: &[TopicPartition]) -> Result<Option<Vec<StartPosition>>> {
-        let mut tries = 0;
         let what = format!("the committed positions of {}", names(added));
-        self.instance.waits_for(Waiter::Member, what.clone());
+        self.retried(&what, || self.instance.positions.resolve(added, self.instance.clock.now()))
+    }
+
+    /// Asks again with back-off as long as it takes; `None` if told to stop meanwhile.
+    fn retried<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<Option<T>> {
+        let mut tries = 0;
+        self.instance.waits_for(Waiter::Member, what.to_owned());
         loop {
-            match self.instance.positions.resolve(added, self.instance.clock.now()) {
-                Ok(starts) => return Ok(Some(starts)),
+            self.instance.beat(Beating::Group);
+            match ask() {
+                Ok(found) => return Ok(Some(found)),
                 Err(error) if error.reaction() == Reaction::Retry => {
                     let wait = self.instance.settings.backoff(tries);
                     self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
-                    tracing::info!(%error, ?wait, "waiting for the committed positions");
+                    tracing::info!(%error, ?wait, "waiting for {what}");
                     tries += 1;
                     if self.stop.wait(wait) {
                         return Ok(None);
@@ -124,7 +152,12 @@ impl Listener {
                 }
             }
         }
-        let deadline = self.instance.clock.elapsed() + self.instance.settings.revoke_budget;
+        // The workers may be slow, this thread is not.
+        let _waiting = WaitingForBroker::begin();
+        let budget = self.instance.settings.revoke_budget;
+        let stopping = self.instance.stop_left(self.instance.settings.close_timeout * 2 / 3);
+        let budget = stopping.map_or(budget, |left| left.min(budget));
+        let deadline = self.instance.clock.elapsed() + budget;
         for (index, revocation, answer) in answers {
             let left = deadline.saturating_sub(self.instance.clock.elapsed());
             let Some(queues) = self.stopped(index, &revocation, &answer, left) else {
@@ -239,6 +272,10 @@ fn names(partitions: &[TopicPartition]) -> String {
 impl GroupListener for Listener {
     fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
         self.instance.board.placing(true);
+        if let Err(error) = self.take_in_new(added) {
+            self.failure = Some(error);
+            return vec![0; added.len()];
+        }
         match self.resolve(added) {
             Ok(Some(starts)) => {
                 let offsets = starts.iter().map(|start| start.offset).collect();

@@ -9,6 +9,7 @@ mod state_dir;
 mod assignment;
 mod positions;
 mod internal_topics;
+mod grown;
 mod build;
 mod restore;
 mod task_actor;
@@ -23,6 +24,8 @@ mod listener;
 mod control;
 mod connect;
 mod probe;
+mod stall;
+mod watch;
 mod signals;
 mod streams;
 #[cfg(test)]

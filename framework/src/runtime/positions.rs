@@ -57,6 +57,16 @@ impl Positions {
         }
     }
 
+    /// Notes that partitions came into being while the instance ran: all that is in them came since,
+    /// so they start at their first record, whatever the source says of those that were there.
+    pub(crate) fn begin_at_first(&self, partitions: &[TopicPartition]) {
+        let mut choices = self.choices();
+        for partition in partitions {
+            let first = Choice { instead_of: None, offset: 0 };
+            choices.entry(partition.clone()).or_insert(first);
+        }
+    }
+
     fn choices(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Choice>> {
         self.choices.lock().unwrap_or_else(PoisonError::into_inner)
     }

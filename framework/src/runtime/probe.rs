@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::Probe;
+use crate::metrics::{Beating, Probe};
 use crate::runtime::board::{StreamsState, Wait};
 use crate::runtime::instance::Instance;
 use crate::task::{TaskId, TaskState};
@@ -37,10 +37,12 @@ impl Probe for InstanceProbe {
     fn stuck(&self) -> Vec<String> {
         let now = self.instance.clock.elapsed();
         let stuck = self.instance.heartbeats.stuck(now, self.silence_max);
-        let line = |(worker, silent): (usize, Duration)| {
-            format!("worker {worker} gave no sign of life for {} s", silent.as_secs())
+        let line = |(who, silent): (Beating, Duration)| {
+            format!("{who} gave no sign of life for {} s", silent.as_secs())
         };
-        stuck.into_iter().map(line).collect()
+        let failed = self.instance.board.instance() == StreamsState::Failed;
+        let failed = failed.then(|| "the instance failed, see its log".to_owned());
+        stuck.into_iter().map(line).chain(failed).collect()
     }
 
     fn state(&self) -> (String, bool) {
@@ -51,6 +53,10 @@ impl Probe for InstanceProbe {
     fn not_running(&self) -> Vec<(String, String)> {
         let waiting = self.assigned().filter(|(_, state)| *state != TaskState::Running);
         waiting.map(|(task, state)| (task.to_string(), state.label().to_owned())).collect()
+    }
+
+    fn stalled(&self) -> Vec<String> {
+        self.instance.board.stalls()
     }
 
     fn waits_for(&self) -> Vec<String> {

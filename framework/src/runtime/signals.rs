@@ -1,6 +1,7 @@
-//! SIGINT and SIGTERM, turned into the stop signal.
+//! SIGINT and SIGTERM, turned into the stop signal; a second one ends the waiting for the end.
 
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread::{Builder, JoinHandle};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,11 +28,14 @@ impl SignalThread {
     }
 }
 
-/// Sets `stop` when SIGINT or SIGTERM arrives.
+/// Sets `stop` when SIGINT or SIGTERM arrives, and tells `end` of the second one.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-pub(crate) fn on_stop_signal(stop: Arc<StopSignal>) -> Result<SignalThread> {
+pub(crate) fn on_stop_signal(
+    stop: Arc<StopSignal>,
+    end: Sender<Result<()>>,
+) -> Result<SignalThread> {
     let failed = |error: std::io::Error| Error::Fatal {
         what: "waiting for signals".to_owned(),
         reason: error.to_string(),
@@ -44,20 +48,29 @@ pub(crate) fn on_stop_signal(stop: Arc<StopSignal>) -> Result<SignalThread> {
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         (interrupt, signal(SignalKind::terminate()).map_err(failed)?)
     };
-    let (end, ended) = oneshot::channel();
+    let (over, mut ended) = oneshot::channel();
     let wait = move || {
         runtime.block_on(async move {
             let (mut interrupt, mut terminate) = (interrupt, terminate);
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = ended => return,
+            for signals in 1..=2 {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = &mut ended => return,
+                }
+                if signals == 1 {
+                    tracing::info!("told to stop: finishing, committing, leaving the group");
+                    stop.set();
+                }
             }
-            tracing::info!("told to stop: finishing, committing, leaving the group");
-            stop.set();
+            // The other side is gone if it has just ended.
+            let _ = end.send(Err(Error::Fatal {
+                what: "stopping".to_owned(),
+                reason: "a second signal ended it at once: work since the last commit is dropped, and will be done again".to_owned(),
+            }));
         });
     };
     let thread =
         Builder::new().name("millstream-signals".to_owned()).spawn(wait).map_err(failed)?;
-    Ok(SignalThread { end, thread })
+    Ok(SignalThread { end: over, thread })
 }

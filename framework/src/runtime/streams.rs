@@ -3,13 +3,15 @@
 //! ```text
 //!   Streams ─┬─ control thread      membership in the group
 //!            ├─ worker threads      an actix system each, with a worker and its task actors
+//!            ├─ watching thread     says what is waited for and what does not go on; limits the stop
 //!            └─ http thread         /metrics, /healthz, /readyz (where configured)
 //! ```
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -30,14 +32,19 @@ use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
 use crate::runtime::probe::InstanceProbe;
 use crate::runtime::questions::{RunningTasks, TasksOf};
+use crate::runtime::stall::WorkReports;
 use crate::runtime::state_dir::StateDir;
 use crate::runtime::stop::StopSignal;
+use crate::runtime::watch::Watch;
 use crate::runtime::worker::{StopWorker, Worker};
 use crate::runtime::{connect, signals};
+use crate::sink::SinkCounts;
 use crate::topology::Topology;
 
-/// How long stopping may take beyond what the control thread needs.
-const WORKER_STOP_MAX: Duration = Duration::from_secs(10);
+/// How long the client keeps a message that it cannot deliver.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long after its time-out a stop may take to say that it gave up.
+const GIVING_UP_MAX: Duration = Duration::from_secs(5);
 
 /// What an instance is started with besides its topology and configuration.
 pub struct StreamsOptions {
@@ -87,6 +94,7 @@ pub struct Streams {
     instance: Arc<Instance>,
     stop: Arc<StopSignal>,
     control: Option<JoinHandle<()>>,
+    end: Sender<Result<()>>,
     ended: Receiver<Result<()>>,
     close_timeout: Duration,
     probe: Arc<InstanceProbe>,
@@ -149,6 +157,10 @@ impl Streams {
             running: RunningTasks::default(),
             heartbeats: Heartbeats::default(),
             losses: Losses::new(config.num_stream_threads),
+            work: WorkReports::default(),
+            sinks: SinkCounts::default(),
+            stopping_since: OnceLock::new(),
+            end: Mutex::default(),
             topology,
             log,
             clock,
@@ -166,18 +178,22 @@ impl Streams {
         };
         let stop = Arc::new(StopSignal::default());
         let workers = start_workers(&instance)?;
-        let (end, ended) = sync_channel(1);
+        let (end, ended) = channel();
+        let watch =
+            Watch { instance: Arc::clone(&instance), stop: Arc::clone(&stop), end: end.clone() };
         let control = {
-            let (instance, stop) = (Arc::clone(&instance), Arc::clone(&stop));
+            let (instance, stop, end) = (Arc::clone(&instance), Arc::clone(&stop), end.clone());
             let run = move || {
-                let outcome = control(&instance, workers, stop, failed);
+                let run = || control(&instance, workers, watch, stop, failed);
+                let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(died()));
+                drop(instance);
                 // The receiver is gone if nobody waits for the end.
                 let _ = end.send(outcome);
             };
             spawn("millstream-control", run)?
         };
-        let close_timeout = Duration::from_millis(config.close_timeout_ms);
-        Ok(Self { instance, stop, control: Some(control), ended, close_timeout, probe, http })
+        let close_timeout = instance.settings.close_timeout;
+        Ok(Self { instance, stop, control: Some(control), end, ended, close_timeout, probe, http })
     }
 
     /// Where the instance is in its life.
@@ -227,12 +243,13 @@ impl Streams {
     }
 
     /// Runs until SIGINT or SIGTERM (then finishes the records in hand, commits, leaves the group)
-    /// or until the instance fails.
+    /// or until the instance fails. A stop ends within `close_timeout_ms`, and at once with a second
+    /// signal; what still hangs then is left to itself, for the end of the process.
     ///
     /// # Errors
-    /// What the instance failed with.
+    /// What the instance failed with, or that the stop dropped work since the last commit.
     pub fn run_until_signal(self) -> Result<()> {
-        let signal = signals::on_stop_signal(Arc::clone(&self.stop))?;
+        let signal = signals::on_stop_signal(Arc::clone(&self.stop), self.end.clone())?;
         let outcome = self.ended.recv().unwrap_or_else(|_| Err(died()));
         signal.end();
         outcome
@@ -241,10 +258,11 @@ impl Streams {
     /// Stops: finishes the records in hand, commits, leaves the group, closes the stores.
     ///
     /// # Errors
-    /// What the instance had failed with, or that it did not stop in time.
+    /// What the instance had failed with, or that the stop dropped work since the last commit: in
+    /// particular where it did not end within `close_timeout_ms`.
     pub fn close(mut self) -> Result<()> {
         self.stop.set();
-        let ended = self.ended.recv_timeout(self.close_timeout + WORKER_STOP_MAX);
+        let ended = self.ended.recv_timeout(self.close_timeout + GIVING_UP_MAX);
         let outcome = ended.unwrap_or_else(|_| {
             let reason = "it did not end in time".to_owned();
             Err(Error::Fatal { what: "stopping".to_owned(), reason })
@@ -278,18 +296,32 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 
 /// A worker's thread with the address of its actor.
 struct WorkerThread {
+    index: usize,
     address: Addr<Worker>,
     thread: JoinHandle<()>,
+    /// Its other side goes when the thread ends.
+    ended: Receiver<()>,
 }
 
 impl WorkerThread {
-    /// Lets the worker close what it has, and waits for it.
+    /// Tells the worker to close what it has.
     #[expect(clippy::disallowed_methods, reason = "the last message must not meet a full mailbox")]
-    fn stop(self) {
+    fn tell_to_stop(&self) {
         // One that panicked has ended its thread already.
         self.address.do_send(StopWorker);
-        if self.thread.join().is_err() {
-            tracing::error!("a worker did not end in order");
+    }
+
+    /// Waits for the end of the worker, but not for ever: a thread that hangs is left to itself.
+    fn wait(self, instance: &Instance, limit: Duration) {
+        if self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let reason = format!("worker {} hangs in a record or a call", self.index);
+            tracing::error!(
+                worker = self.index,
+                "it hangs in a record or a call and is left to itself"
+            );
+            instance.drops_work(&reason);
+        } else if self.thread.join().is_err() {
+            tracing::error!(worker = self.index, "it did not end in order");
         }
     }
 }
@@ -300,8 +332,10 @@ fn start_workers(instance: &Arc<Instance>) -> Result<Vec<WorkerThread>> {
 
 fn start_worker(index: usize, instance: &Arc<Instance>) -> Result<WorkerThread> {
     let (tell, told) = sync_channel(1);
+    let (ends, ended) = sync_channel(0);
     let instance = Arc::clone(instance);
     let thread = spawn(&format!("millstream-worker-{index}"), move || {
+        let _ends: SyncSender<()> = ends;
         let system = actix::System::new();
         system.block_on(async {
             // The one who waits for it is still there: it cannot go on without.
@@ -315,24 +349,56 @@ fn start_worker(index: usize, instance: &Arc<Instance>) -> Result<WorkerThread> 
         what: format!("starting worker {index}"),
         reason: "its thread ended".to_owned(),
     })?;
-    Ok(WorkerThread { address, thread })
+    Ok(WorkerThread { index, address, thread, ended })
 }
 
-/// The control thread's work, from start to the end of the workers.
+/// The control thread's work, from start to the end of the workers. The error that ended the
+/// instance is the last that is said of it.
 fn control(
     instance: &Arc<Instance>,
     workers: Vec<WorkerThread>,
+    watch: Watch,
     stop: Arc<StopSignal>,
     failed: Receiver<Error>,
 ) -> Result<()> {
+    let (end_watch, ended) = sync_channel::<()>(0);
+    let watching = spawn("millstream-watch", move || watch.run(&ended))?;
     let addresses = workers.iter().map(|worker| worker.address.clone()).collect();
     let control = Control::new(Arc::clone(instance), addresses, stop, failed);
-    let outcome = control.run();
-    workers.into_iter().for_each(WorkerThread::stop);
-    let state = if outcome.is_ok() { StreamsState::Stopped } else { StreamsState::Failed };
-    instance.board.set_instance(state);
-    tracing::info!(application = %instance.application_id, ?state, "ended");
-    outcome
+    if let Err(error) = control.run() {
+        instance.ends_with(error);
+    }
+    drop(control);
+    instance.stops();
+    workers.iter().for_each(WorkerThread::tell_to_stop);
+    // Those that have not ended shortly before the time is up are left to themselves.
+    let limit = instance.settings.close_timeout * 9 / 10;
+    for worker in workers {
+        worker.wait(instance, instance.stop_left(limit).unwrap_or_default());
+    }
+    drop(end_watch);
+    if watching.join().is_err() {
+        tracing::error!("the watching thread died");
+    }
+    how_it_ended(instance)
+}
+
+/// Says how the instance ended: the last line of it.
+fn how_it_ended(instance: &Instance) -> Result<()> {
+    match instance.take_end() {
+        // It was given up, which has been said.
+        None if instance.board.instance() == StreamsState::Failed => Ok(()),
+        None => {
+            instance.board.set_instance(StreamsState::Stopped);
+            tracing::info!(application = %instance.application_id, "stopped");
+            Ok(())
+        }
+        Some(error) => {
+            instance.board.set_instance(StreamsState::Failed);
+            tracing::error!(application = %instance.application_id, %error, "ended by an error");
+            Err(error)
+        }
+    }
 }
 
 fn settings(config: &StreamsConfig) -> Settings {
@@ -355,6 +421,10 @@ fn settings(config: &StreamsConfig) -> Settings {
         window_changelog_retention_extra_ms: i64::try_from(extra).unwrap_or(i64::MAX),
         prefetch_bytes_max: config.prefetch_bytes_max,
         static_member: config.group_instance_id.clone(),
+        metadata_age_max: ms(config.metadata_max_age_ms),
+        broker_patience: ms(config.transaction_timeout_ms).max(MESSAGE_TIMEOUT) * 2,
+        close_timeout: ms(config.close_timeout_ms),
+        stalled_after: ms(config.stalled_after_ms),
         incremental: config.log == LogKind::Kafka
             && config.group_protocol == GroupProtocol::Consumer,
         replace_failed_tasks: config.uncaught_error == UncaughtError::ReplaceTask,

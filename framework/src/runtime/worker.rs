@@ -22,11 +22,13 @@ use millstream_state::TaskStores;
 
 use crate::error::{Error, Reaction, Result};
 use crate::log::{Member, PartitionQueue, TopicPartition};
+use crate::metrics::Beating;
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::Instance;
 use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
+use crate::runtime::stall::WorkProgress;
 use crate::runtime::task_actor::{NextTick, Retire, TaskActor, TaskCell};
 use crate::sink::{Refusals, WorkerProducer};
 use crate::store::CacheBudget;
@@ -40,7 +42,7 @@ const RESTORE_WAIT: Duration = Duration::from_millis(5);
 /// After so long nobody expects a revoked task back: its stores are closed.
 const SUSPENDED_MAX: Duration = Duration::from_secs(30);
 /// How often lag, sizes and the like are measured.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A partition with its queue; the position is absent where it must be looked up.
 pub(crate) type AssignedInput = (TopicPartition, Box<dyn PartitionQueue>, Option<StartPosition>);
@@ -133,6 +135,7 @@ pub(crate) struct Worker {
     pub(super) restoring: bool,
     /// When repartition topics were purged last.
     pub(super) purged: Duration,
+    pub(super) progress: WorkProgress,
 }
 
 impl fmt::Debug for Worker {
@@ -167,11 +170,13 @@ impl Worker {
             advance_planned: false,
             restoring: false,
             purged: Duration::ZERO,
+            progress: WorkProgress::default(),
         }
     }
 
     /// A task becomes a waiting one: all of it but its stores and queues is thrown away.
     pub(super) fn wait_again(&mut self, task: Task) {
+        self.note_dropped(&task);
         let id = task.id();
         let (disk, queues) = task.close();
         let inputs = queues.into_iter().map(|(partition, queue)| (partition, queue, None));
@@ -204,6 +209,7 @@ impl Worker {
     fn suspend(&mut self, id: TaskId) -> OwnedQueues {
         let (disk, queues) = match self.take_task(id) {
             Some(task) => {
+                self.note_dropped(&task);
                 let (disk, queues) = task.close();
                 (Some(disk), queues)
             }
@@ -223,6 +229,13 @@ impl Worker {
         }
         self.forget(id, &queues);
         queues
+    }
+
+    /// A stop that drops what a task did since the last commit must not look like one that did not.
+    fn note_dropped(&self, task: &Task) {
+        if task.is_dirty() {
+            self.instance.drops_work(&format!("task {} could not be committed", task.id()));
+        }
     }
 
     /// Takes the gauges of a task away that would stand still from now on.
@@ -329,6 +342,8 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
+        // One that hangs before its first second is seen too.
+        self.measure();
         self.plan_tick();
         ctx.run_interval(self.instance.settings.commit_interval, |worker, ctx| {
             worker.commit_in_time(ctx);
@@ -463,7 +478,8 @@ impl Handler<StopWorker> for Worker {
         }
         self.close_suspended(Duration::ZERO);
         self.end_transaction();
-        self.instance.heartbeats.retire(self.index);
+        self.instance.heartbeats.retire(Beating::Worker(self.index));
+        self.instance.work.retire(self.index);
         ctx.stop();
         actix::System::current().stop();
     }

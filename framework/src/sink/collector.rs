@@ -14,7 +14,7 @@ use crate::log::{
     record_content_bytes,
 };
 use crate::record::{Headers, Timestamp};
-use crate::sink::{Refusals, murmur2_partition};
+use crate::sink::{Refusals, SinkCounts, murmur2_partition};
 
 /// A topic as the collectors of one worker know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) struct WorkerProducer {
     /// How the producer was opened, and the one that asks; opened when first needed.
     spec: ProducerSpec,
     asking: Option<Box<dyn Producer>>,
+    /// The version of the counts that it knows.
+    counts_seen: u64,
     sent_records: u64,
     sent_bytes: u64,
 }
@@ -75,6 +77,7 @@ impl WorkerProducer {
             refusals: Refusals::default(),
             spec: ProducerSpec::default(),
             asking: None,
+            counts_seen: 0,
             sent_records: 0,
             sent_bytes: 0,
         }
@@ -133,6 +136,28 @@ impl WorkerProducer {
     /// Ends the open transaction, if one is: nothing of it counts.
     pub(crate) fn abort_transaction(&mut self) -> Result<()> {
         if std::mem::take(&mut self.in_transaction) { self.producer.abort() } else { Ok(()) }
+    }
+
+    /// Takes over the partition counts of now, as Kafka's producer does with new metadata: records
+    /// that are sent from now on are spread over all partitions.
+    pub(crate) fn learn(&mut self, counts: &SinkCounts) {
+        let Some(counts) = counts.news(&mut self.counts_seen) else { return };
+        for (name, topic) in &self.by_name {
+            let (Some(now), Some(known)) = (counts.get(name), self.known.get_mut(topic.0 as usize))
+            else {
+                continue;
+            };
+            if known.partitions != *now {
+                tracing::info!(
+                    topic = name,
+                    before = known.partitions,
+                    now,
+                    "a sink topic has another number of partitions"
+                );
+                known.partitions = *now;
+                known.next = 0;
+            }
+        }
     }
 
     /// Records and bytes sent since the last call.

@@ -54,6 +54,11 @@ struct Options {
     /// `NAME=VALUE`: a setting of all Kafka clients.
     #[arg(long)]
     kafka: Vec<String>,
+    #[arg(long, default_value_t = 30_000)]
+    close_ms: u64,
+    /// A record with this value ends the instance.
+    #[arg(long)]
+    poison: Option<String>,
     /// Bytes fetched ahead.
     #[arg(long, default_value_t = 64 << 20)]
     prefetch_bytes: usize,
@@ -88,10 +93,15 @@ fn main() -> anyhow::Result<()> {
 
 fn topology(options: &Options) -> anyhow::Result<Topology> {
     let slow = Duration::from_micros(options.slow_us);
+    let poison = options.poison.clone();
     let builder = StreamsBuilder::new();
     builder
         .stream::<String, String>(options.input.as_str())
-        .peek(move |_, _| {
+        .peek(move |_, value| {
+            assert_ne!(Some(value), poison.as_ref(), "poison");
+            if slow > Duration::from_secs(1) {
+                println!("a slow record");
+            }
             if !slow.is_zero() {
                 std::thread::park_timeout(slow);
             }
@@ -112,6 +122,7 @@ fn config(options: &Options) -> StreamsConfig {
         .num_stream_threads(options.workers)
         .session_timeout_ms(options.session_ms)
         .transaction_timeout_ms(options.transaction_ms)
+        .close_timeout_ms(options.close_ms)
         .prefetch_bytes_max(options.prefetch_bytes);
     for (name, value) in options.kafka.iter().filter_map(|setting| setting.split_once('=')) {
         config.kafka.all.insert(name, value);

@@ -266,6 +266,10 @@ impl Admin {
             .fetch_watermarks(&partition.topic, partition.partition, self.patience())
             .map_err(|error| {
                 let what = format!("offsets of {partition}");
+                if error.rdkafka_error_code() == Some(Code::UnknownPartition) {
+                    let reason = "the client does not know it yet".to_owned();
+                    return Error::Unavailable { what, reason };
+                }
                 error::from_client(&what, Some(&partition.topic), &error)
             })?;
         Ok(OffsetRange { earliest, end })

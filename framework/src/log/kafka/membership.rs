@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -25,7 +27,7 @@ use super::tap::{Tap, TapQueue};
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, Generation, GroupListener, GroupSpec, Member, Membership, PartitionQueue,
-    TopicPartition,
+    TopicPartition, WaitingForBroker,
 };
 
 /// What the polling thread and the member handles share.
@@ -185,8 +187,30 @@ impl fmt::Debug for KafkaMembership {
     }
 }
 
-/// Closes the queues and leaves the group.
+/// Closes the queues and leaves the group. Closing waits for the broker, and may wait for ever where
+/// a worker hangs with something of the client's in its hands: it is left to a thread of its own
+/// after a while.
 fn shut(group: Arc<Group>) {
+    let (done, waited) = sync_channel::<()>(0);
+    let name = group.name.clone();
+    let close = move || {
+        close(group);
+        drop(done);
+    };
+    match Builder::new().name("millstream-leave".to_owned()).spawn(close) {
+        Ok(_) => {
+            if waited.recv_timeout(LEAVE_PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!(group = name, "leaving the group takes long: going on without");
+            }
+        }
+        Err(error) => tracing::error!(group = name, %error, "no thread to leave the group with"),
+    }
+}
+
+/// So long the client may take to leave and to close.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
+fn close(group: Arc<Group>) {
     let taps = std::mem::take(&mut *locked(&group.taps));
     taps.values().for_each(|tap| tap.close());
     drop(taps);
@@ -366,6 +390,7 @@ impl Member for KafkaMember {
             return Err(Error::Aborted { what, reason });
         }
         let list = list_of(offsets)?;
+        let _waiting = WaitingForBroker::begin();
         let deadline = Deadline::after(group.request_timeout);
         loop {
             // Also in between: the next epoch may be one without these partitions.
@@ -390,6 +415,7 @@ impl Member for KafkaMember {
             return Ok(());
         }
         let group = self.group()?;
+        let _waiting = WaitingForBroker::begin();
         let deadline = Deadline::after(group.request_timeout);
         let mut left: Vec<(TopicPartition, i64)> = positions.to_vec();
         loop {

@@ -33,7 +33,7 @@ pub use settings::{GroupProtocol, KafkaSettings};
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition,
+    ProducerSpec, Reader, TopicDescription, TopicPartition, WaitingForBroker,
 };
 use admin::Admin;
 use membership::KafkaMembership;
@@ -80,22 +80,27 @@ impl fmt::Debug for KafkaLog {
 
 impl Log for KafkaLog {
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
+        let _waiting = WaitingForBroker::begin();
         topics.iter().map(|topic| self.admin.describe(topic)).collect()
     }
 
     fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        let _waiting = WaitingForBroker::begin();
         self.admin.create(topics)
     }
 
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
+        let _waiting = WaitingForBroker::begin();
         self.admin.delete_records(before)
     }
 
     fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
+        let _waiting = WaitingForBroker::begin();
         self.admin.offsets(partition, isolation)
     }
 
     fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Option<i64>> {
+        let _waiting = WaitingForBroker::begin();
         self.admin.offset_at(partition, timestamp)
     }
 
@@ -104,10 +109,12 @@ impl Log for KafkaLog {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<Committed>>> {
+        let _waiting = WaitingForBroker::begin();
         self.admin.committed(group, partitions)
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        let _waiting = WaitingForBroker::begin();
         match (KafkaProducer::open(&self.settings, spec), &spec.transactional_id) {
             (Ok(opened), _) => Ok(Box::new(opened)),
             // The client says only that time was up. If the broker answers, it waits for the end
@@ -121,6 +128,7 @@ impl Log for KafkaLog {
     }
 
     fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>> {
+        let _waiting = WaitingForBroker::begin();
         let mut partitions = 0;
         for topic in &spec.topics {
             let described = self.admin.describe(topic)?;

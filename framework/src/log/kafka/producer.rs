@@ -18,7 +18,7 @@ use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RefusalKind, Refused,
-    TopicHandle, TopicPartition,
+    TopicHandle, TopicPartition, WaitingForBroker,
 };
 
 /// A producer over Kafka.
@@ -74,6 +74,7 @@ impl KafkaProducer {
         step: Duration,
         call: impl Fn(&Sender, Duration) -> Result<(), Refusal>,
     ) -> Result<()> {
+        let _waiting = WaitingForBroker::begin();
         let deadline = Deadline::after(self.patience);
         loop {
             let refusal = match call(&self.sender, deadline.left().min(step)) {
@@ -160,6 +161,7 @@ impl KafkaProducer {
     /// The buffer is full: waits until some of it has been acknowledged or has failed.
     #[cold]
     fn wait_for_room(&mut self, record: &OutgoingRecord<'_>) -> Result<()> {
+        let _waiting = WaitingForBroker::begin();
         loop {
             self.sender.settle(STEP);
             self.sender.serve(Duration::ZERO);
@@ -208,6 +210,7 @@ impl Producer for KafkaProducer {
     }
 
     fn flush(&mut self) -> Result<()> {
+        let _waiting = WaitingForBroker::begin();
         while !self.sender.settle(STEP) {
             self.sender.serve(Duration::ZERO);
             self.failure()?;

@@ -185,6 +185,18 @@ impl Topics {
         id
     }
 
+    /// Gives a topic more partitions; true if it has more than before.
+    pub(crate) fn grow(&mut self, topic: &str, partitions: i32) -> bool {
+        let id = self.names.get(topic).copied();
+        let Some(found) = id.and_then(|id| self.list.get_mut(id as usize)) else { return false };
+        let wanted = usize::try_from(partitions).unwrap_or(0);
+        let grows = wanted > found.partitions.len();
+        if grows {
+            found.partitions.resize_with(wanted, Partition::default);
+        }
+        grows
+    }
+
     /// How many partitions a topic has; 0 if there is no such topic.
     pub(crate) fn partition_count(&self, topic: &str) -> i32 {
         let count = self.find(topic).map_or(0, |(_, found)| found.partitions.len());

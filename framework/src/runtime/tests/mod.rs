@@ -25,6 +25,9 @@ use crate::runtime::{CommitStep, Streams, StreamsState};
 use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
+mod growing;
+mod health;
+mod stopping;
 mod waiting;
 
 const PATIENCE: Duration = Duration::from_secs(30);
