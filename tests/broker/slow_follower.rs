@@ -126,6 +126,7 @@ fn keeps_the_transactional_id_and_the_error_names_it() -> anyhow::Result<()> {
     let spec = ProducerSpec {
         transactional_id: Some("app-unended".to_owned()),
         transaction_timeout: Some(Duration::from_secs(5)),
+        ..ProducerSpec::default()
     };
     let mut producer = log.producer(&spec)?;
     producer.begin()?;
