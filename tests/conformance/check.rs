@@ -164,7 +164,7 @@ type ByKey<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<&'a InternalRecord>>;
 fn check_internal(driver: &mut TopologyDriver, topics: &[String], step: &Step) -> Result<()> {
     let mut got = Vec::new();
     for topic in topics {
-        for raw in driver.read_raw(topic) {
+        for raw in driver.read_raw(topic)? {
             got.push(InternalRecord {
                 topic: topic.clone(),
                 key_hex: raw.key.as_deref().map(hex),

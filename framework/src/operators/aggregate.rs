@@ -250,7 +250,7 @@ mod tests {
             }
             let out = driver.read::<String, f64>("out").unwrap();
             assert_eq!(out.iter().map(|record| record.value).collect::<Vec<_>>(), [1.5, 3.5]);
-            let letter = driver.read_raw("letters").pop().unwrap();
+            let letter = driver.read_raw("letters").unwrap().pop().unwrap();
             assert_eq!(letter.key.as_deref(), Some(&b"k"[..]));
             // The record, or the row, of which there are no bytes.
             let value = (cache_bytes == 0).then(|| f64::NAN.to_be_bytes().to_vec());

@@ -263,7 +263,7 @@ mod tests {
             driver.pipe("in", &Record::new("k".to_owned(), value, Timestamp(1))).unwrap();
         }
         assert_eq!(driver.read::<String, f64>("out").unwrap().len(), 1);
-        assert_eq!(driver.read_raw("app-last-changelog").len(), 1);
+        assert_eq!(driver.read_raw("app-last-changelog").unwrap().len(), 1);
         let last = driver.key_value_store::<String, f64>("last").unwrap();
         assert_eq!(last.get(&"k".to_owned()).unwrap(), Some(0.5));
         assert_eq!(driver.dropped(DropReason::Failed), 1);

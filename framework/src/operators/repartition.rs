@@ -159,7 +159,7 @@ mod tests {
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         driver.pipe("in", &Record::new(None::<String>, "x".to_owned(), Timestamp(1))).unwrap();
         driver.pipe("in", &text("k", "y", 2)).unwrap();
-        assert_eq!(driver.read_raw("app-by-name-repartition").len(), 1);
+        assert_eq!(driver.read_raw("app-by-name-repartition").unwrap().len(), 1);
         assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "y", 2)]);
         assert_eq!(driver.dropped(DropReason::NullKey), 1);
     }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(topology.sub_topologies().len(), 2);
         let mut driver = TopologyDriver::new(&topology).unwrap();
         driver.pipe("in", &text("k", "x", 1)).unwrap();
-        assert_eq!(driver.read_raw("app-g-repartition").len(), 1);
+        assert_eq!(driver.read_raw("app-g-repartition").unwrap().len(), 1);
         assert_eq!(driver.read::<String, i64>("a").unwrap().len(), 1);
         assert_eq!(driver.read::<String, String>("b").unwrap(), [text("x", "x", 1)]);
     }
@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(driver.read::<String, f64>("out").unwrap(), [float(0.5)]);
         let topics: Vec<_> = driver
             .read_raw("bad")
+            .unwrap()
             .iter()
             .map(|letter| letter.headers.last("__streams.errors.topic").unwrap().to_vec())
             .collect();

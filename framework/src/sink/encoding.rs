@@ -231,7 +231,7 @@ mod tests {
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         let empty = Record::new(None::<String>, Some(String::new()), Timestamp(1));
         driver.pipe("in", &empty).unwrap();
-        let out = driver.read_raw("out");
+        let out = driver.read_raw("out").unwrap();
         assert_eq!((out[0].key.clone(), out[0].value.clone()), (None, Some(Vec::new())));
     }
 
@@ -308,7 +308,8 @@ mod tests {
             let record = Record::new("k".to_owned(), value, Timestamp(1));
             driver.pipe("in", &record).unwrap();
         }
-        let out: Vec<_> = driver.read_raw("out").into_iter().map(|record| record.value).collect();
+        let out: Vec<_> =
+            driver.read_raw("out").unwrap().into_iter().map(|record| record.value).collect();
         assert_eq!(out, [Some(b"0.5".to_vec()), Some(b"1.5".to_vec())]);
         let letters = driver.read::<String, f64>("letters").unwrap();
         assert_eq!((letters.len(), letters[0].value), (1, f64::NEG_INFINITY));

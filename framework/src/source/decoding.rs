@@ -283,7 +283,12 @@ mod tests {
             driver.pipe_raw("in", (bytes, bytes), Timestamp(1), &Headers::default()).unwrap();
         }
         let mut keys = |topic: &str| -> Vec<u8> {
-            driver.read_raw(topic).iter().map(|record| record.key.as_ref().unwrap()[0]).collect()
+            driver
+                .read_raw(topic)
+                .unwrap()
+                .iter()
+                .map(|record| record.key.as_ref().unwrap()[0])
+                .collect()
         };
         assert_eq!(keys("unread"), [1, 2, 3]);
         assert_eq!(keys("unwritten"), [4, 5, 6]);

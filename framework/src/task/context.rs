@@ -26,6 +26,16 @@ pub struct TaskId {
     pub partition: i32,
 }
 
+impl TaskId {
+    /// Reads what [`fmt::Display`] writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (sub_topology, partition) = text.split_once('_')?;
+        let (sub_topology, partition) = (sub_topology.parse().ok()?, partition.parse().ok()?);
+        let id = Self { sub_topology, partition };
+        (id.to_string() == text).then_some(id)
+    }
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.sub_topology, self.partition)
@@ -355,7 +365,7 @@ mod tests {
             let at = ["topic", "partition", "offset"].map(|name| header(letter, name));
             format!("{key} of {}", at.join(" "))
         };
-        driver.read_raw("letters").iter().map(line).collect()
+        driver.read_raw("letters").unwrap().iter().map(line).collect()
     }
 
     /// Refuses what has this key.
@@ -380,8 +390,8 @@ mod tests {
         let mut first = text("bad", "v", 3);
         first.headers.push("trace", Some(b"1".to_vec()));
         driver.pipe_together("in", [first.clone(), text("good", "v", 9), first]).unwrap();
-        let letter = driver.read_raw("letters").pop().unwrap();
-        let logged = driver.read_raw("app-counts-changelog");
+        let letter = driver.read_raw("letters").unwrap().pop().unwrap();
+        let logged = driver.read_raw("app-counts-changelog").unwrap();
         let row = logged.iter().find(|row| row.key.as_deref() == Some(b"bad")).unwrap();
         assert_eq!((&letter.key, &letter.value), (&row.key, &row.value));
         assert_eq!(letter.value, Some(2_i64.to_be_bytes().to_vec()));
@@ -449,7 +459,7 @@ mod tests {
         let number = |value: i64, at| Record::new("k".to_owned(), value, Timestamp(at));
         driver.pipe("in", &number(5, 1)).unwrap();
         driver.pipe("in", &number(-5, 2)).unwrap();
-        let letter = driver.read_raw("letters").pop().unwrap();
+        let letter = driver.read_raw("letters").unwrap().pop().unwrap();
         assert_eq!((letter.key, letter.value), (Some(b"k".to_vec()), None));
         assert_eq!(letter.timestamp, 2);
     }
@@ -471,13 +481,13 @@ mod tests {
             let records = [text("a", "v", 1), text("b", "v", 2), text("a", "v", 3)];
             driver.pipe_together("in", records).unwrap();
             driver.pipe("in", &text("c", "v", 10)).unwrap();
-            let letter = driver.read_raw("letters").pop().unwrap();
-            let logged = driver.read_raw("app-w-changelog");
+            let letter = driver.read_raw("letters").unwrap().pop().unwrap();
+            let logged = driver.read_raw("app-w-changelog").unwrap();
             let row = logged.iter().rev().find(|row| row.key.as_deref().unwrap()[0] == b'a');
             assert_eq!((&letter.key, &letter.value), (&row.unwrap().key, &row.unwrap().value));
             assert_eq!(letter.value, Some(2_i64.to_be_bytes().to_vec()));
             assert_eq!(header(&letter, "topic"), "app-w-changelog");
-            assert!(driver.read_raw("letters").is_empty());
+            assert!(driver.read_raw("letters").unwrap().is_empty());
         }
     }
 

@@ -18,7 +18,10 @@ use crate::record::{Headers, Record, Timestamp};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::sink::{Collector, Refusals, WorkerProducer};
 use crate::store::{CacheBudget, TaskStore};
-use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, TurnLimits, UncommittedBudget};
+use crate::task::{
+    Input, Progress, Task, TaskContext, TaskId, TaskLimits, TurnLimits, UncommittedBudget,
+};
+use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
 
@@ -33,7 +36,8 @@ pub struct DriverOptions {
     /// Bytes for the record caches of each task; 0, the default, turns them off, so that every
     /// change is emitted.
     pub cache_bytes: usize,
-    /// Where stores are kept on disk; without it they are in memory.
+    /// Where stores and the progress of processors are kept on disk, for the next driver to go on
+    /// from; without it they are in memory.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -51,7 +55,10 @@ impl Default for DriverOptions {
 /// transactions and their failures, the choice among inputs by timestamp beyond what is piped in.
 pub struct TopologyDriver {
     log: MemoryLog,
+    topics: DrivenTopics,
     application_id: Arc<str>,
+    /// Whether progress is kept with the stores.
+    keeps_progress: bool,
     producer: Rc<RefCell<WorkerProducer>>,
     tasks: Vec<Task>,
     pub(super) stores: Vec<TaskStore>,
@@ -88,6 +95,8 @@ impl TopologyDriver {
             .with_refusals(Refusals::of_everything(), ProducerSpec::default());
         let mut driver = Self {
             log,
+            topics: DrivenTopics::new(topology, &options.application_id),
+            keeps_progress: options.state_dir.is_some(),
             application_id: options.application_id.as_str().into(),
             producer: Rc::new(RefCell::new(producer)),
             tasks: Vec::new(),
@@ -122,17 +131,34 @@ impl TopologyDriver {
         let id = TaskId { sub_topology: sub.id, partition: 0 };
         let collector = Collector::new(Rc::clone(&self.producer));
         let mut ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
+        // As with a committed position: processors go on where they were, and so does stream time.
+        let mut kept = BTreeMap::new();
+        for source in &sub.sources {
+            let topic = source.in_log(&self.application_id);
+            if let Some(bytes) = disk.meta(&progress_note(&topic)) {
+                let progress = Progress::decode(&String::from_utf8_lossy(&bytes));
+                ctx.progress.extend(progress.processors);
+                kept.insert(topic, progress.partition_time);
+            }
+        }
         let seed =
             TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: &CacheBudget::new(cache_bytes) };
         let parts = topology.instantiate(sub, seed)?;
+        for store in &parts.stores {
+            let store = store.borrow();
+            if store.changelog().is_some() {
+                self.topics.add_changelog(&self.application_id, store.name());
+            }
+        }
         self.stores.extend(parts.typed_stores);
         let uncommitted = UncommittedBudget::new(usize::MAX);
         let limits = TaskLimits { idle_ms_max: -1, uncommitted };
         let mut task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
         for (topic, source) in parts.sources {
+            let time = kept.get(&topic).copied().unwrap_or(Timestamp(-1));
             let partition = TopicPartition::new(topic, 0);
             let queue = super::queue::DriverQueue::new(self.log.clone(), partition.clone());
-            task.add_input(Input::new(partition, Box::new(queue), source, 0, Timestamp(-1)));
+            task.add_input(Input::new(partition, Box::new(queue), source, 0, time));
         }
         self.tasks.push(task);
         Ok(())
@@ -141,7 +167,7 @@ impl TopologyDriver {
     /// Pipes a record in and processes it to the end.
     ///
     /// # Errors
-    /// Whatever the application would have stopped with.
+    /// Whatever the application would have stopped with, or that no source reads the topic.
     pub fn pipe<K: HasSerde, V: HasSerde>(
         &mut self,
         topic: &str,
@@ -153,7 +179,7 @@ impl TopologyDriver {
     /// As [`Self::pipe`], in bytes of these serdes.
     ///
     /// # Errors
-    /// Whatever the application would have stopped with, or what a serde refuses.
+    /// As [`Self::pipe`], or what a serde refuses.
     pub fn pipe_with<K, V>(
         &mut self,
         topic: &str,
@@ -172,6 +198,7 @@ impl TopologyDriver {
         key: &impl Serde<K>,
         value: &impl Serde<V>,
     ) -> Result<()> {
+        self.topics.check_source(topic)?;
         let mut headers = record.headers.clone();
         let refused = |error: BoxError| Error::Fatal {
             what: format!("piping a record into {topic}"),
@@ -194,7 +221,7 @@ impl TopologyDriver {
     /// As [`Self::pipe`], bytes as they are.
     ///
     /// # Errors
-    /// Whatever the application would have stopped with.
+    /// As [`Self::pipe`].
     pub fn pipe_raw(
         &mut self,
         topic: &str,
@@ -202,6 +229,7 @@ impl TopologyDriver {
         timestamp: Timestamp,
         headers: &Headers,
     ) -> Result<()> {
+        self.topics.check_source(topic)?;
         self.log.append(&TopicPartition::new(topic, 0), key, value, timestamp.0, headers)?;
         self.run_to_the_end()
     }
@@ -210,7 +238,7 @@ impl TopologyDriver {
     /// worker under load does: with a record cache only the last change of each key comes out.
     ///
     /// # Errors
-    /// Whatever the application would have stopped with.
+    /// As [`Self::pipe`].
     pub fn pipe_together<K: HasSerde, V: HasSerde>(
         &mut self,
         topic: &str,
@@ -271,7 +299,12 @@ impl TopologyDriver {
         let Some(task) = self.tasks.get_mut(index) else { return Ok(()) };
         task.flush()?;
         self.producer.borrow_mut().producer().flush()?;
-        task.apply(|_| {})?;
+        let kept = if self.keeps_progress { task.positions() } else { Vec::new() };
+        task.apply(|batch| {
+            for (partition, committed) in &kept {
+                batch.set_meta(&progress_note(&partition.topic), committed.metadata.as_bytes());
+            }
+        })?;
         for (reason, count) in task.ctx.drops.take() {
             *self.drops.entry(reason).or_default() += count;
         }
@@ -281,7 +314,7 @@ impl TopologyDriver {
     /// The records that came to a topic since the last call for it.
     ///
     /// # Errors
-    /// When the bytes are of other types.
+    /// When the bytes are of other types, or when the topology does not write the topic.
     pub fn read<K: HasSerde, V: HasSerde>(&mut self, topic: &str) -> Result<Vec<Record<K, V>>> {
         self.read_with(topic, &K::Serde::default(), &V::Serde::default())
     }
@@ -289,7 +322,7 @@ impl TopologyDriver {
     /// As [`Self::read`], from bytes of these serdes.
     ///
     /// # Errors
-    /// When the bytes are of other types.
+    /// As [`Self::read`].
     pub fn read_with<K, V>(
         &mut self,
         topic: &str,
@@ -304,7 +337,7 @@ impl TopologyDriver {
             let value = value.deserialize(&mut place, raw.value.as_deref())?;
             Ok(Record { key, value, timestamp: Timestamp(raw.timestamp), headers })
         };
-        let all: Result<Vec<_>, BoxError> = self.read_raw(topic).into_iter().map(typed).collect();
+        let all: Result<Vec<_>, BoxError> = self.read_raw(topic)?.into_iter().map(typed).collect();
         all.map_err(|error| Error::Fatal {
             what: format!("reading {topic}"),
             reason: error.to_string(),
@@ -313,13 +346,18 @@ impl TopologyDriver {
 
     /// As [`Self::read`], bytes as they are. Internal topics can be read too, under their names in
     /// the log: with the application's id in front.
-    pub fn read_raw(&mut self, topic: &str) -> Vec<MemoryRecord> {
+    ///
+    /// # Errors
+    /// When the topology does not write the topic. Where records choose topics, any name may be one
+    /// of theirs.
+    pub fn read_raw(&mut self, topic: &str) -> Result<Vec<MemoryRecord>> {
+        self.topics.check_read(topic)?;
         let next = self.read.entry(topic.to_owned()).or_default();
         let found = self.log.records_from(&TopicPartition::new(topic, 0), *next);
         if let Some(last) = found.last() {
             *next = last.offset + 1;
         }
-        found
+        Ok(found)
     }
 
     /// All topics there are, internal ones too, sorted.
@@ -336,6 +374,11 @@ impl TopologyDriver {
 /// A turn without an end by time.
 fn turn(records: usize, now: Timestamp) -> TurnLimits<'static> {
     TurnLimits { records, now, clock: &|| Duration::ZERO, ends: Duration::MAX }
+}
+
+/// Under which name a task's stores keep the progress of an input.
+fn progress_note(topic: &str) -> Vec<u8> {
+    format!("driver-progress:{topic}").into_bytes()
 }
 
 #[cfg(test)]
@@ -364,5 +407,68 @@ mod tests {
         }
         let each = [("a".to_owned(), 3), ("b".to_owned(), 2), ("a".to_owned(), 4)];
         assert_eq!(counted(&mut driver), each);
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_an_error_that_lists_those_that_are() {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .group_by_key()
+            .count("n")
+            .updates()
+            .try_map_values(|count: i64| (count < 3).then_some(count).ok_or("too many"))
+            .on_error(crate::OnError::DeadLetter("letters".into()))
+            .to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for topic in ["In", "out", "app-n-changelog"] {
+            let refused = [
+                driver.pipe(topic, &text("k", "v", 1)),
+                driver.pipe_raw(topic, (None, None), Timestamp(1), &Headers::default()),
+                driver.pipe_together(topic, [text("k", "v", 1)]),
+            ];
+            for refused in refused {
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains(topic) && error.contains("there are: in"), "{error}");
+            }
+        }
+        let error = driver.read::<String, i64>("outt").unwrap_err().to_string();
+        assert!(error.contains("app-n-changelog, in, letters, out"), "{error}");
+        assert!(driver.read_raw("changelog").is_err());
+        // To those that are there nothing has come.
+        for topic in ["app-n-changelog", "in", "letters", "out"] {
+            assert!(driver.read_raw(topic).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn progress_is_kept_with_the_stores() {
+        use crate::time::{Emit, TimeWindows};
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .group_by_key()
+            .windowed_by(TimeWindows::of(Duration::from_millis(10)).no_grace())
+            .emit(Emit::OnWindowClose)
+            .count("n")
+            .updates()
+            .map(|window, count: i64| (window.key, count))
+            .to("out");
+        let topology = builder.build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            DriverOptions { state_dir: Some(dir.path().to_owned()), ..DriverOptions::default() };
+        let emitted = |records: &[Record<String, String>]| -> Vec<(String, i64)> {
+            let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+            for record in records {
+                driver.pipe("in", record).unwrap();
+            }
+            let out = driver.read::<String, i64>("out").unwrap();
+            out.into_iter().map(|record| (record.key, record.value)).collect()
+        };
+        let closed = |key: &str| (key.to_owned(), 1);
+        assert_eq!(emitted(&[text("a", "x", 1), text("b", "x", 12)]), [closed("a")]);
+        // What was closed is neither emitted again nor counted anew: time goes on where it was.
+        assert_eq!(emitted(&[text("late", "x", 2), text("c", "x", 25)]), [closed("b")]);
     }
 }

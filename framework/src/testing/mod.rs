@@ -19,6 +19,7 @@
 
 mod driver;
 mod driver_stores;
+mod driver_topics;
 mod queue;
 
 pub use driver::{DriverOptions, TopologyDriver};

@@ -17,7 +17,7 @@ mod describe;
 pub use builder::StreamsBuilder;
 pub use fault::{TopologyErrors, TopologyFault};
 pub(crate) use graph::{
-    Graph, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex,
+    Graph, GraphNode, NodeDraft, NodeId, NodeKind, SharedGraph, SinkTopicName, StoreIndex,
 };
 pub(crate) use linker::{Linker, TaskSeed};
 pub use name::NodeName;
@@ -47,6 +47,11 @@ impl Topology {
     /// The sets of connected nodes, in the order of their numbers.
     pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
         &self.0.sub_topologies
+    }
+
+    /// All nodes, parents before children.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &GraphNode> {
+        self.0.graph.nodes().map(|(_, node)| node)
     }
 
     /// A store of a sub-topology.
