@@ -266,11 +266,14 @@ impl Admin {
             .fetch_watermarks(&partition.topic, partition.partition, self.patience())
             .map_err(|error| {
                 let what = format!("offsets of {partition}");
-                if error.rdkafka_error_code() == Some(Code::UnknownPartition) {
-                    let reason = "the client does not know it yet".to_owned();
-                    return Error::Unavailable { what, reason };
+                match error.rdkafka_error_code() {
+                    Some(Code::UnknownPartition) => {
+                        let reason = "the client does not know it yet".to_owned();
+                        Error::Unavailable { what, reason }
+                    }
+                    Some(code) => error::from_reading(&what, &partition.topic, code, ""),
+                    None => error::from_client(&what, Some(&partition.topic), &error),
                 }
-                error::from_client(&what, Some(&partition.topic), &error)
             })?;
         Ok(OffsetRange { earliest, end })
     }

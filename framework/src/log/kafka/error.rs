@@ -139,6 +139,23 @@ pub(super) fn from_code(what: &str, topic: Option<&str>, code: Code, said: &str)
     }
 }
 
+/// True if a broker does not know a topic or a partition: it may not know it yet, or not be the one
+/// that does.
+pub(super) fn is_unknown_topic(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
+/// As [`from_code`], for what reads a topic that was there before: one that is unknown for a moment
+/// is asked for again.
+pub(super) fn from_reading(what: &str, topic: &str, code: Code, said: &str) -> Error {
+    match from_code(what, Some(topic), code, said) {
+        Error::Topic { reason, .. } if is_unknown_topic(code) => {
+            Error::Unavailable { what: what.to_owned(), reason }
+        }
+        error => error,
+    }
+}
+
 /// The error for one of the client's errors.
 pub(super) fn from_client(what: &str, topic: Option<&str>, error: &KafkaError) -> Error {
     match error {
@@ -248,6 +265,19 @@ mod tests {
         assert!(
             is_hopeless(Code::InvalidRequiredAcks) && !is_hopeless(Code::OutOfOrderSequenceNumber)
         );
+    }
+
+    #[test]
+    fn a_topic_that_is_unknown_for_a_moment_is_read_again() {
+        let check = |code, reaction| {
+            let error = from_reading("fetch of orders-3", "orders", code, "");
+            assert_eq!(error.reaction(), reaction, "{code:?}");
+        };
+        check(Code::UnknownTopicOrPartition, Reaction::Retry);
+        check(Code::UnknownTopic, Reaction::Retry);
+        check(Code::UnknownPartition, Reaction::Retry);
+        check(Code::TopicAuthorizationFailed, Reaction::Stop);
+        check(Code::InvalidTopic, Reaction::Stop);
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(super) struct KafkaMembership {
     /// Where the handles find the group.
     place: Arc<Mutex<Weak<Group>>>,
     looked: Instant,
+    /// Since when the broker does not know a topic of the group.
+    missing_since: Option<Instant>,
 }
 
 impl KafkaMembership {
@@ -60,14 +62,34 @@ impl KafkaMembership {
         let group = Group::join(settings, spec, partitions)?;
         let place = Arc::new(Mutex::new(Arc::downgrade(&group)));
         let (settings, spec) = (settings.clone(), spec.clone());
-        Ok(Self { settings, spec, partitions, group: Some(group), place, looked: now() })
+        Ok(Self {
+            settings,
+            spec,
+            partitions,
+            group: Some(group),
+            place,
+            looked: now(),
+            missing_since: None,
+        })
     }
 
-    /// What nothing rings for: a log that was cut beyond a position.
-    fn look(&mut self, group: &Group) {
-        if self.looked.elapsed() >= LOOK_INTERVAL {
-            self.looked = now();
-            locked(&group.taps).values().for_each(|tap| tap.look());
+    /// What nothing rings for: a log that was cut beyond a position, and a topic that comes back.
+    fn look(&mut self, group: &Group) -> Result<()> {
+        if self.looked.elapsed() < LOOK_INTERVAL {
+            return Ok(());
+        }
+        self.looked = now();
+        locked(&group.taps).values().for_each(|tap| tap.look());
+        let Some(since) = self.missing_since else { return Ok(()) };
+        match group.missing_topic(&self.spec.topics) {
+            Some(Some(topic)) if is_gone(since.elapsed()) => Err(Error::MissingTopic { topic }),
+            Some(None) => {
+                tracing::info!(group = group.name, "all topics of the group are known again");
+                self.missing_since = None;
+                Ok(())
+            }
+            // Still missing, or nobody answers.
+            Some(Some(_)) | None => Ok(()),
         }
     }
 
@@ -114,6 +136,15 @@ fn is_refused(code: Code) -> bool {
 
 /// How often positions are compared with the beginnings of the logs.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// So long a topic of the group may be unknown to the brokers before it counts as deleted: one that
+/// starts, or that was given a partition, may take a while to learn of it.
+const MISSING_MAX: Duration = Duration::from_secs(60);
+/// How long a look for a missing topic may hold up the group.
+const MISSING_LOOK_MAX: Duration = Duration::from_secs(1);
+
+fn is_gone(missing: Duration) -> bool {
+    missing >= MISSING_MAX
+}
 
 impl Membership for KafkaMembership {
     fn poll(&mut self, timeout: Duration, listener: &mut dyn GroupListener) -> Result<()> {
@@ -122,14 +153,19 @@ impl Membership for KafkaMembership {
             // A failed client was given up, and the new one could not be made.
             None => self.join_again()?,
         };
-        self.look(&group);
+        self.look(&group)?;
         let polled = match group.consumer.poll(timeout) {
             None => Ok(()),
             Some(Ok(_)) => Err(Error::Fatal {
                 what: format!("polling group {}", group.name),
                 reason: "a record came through the main queue instead of its partition's".into(),
             }),
-            Some(Err(error)) => Err(group.polling_error(&error)),
+            Some(Err(error)) => {
+                if error.rdkafka_error_code().is_some_and(error::is_unknown_topic) {
+                    self.missing_since.get_or_insert_with(now);
+                }
+                Err(group.polling_error(&error))
+            }
         };
         if let Some((code, said)) = group.consumer.client().fatal_error() {
             drop(group);
@@ -331,11 +367,11 @@ impl Group {
         let what = format!("polling group {}", self.name);
         let said = self.consumer.context().said();
         match error.rdkafka_error_code() {
-            Some(
-                code @ (Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::TopicAuthorizationFailed),
-            ) => Error::Topic {
+            Some(code) if error::is_unknown_topic(code) => {
+                let reason = if said.is_empty() { code.to_string() } else { said };
+                Error::Unavailable { what, reason }
+            }
+            Some(code @ Code::TopicAuthorizationFailed) => Error::Topic {
                 topic: format!("of group {}", self.name),
                 reason: { if said.is_empty() { code.to_string() } else { said } },
             },
@@ -346,6 +382,23 @@ impl Group {
             Some(code) => error::from_code(&what, None, code, &said),
             None => error::from_client(&what, None, error),
         }
+    }
+
+    /// The first of these topics that the broker does not know; none if it does not say.
+    #[expect(clippy::option_option, reason = "nothing is missing, or nothing is known")]
+    fn missing_topic(&self, topics: &[String]) -> Option<Option<String>> {
+        let patience = self.request_timeout.min(MISSING_LOOK_MAX);
+        for topic in topics {
+            let found = self.consumer.client().fetch_metadata(Some(topic), patience).ok()?;
+            let found = found.topics().iter().find(|found| found.name() == topic);
+            let code = found.and_then(|found| found.error()).map(Code::from);
+            match code {
+                None if found.is_some() => {}
+                Some(code) if !error::is_unknown_topic(code) => return None,
+                _ => return Some(Some(topic.clone())),
+            }
+        }
+        Some(None)
     }
 
     /// The tap of an owned partition.
@@ -501,6 +554,11 @@ pub(super) fn list_of(offsets: &[(TopicPartition, Committed)]) -> Result<TopicPa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_is_gone_after_a_minute_and_not_before() {
+        assert!(!is_gone(MISSING_MAX - Duration::from_millis(1)) && is_gone(MISSING_MAX));
+    }
 
     #[test]
     fn positions_keep_their_texts() {

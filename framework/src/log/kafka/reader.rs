@@ -201,7 +201,7 @@ fn sort(partition: &TopicPartition, mut messages: Messages) -> Result<Vec<Found>
                 }
                 code => {
                     let what = format!("reading {partition}");
-                    return Err(error::from_code(&what, Some(&partition.topic), code, &fault.text));
+                    return Err(error::from_reading(&what, &partition.topic, code, &fault.text));
                 }
             }
         }

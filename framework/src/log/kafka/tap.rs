@@ -132,7 +132,7 @@ impl Tap {
     fn fault(&self, messages: &Messages) -> Error {
         let what = format!("fetch of {}", self.partition);
         match messages.fault(0) {
-            Some(f) => error::from_code(&what, Some(&self.partition.topic), f.code, &f.text),
+            Some(f) => error::from_reading(&what, &self.partition.topic, f.code, &f.text),
             None => Error::Fatal { what, reason: "a fault without a code".to_owned() },
         }
     }
