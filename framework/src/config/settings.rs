@@ -180,6 +180,11 @@ settings! {
     /// changelog. Larger than the broker's value: deleted keys may come back after a long stop.
     /// Smaller: a store is rebuilt where reading the tail had been enough.
     delete_retention_ms: u64 [u64] in (0..=CENTURY_MS) = 86_400_000;
+    /// Milliseconds after which the local state of a task that has moved to another instance is
+    /// deleted. Larger: a task that comes back later still finds its state, which takes disk
+    /// meanwhile. Smaller: it is restored from its changelog. No time counts while the instance is
+    /// out of its group.
+    state_cleanup_delay_ms: u64 [u64] in (0..=CENTURY_MS) = 600_000;
     /// Records that a task processes in one go at most. Other tasks, messages and timers have their
     /// turn after 10 ms in any case, at the latest between two records that are slow.
     task_turn_records_max: usize [usize] in (1..=1_000_000) = 1_000;

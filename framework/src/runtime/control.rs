@@ -206,6 +206,7 @@ impl Control {
             }
             let polled = membership.poll(POLL, listener);
             listener.take_late();
+            listener.clean();
             if let Some(error) = listener.take_failure() {
                 return Err(error);
             }

@@ -57,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) transaction_timeout: Duration,
     pub(crate) repartition_purge_interval: Duration,
     pub(crate) tombstones_kept: Duration,
+    pub(crate) state_cleanup_delay: Duration,
     pub(crate) revoke_budget: Duration,
     pub(crate) replication_factor: i16,
     pub(crate) window_changelog_retention_extra_ms: i64,

@@ -1,6 +1,6 @@
 //! Turns what the group says of partitions into messages to workers, and waits for their answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -13,6 +13,7 @@ use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition, WaitingF
 use crate::metrics::Beating;
 use crate::runtime::assignment::{Assignments, SubTopologyShape, TaskPlan, TaskStart};
 use crate::runtime::board::{StreamsState, Waiter};
+use crate::runtime::cleaning::Cleaning;
 use crate::runtime::grown;
 use crate::runtime::instance::Instance;
 use crate::runtime::late::LateAnswers;
@@ -37,6 +38,10 @@ pub(crate) struct Listener {
     starts: BTreeMap<TopicPartition, StartPosition>,
     commits: bool,
     late: LateAnswers,
+    cleaning: Cleaning,
+    /// What this instance does not own is not meant for it: it was told its part, and is still in
+    /// the group.
+    settled: bool,
     failure: Option<Error>,
 }
 
@@ -57,6 +62,7 @@ impl Listener {
         (plan, shapes): (TaskPlan, Vec<SubTopologyShape>),
     ) -> Self {
         let assignments = Assignments::new(plan, workers.len());
+        let cleaning = Cleaning::new(instance.settings.state_cleanup_delay);
         Self {
             instance,
             workers,
@@ -67,6 +73,8 @@ impl Listener {
             starts: BTreeMap::new(),
             commits: true,
             late: LateAnswers::default(),
+            cleaning,
+            settled: false,
             failure: None,
         }
     }
@@ -75,6 +83,42 @@ impl Listener {
     /// knows what is whole.
     pub(crate) fn end_commits(&mut self) {
         self.commits = false;
+    }
+
+    /// Deletes the directories of tasks that have not been of this instance for a while. It must be
+    /// called where assignments come: nobody opens one meanwhile.
+    pub(crate) fn clean(&mut self) {
+        let now = self.instance.clock.elapsed();
+        if !self.settled {
+            return self.cleaning.forget();
+        }
+        if !self.cleaning.is_time(now) {
+            return;
+        }
+        let found = match self.instance.state_dir.tasks() {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!(%error, "the state directory cannot be read"),
+        };
+        let states = self.instance.board.tasks();
+        let here: BTreeSet<TaskId> = self
+            .assignments
+            .running()
+            .keys()
+            .copied()
+            .chain(self.assignments.incomplete())
+            .collect();
+        let is_closed = |task| states.get(&task).is_none_or(|state| *state == TaskState::Closed);
+        let is_used = |task| here.contains(&task) || !is_closed(task);
+        for task in self.cleaning.due(&found, is_used, now) {
+            match self.instance.state_dir.remove(task) {
+                Ok(()) => {
+                    tracing::info!(%task, "deleted the state of a task that is not of this instance any more")
+                }
+                Err(error) => {
+                    tracing::warn!(%task, %error, "the state of a task that is not of this instance any more cannot be deleted")
+                }
+            }
+        }
     }
 
     /// What went wrong in a callback, if anything did.
@@ -305,6 +349,7 @@ impl GroupListener for Listener {
         // The tasks come first: between the two the instance must not look as if all ran.
         self.start_tasks(starts);
         self.placed();
+        self.settled = true;
         self.say_what_waits();
     }
 
@@ -316,6 +361,8 @@ impl GroupListener for Listener {
             self.displaced();
         }
         self.start_what_stays();
+        // With nothing left it may be on its way to a new part, or out of the group.
+        self.settled &= !self.assignments.running().is_empty();
     }
 
     fn lost(&mut self, removed: &[TopicPartition]) {
@@ -323,5 +370,6 @@ impl GroupListener for Listener {
         self.stop_tasks(removed, true);
         self.displaced();
         self.start_what_stays();
+        self.settled = false;
     }
 }

@@ -6,6 +6,7 @@ mod stop;
 mod board;
 mod instance;
 mod state_dir;
+mod cleaning;
 mod assignment;
 mod positions;
 mod internal_topics;

@@ -5,11 +5,12 @@
 //!   .lock             held by one process
 //!   process-id        survives restarts: the transactional ids are made of it
 //!   workers           how many had transactional ids when it ran last
-//!   <task id>/        one RocksDB per task
+//!   <task id>/        one RocksDB per task; see `cleaning` for when it is deleted
+//!   .deleted-*        was such a one
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -52,6 +53,7 @@ impl StateDir {
             Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
         }
         let process_id = process_id(&root.join("process-id"))?;
+        remove_leftovers(&root);
         Ok(Self { root, process_id, _lock: lock })
     }
 
@@ -79,6 +81,45 @@ impl StateDir {
     /// The directory of a task.
     pub(crate) fn task(&self, task: TaskId) -> PathBuf {
         self.root.join(task.to_string())
+    }
+}
+
+impl StateDir {
+    /// The tasks that have a directory here.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn tasks(&self) -> io::Result<Vec<TaskId>> {
+        let mut tasks = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            tasks.extend(entry?.file_name().to_str().and_then(TaskId::parse));
+        }
+        Ok(tasks)
+    }
+
+    /// Deletes the directory of a task, which nobody has open. It gets another name first: what is
+    /// left by a crash is no half of a database.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn remove(&self, task: TaskId) -> io::Result<()> {
+        let leftover = self.root.join(format!("{LEFTOVER}{task}"));
+        fs::rename(self.task(task), &leftover)?;
+        fs::remove_dir_all(leftover)
+    }
+}
+
+/// In front of the names of directories that are being deleted.
+const LEFTOVER: &str = ".deleted-";
+
+/// Deletes what a crash left of directories that were being deleted.
+fn remove_leftovers(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(LEFTOVER))
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "it cannot be deleted");
+        }
     }
 }
 
@@ -119,6 +160,33 @@ mod tests {
         assert!(matches!(StateDir::open(dir.path(), "app"), Err(Error::StateLocked { .. })));
         drop(first);
         assert_eq!(StateDir::open(dir.path(), "app").unwrap().process_id(), id);
+    }
+
+    #[test]
+    fn a_removed_task_leaves_nothing_and_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), "app").unwrap();
+        let root = dir.path().join("app");
+        for name in ["0_1", "0_2", "notes", "0_x", "00_1"] {
+            fs::create_dir(root.join(name)).unwrap();
+            fs::write(root.join(name).join("file"), "x").unwrap();
+        }
+        let task = |partition| TaskId { sub_topology: 0, partition };
+        let mut tasks = state.tasks().unwrap();
+        tasks.sort();
+        assert_eq!(tasks, [task(1), task(2)]);
+        state.remove(task(1)).unwrap();
+        assert_eq!(state.tasks().unwrap(), [task(2)]);
+        // A crash in the middle of it.
+        fs::rename(root.join("0_2"), root.join(".deleted-0_2")).unwrap();
+        drop(state);
+        drop(StateDir::open(dir.path(), "app").unwrap());
+        let mut left: Vec<_> = fs::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".lock", "00_1", "0_x", "notes", "process-id"]);
     }
 
     #[test]

@@ -415,6 +415,7 @@ fn settings(config: &StreamsConfig) -> Settings {
         transaction_timeout: ms(config.transaction_timeout_ms),
         repartition_purge_interval: ms(config.repartition_purge_interval_ms),
         tombstones_kept: ms(config.delete_retention_ms),
+        state_cleanup_delay: ms(config.state_cleanup_delay_ms),
         // Half of what the group allows: the client needs the other half to answer.
         revoke_budget: ms(config.max_poll_interval_ms / 2),
         replication_factor: config.replication_factor,

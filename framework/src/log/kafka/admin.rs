@@ -267,10 +267,6 @@ impl Admin {
             .map_err(|error| {
                 let what = format!("offsets of {partition}");
                 match error.rdkafka_error_code() {
-                    Some(Code::UnknownPartition) => {
-                        let reason = "the client does not know it yet".to_owned();
-                        Error::Unavailable { what, reason }
-                    }
                     Some(code) => error::from_reading(&what, &partition.topic, code, ""),
                     None => error::from_client(&what, Some(&partition.topic), &error),
                 }

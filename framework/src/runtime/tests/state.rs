@@ -98,6 +98,40 @@ fn uncommitted_bytes_are_bounded_for_all_tasks_of_a_worker_together() {
     streams.close().unwrap();
 }
 
+/// What belongs to others is deleted, what is in use is not.
+#[test]
+fn the_state_of_tasks_that_moved_away_is_deleted_after_a_while() {
+    let log = log_with(&[("in", 4), ("out", 1)]);
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = |dir: &tempfile::TempDir| {
+        let config = exactly_once(dir).state_cleanup_delay_ms(200);
+        Streams::with(weekly(), config).log(Arc::new(log.clone())).start().unwrap()
+    };
+    let dirs = |dir: &tempfile::TempDir| -> usize {
+        let tasks = std::fs::read_dir(dir.path().join("app")).unwrap();
+        tasks.filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+    };
+    let one = start(&first);
+    for partition in 0..4 {
+        put(&log, partition, "k", "x");
+    }
+    wait_for(&log, "out", &["1", "1", "1", "1"]);
+    assert_eq!(dirs(&first), 4);
+    let other = start(&second);
+    wait_until(|| (dirs(&first), dirs(&second)), |dirs| *dirs == (2, 2));
+    for partition in 0..4 {
+        put(&log, partition, "k", "x");
+    }
+    wait_for(&log, "out", &["1", "1", "1", "1", "2", "2", "2", "2"]);
+    other.close().unwrap();
+    // They come back, and are restored.
+    for partition in 0..4 {
+        put(&log, partition, "k", "x");
+    }
+    wait_until(|| values(&log, "out").iter().filter(|count| *count == "3").count(), |n| *n == 4);
+    one.close().unwrap();
+}
+
 fn kept() -> Topology {
     let builder = StreamsBuilder::new();
     let kept =
