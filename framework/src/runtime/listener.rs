@@ -110,13 +110,17 @@ impl Listener {
         let is_closed = |task| states.get(&task).is_none_or(|state| *state == TaskState::Closed);
         let is_used = |task| here.contains(&task) || !is_closed(task);
         for task in self.cleaning.due(&found, is_used, now) {
-            match self.instance.state_dir.remove(task) {
-                Ok(()) => {
-                    tracing::info!(%task, "deleted the state of a task that is not of this instance any more")
-                }
-                Err(error) => {
-                    tracing::warn!(%task, %error, "the state of a task that is not of this instance any more cannot be deleted")
-                }
+            self.remove_state(task);
+        }
+    }
+
+    fn remove_state(&self, task: TaskId) {
+        match self.instance.state_dir.remove(task) {
+            Ok(()) => {
+                tracing::info!(%task, "deleted the state of a task that is not of this instance any more");
+            }
+            Err(error) => {
+                tracing::warn!(%task, %error, "the state of a task that is not of this instance any more cannot be deleted");
             }
         }
     }

@@ -165,7 +165,7 @@ mod tests {
         let mut headers = Headers::default();
         headers.push("mine", Some(vec![7; header_bytes]));
         driver.pipe_raw("in", (Some(b"k"), Some(value)), Timestamp(1), &headers).unwrap();
-        let mut letters = driver.read_raw("letters");
+        let mut letters = driver.read_raw("letters").unwrap();
         assert_eq!(letters.len(), 1, "{letters:?}");
         letters.remove(0)
     }
@@ -225,7 +225,7 @@ mod tests {
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         let value = "y".repeat(1_000_000);
         driver.pipe("in", &crate::testing::text("k", &value, 1)).unwrap();
-        let letters = driver.read_raw("letters");
+        let letters = driver.read_raw("letters").unwrap();
         assert_eq!(letters[0].value.as_deref(), Some(value.as_bytes()));
         for name in ["exception", "message", "stacktrace"] {
             let text = header(&letters[0], &format!("__streams.errors.{name}")).unwrap();

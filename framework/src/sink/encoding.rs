@@ -252,7 +252,12 @@ mod tests {
     }
 
     fn sizes(driver: &mut TopologyDriver, topic: &str) -> Vec<usize> {
-        driver.read_raw(topic).iter().map(|raw| raw.value.as_ref().unwrap().len()).collect()
+        driver
+            .read_raw(topic)
+            .unwrap()
+            .iter()
+            .map(|raw| raw.value.as_ref().unwrap().len())
+            .collect()
     }
 
     /// 1,048,588 bytes are Kafka's default; a record with a key of one byte and such a value has 73
@@ -278,7 +283,7 @@ mod tests {
         piped.unwrap();
         assert_eq!(sizes(&mut driver, "out"), [3, 4]);
         // The letter is the record that it was made of.
-        let letters = driver.read_raw("letters");
+        let letters = driver.read_raw("letters").unwrap();
         let [letter] = letters.as_slice() else { panic!("{letters:?}") };
         assert_eq!(letter.value.as_deref(), Some(&b"9000000"[..]));
         let at = letter.headers.last("__streams.errors.offset");
