@@ -24,7 +24,7 @@ use crate::sink::{Produced, SinkDraft};
 use crate::source::{Reading, Reset, SourceDraft};
 use crate::store::Serdes;
 use crate::task::{Children, Node, Operator, TaskContext};
-use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind};
+use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
 
 /// How to repartition: a name is enough.
 #[derive(Clone, Debug)]
@@ -91,6 +91,9 @@ pub(crate) fn through_topic<K: Data, V: Data>(
     how: &Repartitioned,
     serdes: &Serdes<K, V>,
 ) -> NodeId {
+    if let Some(partitions) = how.partitions.filter(|partitions| *partitions < 1) {
+        graph.fault(TopologyFault::BadPartitions { name: how.name.clone(), partitions });
+    }
     for prefix in ["KSTREAM-SINK-", "KSTREAM-FILTER-", "KSTREAM-SOURCE-"] {
         graph.generate(prefix);
     }
@@ -150,7 +153,7 @@ mod tests {
     use crate::record::{Headers, Record, Timestamp};
     use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, OnError, StreamsBuilder};
+    use crate::{DropReason, OnError, Repartitioned, StreamsBuilder};
 
     #[test]
     fn null_keys_do_not_get_into_the_topic() {
@@ -162,6 +165,21 @@ mod tests {
         assert_eq!(driver.read_raw("app-by-name-repartition").unwrap().len(), 1);
         assert_eq!(driver.read::<String, String>("out").unwrap(), [text("k", "y", 2)]);
         assert_eq!(driver.dropped(DropReason::NullKey), 1);
+    }
+
+    #[test]
+    fn a_topic_has_at_least_one_partition() {
+        for (partitions, faults) in [(0, 1), (1, 0)] {
+            let builder = StreamsBuilder::new();
+            let how = Repartitioned::named("few").partitions(partitions);
+            builder.stream::<String, String>("in").repartition(how).to("out");
+            let found = builder.build().map_or_else(|faults| faults.faults().to_vec(), |_| vec![]);
+            assert_eq!(found.len(), faults, "{found:?}");
+            for fault in found {
+                let text = fault.to_string();
+                assert!(text.contains("few") && text.contains("0 partitions"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! | topic | partitions | settings |
 //! |---|---|---|
-//! | repartition | as the user said, else the most of the topics above it, else of those it is co-partitioned with | `cleanup.policy=delete`, `retention.ms=-1`, `segment.bytes=52428800` |
+//! | repartition | see `partition_counts` | `cleanup.policy=delete`, `retention.ms=-1`, `segment.bytes=52428800` |
 //! | changelog | the most of the sources of its sub-topology | by kind of store |
 //!
 //! Both take records of any event time, whatever the broker's bounds are: an input that took a record
@@ -13,24 +13,22 @@
 //! A topic that exists with another number of partitions is refused with both numbers: its records
 //! are where another number put them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
-use crate::runtime::assignment::SubTopologyShape;
+use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
 use crate::runtime::instance::Settings;
+use crate::runtime::partition_counts::{Counts, count_repartition_topics};
 use crate::store::changelog_topic;
-use crate::topology::{SourcePlan, SubTopology, Topology};
+use crate::topology::{SubTopology, Topology};
 
-/// Topics with their partition counts.
-type Counts = BTreeMap<Arc<str>, i32>;
-
-/// Looks at the user's topics, creates the internal ones that are missing, checks the others, and
-/// says what the sub-topologies read.
+/// Looks at the user's topics and at the internal ones, and creates those that are missing once
+/// everything that can be checked before has been found right; says what the sub-topologies read.
 ///
 /// # Errors
-/// `Unavailable`; `MissingTopic` for a source topic, `Topic` for an internal one that does not fit.
+/// `Unavailable`; `MissingTopic` for source topics, `Topic` for counts that do not fit the topology
+/// and for an internal topic of another size.
 pub(crate) fn prepare(
     log: &dyn Log,
     topology: &Topology,
@@ -39,8 +37,23 @@ pub(crate) fn prepare(
 ) -> Result<Vec<SubTopologyShape>> {
     let mut counts = user_topics(log, topology, application_id)?;
     count_repartition_topics(topology.sub_topologies(), application_id, &mut counts)?;
+    let shapes = shapes(topology, application_id, &counts);
+    TaskPlan::new(&shapes)?;
     let wanted = internal_topics(topology, application_id, settings, &counts);
-    create_and_check(log, &wanted)?;
+    let missing = check(log, &wanted)?;
+    if !missing.is_empty() {
+        create(log, &missing)?;
+        if let Some(topic) = check(log, &wanted)?.first() {
+            return Err(Error::Unavailable {
+                what: format!("creating topic {}", topic.name),
+                reason: "the broker does not show it yet".to_owned(),
+            });
+        }
+    }
+    Ok(shapes)
+}
+
+fn shapes(topology: &Topology, application_id: &str, counts: &Counts) -> Vec<SubTopologyShape> {
     let shape = |sub: &SubTopology| SubTopologyShape {
         id: sub.id,
         topics: sub
@@ -51,7 +64,7 @@ pub(crate) fn prepare(
             .collect(),
         copartitioned: !sub.copartitioned.is_empty(),
     };
-    Ok(topology.sub_topologies().iter().map(shape).collect())
+    topology.sub_topologies().iter().map(shape).collect()
 }
 
 fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Result<Counts> {
@@ -60,73 +73,32 @@ fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Resu
         sources.filter(|source| !source.internal).map(|s| s.in_log(application_id)).collect();
     let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
     let described = log.describe(&names)?;
-    let found = topics.iter().zip(described).map(|(topic, described)| match described {
-        Some(described) => Ok((Arc::clone(topic), described.partitions)),
-        None => Err(Error::MissingTopic { topic: topic.to_string() }),
-    });
-    found.collect()
-}
-
-/// Fills in the counts of repartition topics. One may depend on another, so this goes round until
-/// nothing changes.
-fn count_repartition_topics(
-    subs: &[SubTopology],
-    application_id: &str,
-    counts: &mut Counts,
-) -> Result<()> {
-    let internal: Vec<&SourcePlan> =
-        subs.iter().flat_map(|sub| &sub.sources).filter(|source| source.internal).collect();
-    for source in &internal {
-        if let Some(partitions) = source.partitions {
-            counts.insert(source.in_log(application_id), partitions);
-        }
-    }
-    loop {
-        let before = counts.len();
-        for source in &internal {
-            let topic = source.in_log(application_id);
-            if !counts.contains_key(&topic)
-                && let Some(partitions) = derived_count(subs, &topic, application_id, counts)
-            {
-                counts.insert(topic, partitions);
+    let (mut counts, mut missing) = (Counts::new(), Vec::new());
+    for (topic, described) in topics.iter().zip(described) {
+        match described {
+            Some(described) => {
+                counts.insert(Arc::clone(topic), described.partitions);
             }
-        }
-        if counts.len() == before {
-            break;
+            None => missing.push(&**topic),
         }
     }
-    match internal.iter().find(|s| !counts.contains_key(&s.in_log(application_id))) {
-        None => Ok(()),
-        Some(source) => Err(Error::Topic {
-            topic: source.in_log(application_id).to_string(),
-            reason: "nothing says how many partitions it has: give it a number".to_owned(),
-        }),
+    if missing.is_empty() {
+        return Ok(counts);
     }
+    Err(Error::MissingTopic { topic: missing.join(", ") })
 }
 
-/// The count of a repartition topic, if what it depends on is known.
-fn derived_count(
-    subs: &[SubTopology],
-    topic: &str,
-    application_id: &str,
-    counts: &Counts,
-) -> Option<i32> {
-    let known = |source: &SourcePlan| counts.get(&source.in_log(application_id)).copied();
-    let together = subs.iter().flat_map(|sub| &sub.copartitioned);
-    let mut others = together
-        .filter(|group| group.iter().any(|source| &*source.in_log(application_id) == topic))
-        .flatten();
-    if let Some(count) = others.find_map(known) {
-        return Some(count);
+/// The names of all internal topics, as the log knows them.
+pub(crate) fn names(topology: &Topology, application_id: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for sub in topology.sub_topologies() {
+        let internal = sub.sources.iter().filter(|source| source.internal);
+        names.extend(internal.map(|source| source.in_log(application_id).to_string()));
+        let stores = sub.stores.iter().filter_map(|index| topology.store(*index));
+        let logged = stores.filter(|store| store.changelog_config(0).is_some());
+        names.extend(logged.map(|store| changelog_topic(application_id, store.name())));
     }
-    let writes = |sub: &&SubTopology| {
-        sub.sinks.iter().any(|sink| sink.internal && &*sink.in_log(application_id) == topic)
-    };
-    let mut most = None;
-    for source in subs.iter().filter(writes).flat_map(|sub| &sub.sources) {
-        most = most.max(Some(known(source)?));
-    }
-    most
+    names
 }
 
 fn internal_topics(
@@ -192,48 +164,114 @@ fn repartition_config() -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn create_and_check(log: &dyn Log, wanted: &[NewTopic]) -> Result<()> {
+/// The topics that are missing.
+///
+/// # Errors
+/// `Topic` for the first that exists with another number of partitions.
+fn check(log: &dyn Log, wanted: &[NewTopic]) -> Result<Vec<NewTopic>> {
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
-    let described = log.describe(&names)?;
-    let both = wanted.iter().zip(&described);
-    let missing: Vec<NewTopic> =
-        both.filter(|(_, described)| described.is_none()).map(|(topic, _)| topic.clone()).collect();
-    if !missing.is_empty() {
-        for topic in &missing {
-            tracing::info!(
-                topic = topic.name,
-                partitions = topic.partitions,
-                "creating an internal topic"
-            );
-        }
-        log.create(&missing)?;
-    }
+    let mut missing = Vec::new();
     for (topic, described) in wanted.iter().zip(log.describe(&names)?) {
         match described {
+            None => missing.push(topic.clone()),
             Some(described) if described.partitions == topic.partitions => {}
-            Some(described) => {
-                return Err(Error::Topic {
-                    topic: topic.name.clone(),
-                    reason: format!(
-                        "exists with {} partitions, but the topology needs {}: reset the application or give the store or repartition another name",
-                        described.partitions, topic.partitions
-                    ),
-                });
-            }
-            None => {
-                return Err(Error::Unavailable {
-                    what: format!("creating topic {}", topic.name),
-                    reason: "the broker does not show it yet".to_owned(),
-                });
-            }
+            Some(described) => return Err(other_size(topic, described.partitions)),
         }
     }
-    Ok(())
+    Ok(missing)
+}
+
+fn other_size(topic: &NewTopic, partitions: i32) -> Error {
+    Error::Topic {
+        topic: topic.name.clone(),
+        reason: format!(
+            "exists with {partitions} partitions, but the topology needs {} with the topics it reads as they are now: give those their former partition counts, or give the store or repartition another name, or stop all instances and reset the application (millstream::ResetPlan, or its subcommand `reset`), which begins from the start",
+            topic.partitions
+        ),
+    }
+}
+
+fn create(log: &dyn Log, missing: &[NewTopic]) -> Result<()> {
+    for topic in missing {
+        let (name, partitions) = (&topic.name, topic.partitions);
+        tracing::info!(topic = name, partitions, "creating an internal topic");
+    }
+    log.create(missing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StreamsConfig;
+    use crate::log::memory::MemoryLog;
+    use crate::operators::KStream;
+    use crate::runtime::streams::settings;
+    use crate::topology::StreamsBuilder;
+
+    fn log_with(topics: &[(&str, i32)]) -> MemoryLog {
+        let log = MemoryLog::new();
+        let new = |(name, partitions): &(&str, i32)| NewTopic {
+            name: (*name).to_owned(),
+            partitions: *partitions,
+            replication_factor: 1,
+            config: Vec::new(),
+        };
+        log.create(&topics.iter().map(new).collect::<Vec<_>>()).unwrap();
+        log
+    }
+
+    fn prepared(log: &MemoryLog, topology: &Topology) -> Result<Vec<SubTopologyShape>> {
+        prepare(log, topology, "app", &settings(&StreamsConfig::new("app")))
+    }
+
+    /// Two inputs that meet in a store, and a repartition with a store of its own.
+    fn meeting() -> Topology {
+        let builder = StreamsBuilder::new();
+        let (left, right): (KStream<String, String>, KStream<String, String>) =
+            (builder.stream("left"), builder.stream("right"));
+        left.merge(&right).group_by_key().count("both").updates().to("out");
+        right.group_by(|_, value| value.clone()).count("values").updates().to("out");
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_created_before_everything_was_found_right() {
+        let cases: [(&[(&str, i32)], &[&str]); 4] = [
+            (&[("left", 2)], &["right does not exist"]),
+            (&[], &["left, right does not exist"]),
+            (&[("left", 2), ("right", 3)], &["left has 2", "right has 3", "same number"]),
+            (
+                &[("left", 2), ("right", 2), ("app-values-changelog", 3)],
+                &["app-values-changelog", "3 partitions", "needs 2", "reset the application"],
+            ),
+        ];
+        for (topics, parts) in cases {
+            let log = log_with(topics);
+            let text = prepared(&log, &meeting()).unwrap_err().to_string();
+            for part in parts {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            assert_eq!(log.topic_names().len(), topics.len(), "{:?}", log.topic_names());
+        }
+        let log = log_with(&[("left", 2), ("right", 2)]);
+        prepared(&log, &meeting()).unwrap();
+        let made = ["app-both-changelog", "app-values-changelog", "app-values-repartition"];
+        assert_eq!(log.topic_names(), [&made[..], &["left", "right"]].concat());
+        assert_eq!(names(&meeting(), "app"), [made[0], made[2], made[1]]);
+    }
+
+    #[test]
+    fn topics_that_no_store_needs_alike_may_differ() {
+        let builder = StreamsBuilder::new();
+        let left = builder.stream::<String, String>("left");
+        left.merge(&builder.stream("right")).to("out");
+        left.group_by(|_, value| value.clone()).count("values").updates().to("out");
+        let log = log_with(&[("left", 2), ("right", 5)]);
+        let shapes = prepared(&log, &builder.build().unwrap()).unwrap();
+        let topics: Vec<(&str, i32)> =
+            shapes.iter().flat_map(|s| &s.topics).map(|(topic, n)| (&**topic, *n)).collect();
+        assert_eq!(topics, [("left", 2), ("right", 5), ("app-values-repartition", 5)]);
+    }
 
     #[test]
     fn no_event_time_and_no_size_of_ours_is_refused_unless_the_user_says_so() {

@@ -9,6 +9,7 @@ mod state_dir;
 mod cleaning;
 mod assignment;
 mod positions;
+mod partition_counts;
 mod internal_topics;
 mod grown;
 mod build;

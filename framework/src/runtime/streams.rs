@@ -401,7 +401,7 @@ fn how_it_ended(instance: &Instance) -> Result<()> {
     }
 }
 
-fn settings(config: &StreamsConfig) -> Settings {
+pub(super) fn settings(config: &StreamsConfig) -> Settings {
     let ms = Duration::from_millis;
     let extra = config.windowstore_changelog_additional_retention_ms;
     Settings {

@@ -15,6 +15,14 @@ pub enum TopologyFault {
     /// Two repartition topics would have the same name.
     #[error("two repartition topics are named {0}: give one of the groupings another name")]
     DuplicateRepartition(String),
+    /// A repartition topic of no partitions.
+    #[error("the repartition {name} asks for {partitions} partitions: at least 1")]
+    BadPartitions {
+        /// The repartition's name.
+        name: String,
+        /// What was asked for.
+        partitions: i32,
+    },
     /// A topic that two sources read; one handle may have several children.
     #[error("topic {topic} is read by {first} and by {second}: use one stream for both")]
     TopicReadTwice {

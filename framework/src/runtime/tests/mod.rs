@@ -8,6 +8,7 @@ mod failing;
 mod ownership;
 mod turns;
 mod refusals;
+mod topics;
 
 use std::fmt::Debug;
 use std::sync::Arc;
