@@ -95,6 +95,14 @@ pub enum Error {
         /// The topic.
         topic: String,
     },
+    /// A group that has members, where it must have none.
+    #[error(
+        "group {group} has members: stop all instances of the application first (one that died counts until its session is over)"
+    )]
+    GroupInUse {
+        /// The group.
+        group: String,
+    },
     /// A setting that cannot be used.
     #[error("configuration: {0}")]
     Config(String),
@@ -150,6 +158,7 @@ impl Error {
             Self::Topic { .. }
             | Self::MissingTopic { .. }
             | Self::Refused { .. }
+            | Self::GroupInUse { .. }
             | Self::Config(_)
             | Self::StateLocked { .. }
             | Self::State(_)

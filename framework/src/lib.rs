@@ -36,7 +36,7 @@ pub use operators::{
     WindowedStream,
 };
 pub use query::StoreQuery;
-pub use runtime::{CommitStep, Streams, StreamsOptions, StreamsState};
+pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
 pub use sink::{Produced, murmur2_partition};
 pub use source::{Consumed, OnError, Reset};
 pub use store::{

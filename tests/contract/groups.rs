@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use anyhow::Result;
+use millstream::Error;
 
 use crate::logs::LogUnderTest;
 use crate::workbench::{
-    Event, Reading, committed, position, put_all, texts, topic, unique, until_share,
+    Event, Reading, committed, position, put_all, retry, texts, topic, unique, until, until_share,
 };
 
 pub(crate) fn give_a_lone_member_everything(under_test: &dyn LogUnderTest) -> Result<()> {
@@ -53,6 +54,38 @@ pub(crate) fn share_partitions_and_give_them_back(under_test: &dyn LogUnderTest)
         put_all(&*log, at, &[&at.to_string()])?;
         assert_eq!(texts(&second.pull(at, 1)?), [at.to_string()]);
     }
+    Ok(())
+}
+
+pub(crate) fn are_deleted_and_placed_only_when_empty(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 2)?;
+    let [first, second] = all.as_slice() else { anyhow::bail!("two partitions") };
+    let (group, other) = (unique("group"), unique("group"));
+    let members = || retry("members of a group", || log.group_members(&group));
+    assert_eq!(members()?, 0);
+    retry("the end of no group", || log.delete_group(&group))?;
+    for name in [&group, &other] {
+        retry("positions of an empty group", || {
+            log.set_offsets(name, &position(first, 5, "five"))
+        })?;
+    }
+    let mut reading = Reading::join(&*log, &group, &all)?;
+    reading.until_owns(2)?;
+    assert_eq!(members()?, 1);
+    let refused = [log.delete_group(&group), log.set_offsets(&group, &position(second, 6, ""))];
+    for refused in refused {
+        let text = refused.as_ref().map_or_else(ToString::to_string, |()| "done".to_owned());
+        assert!(matches!(refused, Err(Error::GroupInUse { .. })), "{text}");
+        assert!(text.contains(&group), "{text}");
+    }
+    assert_eq!(committed(&*log, &group, first)?, Some(5));
+    assert_eq!(committed(&*log, &group, second)?, None);
+    reading.leave()?;
+    until("an empty group", || Ok((members()? == 0).then_some(())))?;
+    retry("the end of a group", || log.delete_group(&group))?;
+    assert_eq!(committed(&*log, &group, first)?, None);
+    assert_eq!(committed(&*log, &other, first)?, Some(5));
     Ok(())
 }
 

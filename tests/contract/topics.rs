@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result};
 use millstream::Error;
-use millstream::log::{NewTopic, OffsetRange};
+use millstream::log::{NewTopic, OffsetRange, TopicPartition};
 
 use crate::logs::LogUnderTest;
 use crate::workbench::{
-    COMMITTED, Sent, partition, plain, put_all, put_record, read_texts, topic, unique,
+    COMMITTED, Sent, committed, partition, plain, position, put_all, put_record, read_texts, topic,
+    unique, until,
 };
 
 pub(crate) fn are_created_once(under_test: &dyn LogUnderTest) -> Result<()> {
@@ -37,6 +38,33 @@ pub(crate) fn with_impossible_names_are_refused(under_test: &dyn LogUnderTest) -
     let name = "no spaces allowed".to_owned();
     let new = NewTopic { name, partitions: 1, replication_factor: 1, config: Vec::new() };
     assert!(matches!(log.create(&[new]), Err(Error::Topic { .. })));
+    Ok(())
+}
+
+pub(crate) fn are_deleted_with_all_they_hold(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let (all, other) = (topic(&*log, 2)?, partition(&*log)?);
+    let (group, name) = (unique("group"), all.first().context("a partition")?.topic.to_string());
+    for at in all.iter().chain([&other]) {
+        put_all(&*log, at, &["a"])?;
+        log.set_offsets(&group, &position(at, 1, ""))?;
+    }
+    log.delete_topics(&[&name, &unique("missing")])?;
+    assert!(log.describe(&[&name])?.iter().all(Option::is_none));
+    let config = Vec::new();
+    let again = NewTopic { name: name.clone(), partitions: 3, replication_factor: 1, config };
+    let at = TopicPartition::new(name.as_str(), 0);
+    until("the topic is there again", || {
+        log.create(std::slice::from_ref(&again))?;
+        let described = log.describe(&[&name])?;
+        let known = described.iter().flatten().any(|found| found.partitions == 3);
+        Ok((known && log.offsets(&at, COMMITTED).is_ok()).then_some(()))
+    })?;
+    assert_eq!(log.offsets(&at, COMMITTED)?, OffsetRange { earliest: 0, end: 0 });
+    put_all(&*log, &at, &["b"])?;
+    assert_eq!(read_texts(&*log, &at)?, ["b"]);
+    assert_eq!(read_texts(&*log, &other)?, ["a"]);
+    assert_eq!(committed(&*log, &group, &other)?, Some(1));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The command line: `demo`, `run` and `produce`.
+//! The command line: `demo`, `run`, `produce` and `reset`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use millstream::log::Log;
 use millstream::{
-    ConfigArgs, DropCounts, DropReason, Error, LogKind, Reaction, Streams, StreamsConfig,
-    init_logging,
+    ConfigArgs, DropCounts, DropReason, Error, LogKind, Reaction, ResetOffsets, ResetPlan, Streams,
+    StreamsConfig, init_logging,
 };
 
 use super::money::Currency;
@@ -38,6 +38,8 @@ enum Command {
     Run(Run),
     /// Sends sample invoices to Kafka
     Produce(Produce),
+    /// Makes the application begin from the start; without --execute only says what would be done
+    Reset(Reset),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +79,18 @@ struct Produce {
     /// The currency of all invoices
     #[arg(long, default_value_t)]
     currency: Currency,
+}
+
+#[derive(Debug, Args)]
+struct Reset {
+    #[command(flatten)]
+    place: Place,
+    /// Do it: delete its internal topics, the positions of its group, and its state on this machine
+    #[arg(long)]
+    execute: bool,
+    /// Begin at the first invoice that is still there instead of where the topology says
+    #[arg(long)]
+    to_earliest: bool,
 }
 
 /// Where to work.
@@ -166,6 +180,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Run(run) => run.run(),
         Command::Produce(produce) => produce.run(),
+        Command::Reset(reset) => reset.run(),
     }
 }
 
@@ -197,6 +212,30 @@ impl Produce {
         let sent = produce(&*log, self.pace, self.currency, &never)?;
         say(&format!("sent {sent} invoices"));
         Ok(())
+    }
+}
+
+impl Reset {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.place.configuration(&[])?;
+        init_logging(&config)?;
+        say(&self.on(&config)?);
+        Ok(())
+    }
+
+    /// Does it, or not; what there is to say.
+    fn on(&self, config: &StreamsConfig) -> anyhow::Result<String> {
+        let offsets = if self.to_earliest { ResetOffsets::Earliest } else { ResetOffsets::Delete };
+        // The names of its topics do not depend on what can be chosen.
+        let topology = topology(&Settings::default())?;
+        let plan = ResetPlan::new(config.connect()?, &topology, config, offsets)?;
+        if !self.execute {
+            return Ok(format!("{plan}nothing was changed; --execute does it"));
+        }
+        plan.execute()?;
+        Ok(format!(
+            "{plan}done on this machine; others that ran an instance keep their state until they do the same"
+        ))
     }
 }
 
@@ -345,6 +384,43 @@ mod tests {
         let config = place.configuration(&[("log", "embedded")]).unwrap();
         assert_eq!(config.log, LogKind::Kafka);
         assert_eq!(config.bootstrap_servers, "kafka:9092");
+    }
+
+    #[test]
+    fn a_reset_says_what_it_would_do_and_does_it_only_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = dir.path().display().to_string();
+        let reset = |more: &[&str]| {
+            let all =
+                ["invoice-totals", "reset", "--state-dir", &state_dir, "--set", "log=embedded"];
+            match Cli::try_parse_from(all.iter().chain(more)).unwrap().command {
+                Command::Reset(reset) => {
+                    let config = reset.place.configuration(&[]).unwrap();
+                    (reset.on(&config).unwrap(), config)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let (text, config) = reset(&[]);
+        assert!(text.contains("there is nothing of it"), "{text}");
+        let log = config.connect().unwrap();
+        topics::create_missing(&*log, 1, |_| false).unwrap();
+        let streams = Streams::with(topology(&Settings::default()).unwrap(), config).log(log);
+        let streams = streams.start().unwrap();
+        let running = [millstream::StreamsState::Running];
+        assert_eq!(streams.wait_for(&running, Duration::from_secs(60)), running[0]);
+        streams.close().unwrap();
+        let topic = "delete topic invoice-totals-by-client-repartition (1 partitions)";
+        for (more, end) in [(&[][..], "nothing was changed"), (&["--execute"][..], "done")] {
+            let (text, _) = reset(more);
+            assert!(text.contains(topic) && text.contains(end), "{text}");
+            assert!(text.contains("delete local state"), "{text}");
+        }
+        let (text, config) = reset(&["--to-earliest"]);
+        assert!(text.contains("begin at 0 of FACTURATION-0"), "{text}");
+        assert!(text.contains("there is nothing of it"), "{text}");
+        let left = config.connect().unwrap().describe(&[topics::INVOICES]).unwrap();
+        assert!(left.iter().all(Option::is_some));
     }
 
     #[test]

@@ -402,6 +402,13 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// `Unavailable`, or `Topic` with the broker's reason.
     fn create(&self, topics: &[NewTopic]) -> Result<()>;
 
+    /// Deletes topics with all their records, and waits until they are gone; one that does not
+    /// exist is left as it is. Who still reads or writes them gets errors.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Topic` with the broker's reason.
+    fn delete_topics(&self, topics: &[&str]) -> Result<()>;
+
     /// Deletes the records below an offset of each partition.
     ///
     /// # Errors
@@ -429,6 +436,25 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<Committed>>>;
+
+    /// How many members a group has; one that died counts until its session is over. 0 if there is
+    /// no such group.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn group_members(&self, group: &str) -> Result<usize>;
+
+    /// Deletes a group with all its committed positions; one that does not exist is left as it is.
+    ///
+    /// # Errors
+    /// `GroupInUse` while it has members, `Unavailable`.
+    fn delete_group(&self, group: &str) -> Result<()>;
+
+    /// Notes positions of a group that nobody is in.
+    ///
+    /// # Errors
+    /// `GroupInUse` while it has members, `Unavailable`.
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()>;
 
     /// Opens a producer; for a transactional one this fences its predecessor and ends its
     /// transaction.

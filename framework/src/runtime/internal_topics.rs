@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn nothing_is_created_before_everything_was_found_right() {
-        let cases: [(&[(&str, i32)], &[&str]); 4] = [
+        type Sizes<'a> = &'a [(&'a str, i32)];
+        let cases: [(Sizes<'_>, &[&str]); 4] = [
             (&[("left", 2)], &["right does not exist"]),
             (&[], &["left, right does not exist"]),
             (&[("left", 2), ("right", 3)], &["left has 2", "right has 3", "same number"]),

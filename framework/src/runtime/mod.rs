@@ -12,6 +12,7 @@ mod positions;
 mod partition_counts;
 mod internal_topics;
 mod grown;
+mod reset;
 mod build;
 mod restore;
 mod task_actor;
@@ -35,4 +36,5 @@ mod tests;
 
 pub use board::StreamsState;
 pub use instance::CommitStep;
+pub use reset::{ResetOffsets, ResetPlan};
 pub use streams::{Streams, StreamsOptions};

@@ -10,7 +10,7 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -78,6 +78,43 @@ impl StateDir {
         fs::write(&path, format!("{workers}\n")).map_err(|error| unusable(&path, &error))
     }
 
+    /// The directories of tasks that are in the directory of an application, whoever has it.
+    ///
+    /// # Errors
+    /// `Config` if it cannot be read.
+    pub(crate) fn tasks_in(state_dir: &Path, application_id: &str) -> Result<Vec<PathBuf>> {
+        let root = state_dir.join(application_id);
+        let entries = match fs::read_dir(&root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unusable(&root, &error)),
+        };
+        let mut tasks = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| unusable(&root, &error))?;
+            if entry.file_name().to_str().is_some_and(is_task) {
+                tasks.push(entry.path());
+            }
+        }
+        tasks.sort();
+        Ok(tasks)
+    }
+
+    /// Deletes the directories of tasks; the process keeps its id.
+    ///
+    /// # Errors
+    /// `Config` if one cannot be deleted.
+    pub(crate) fn delete_tasks(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.root).map_err(|error| unusable(&self.root, &error))? {
+            let entry = entry.map_err(|error| unusable(&self.root, &error))?;
+            if entry.file_name().to_str().is_some_and(is_task) {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(|error| unusable(&path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The directory of a task.
     pub(crate) fn task(&self, task: TaskId) -> PathBuf {
         self.root.join(task.to_string())
@@ -123,6 +160,11 @@ fn remove_leftovers(root: &Path) {
     }
 }
 
+/// True for the name of a task's directory.
+fn is_task(name: &str) -> bool {
+    TaskId::parse(name).is_some()
+}
+
 /// Reads the id, or makes one. It is written to a file of another name first, so that a crash
 /// leaves either none or a whole one.
 fn process_id(path: &Path) -> Result<Uuid> {
@@ -131,7 +173,7 @@ fn process_id(path: &Path) -> Result<Uuid> {
             "{} holds no process id ({error}); delete it if no transaction of this directory is open",
             path.display()
         ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let id = Uuid::new_v4();
             let draft = path.with_extension("new");
             let written = File::create(&draft)

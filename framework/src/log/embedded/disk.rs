@@ -16,7 +16,7 @@ use std::sync::{Mutex, OnceLock};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRawIterator, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRawIterator, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::EmbeddedOptions;
@@ -242,6 +242,33 @@ impl Storage for Disk {
         let mut batch = WriteBatch::default();
         let row = layout::encode_topic(topic);
         batch.put_cf(self.family(TOPICS)?, layout::topic_key(id), row);
+        self.write(batch)
+    }
+
+    fn topic_deleted(&self, id: u32) -> Result<()> {
+        self.flush()?;
+        let topics = self.family(TOPICS)?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(topics, layout::topic_key(id), layout::GONE);
+        let (first, limit) =
+            (Slot { topic: id, partition: 0 }, Slot { topic: id + 1, partition: 0 });
+        let records = [first, limit].map(|slot| layout::record_key(slot, 0));
+        batch.delete_range_cf(self.family(RECORDS)?, records[0], records[1]);
+        batch.delete_range_cf(topics, layout::partition_key(first), layout::partition_key(limit));
+        lock(&self.rows).retain(|slot, _| slot.topic != id);
+        self.write(batch)
+    }
+
+    fn group_deleted(&self, group: &str) -> Result<()> {
+        let groups = self.family(GROUPS)?;
+        let mut batch = WriteBatch::default();
+        for item in self.db.iterator_cf(groups, IteratorMode::Start) {
+            let (key, _) = item.map_err(|e| failed(&e))?;
+            let (found, _) = layout::decode_group_key(&key).ok_or_else(|| broken("a group"))?;
+            if found == group {
+                batch.delete_cf(groups, &key);
+            }
+        }
         self.write(batch)
     }
 

@@ -6,7 +6,7 @@
 //!                      kind 0: record, 1: control record,
 //!                      2: record sent in a transaction, its number u64 stands behind the kind
 //! topics        key:   't' ‖ topic u32
-//!               value: name ‖ partitions u32 ‖ settings u32 ‖ (name ‖ value)*
+//!               value: name ‖ partitions u32 ‖ settings u32 ‖ (name ‖ value)*; nothing: deleted
 //!               key:   'p' ‖ topic u32 ‖ partition u32
 //!               value: start ‖ next ‖ cleaned to ‖ kept ‖ tombstones below ‖ since, each i64
 //! groups        key:   group ‖ topic ‖ partition u32
@@ -129,6 +129,10 @@ pub(super) fn decode_record(bytes: &[u8]) -> Option<Found> {
     }
     Some(Found { kind, timestamp, key, value, headers: headers.into_iter().collect() })
 }
+
+/// What stands for a topic that was deleted: its number stays taken, since records, also those of
+/// transactions that end later, are kept by number.
+pub(super) const GONE: &[u8] = &[];
 
 pub(super) fn topic_key(id: u32) -> Vec<u8> {
     [b"t".as_slice(), &id.to_be_bytes()].concat()

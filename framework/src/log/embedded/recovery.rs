@@ -26,8 +26,12 @@ fn read_topics(disk: &Disk, state: &mut State) -> Result<()> {
         let (key, value) = item.map_err(|e| failed(&e))?;
         match key.split_first() {
             Some((b't', id)) => {
-                let topic = layout::decode_topic(&value).ok_or_else(|| broken("a topic"))?;
-                let added = state.topics.add(&topic);
+                let added = if *value == *layout::GONE {
+                    state.topics.skip()
+                } else {
+                    let topic = layout::decode_topic(&value).ok_or_else(|| broken("a topic"))?;
+                    state.topics.add(&topic)
+                };
                 if *id != added.to_be_bytes() {
                     return Err(broken("the numbering of topics"));
                 }

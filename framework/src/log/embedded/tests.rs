@@ -275,3 +275,50 @@ fn a_dropped_producer_ends_its_transaction() {
     drop(txn);
     assert_eq!(committed_seen(&log), lines(&[(1, "behind=1")]));
 }
+
+/// A deleted topic stays deleted, and its number is not given to another one.
+#[test]
+fn a_deleted_topic_and_group_are_gone_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions::default();
+    let new = |name: &str| NewTopic {
+        name: name.to_owned(),
+        partitions: 1,
+        replication_factor: 1,
+        config: Vec::new(),
+    };
+    let put = |log: &EmbeddedLog, topic: &str| {
+        let mut producer = log.producer(&ProducerSpec::default()).unwrap();
+        let topic = producer.topic(topic).unwrap();
+        let headers = Headers::default();
+        let (key, value, timestamp) = (None, None, Some(1));
+        let record =
+            OutgoingRecord { topic, partition: 0, key, value, timestamp, headers: &headers };
+        producer.send(&record).unwrap();
+        producer.flush().unwrap();
+    };
+    let end = |log: &EmbeddedLog, topic: &str| {
+        log.offsets(&TopicPartition::new(topic, 0), Isolation::ReadCommitted).unwrap().end
+    };
+    let log = EmbeddedLog::open(dir.path(), options).unwrap();
+    log.create(&[new("a"), new("b"), new("c")]).unwrap();
+    ["a", "b", "c"].iter().for_each(|topic| put(&log, topic));
+    let one = Committed { offset: 1, metadata: String::new() };
+    let at = [(TopicPartition::new("c", 0), one)];
+    log.set_offsets("group", &at).unwrap();
+    log.set_offsets("group-two", &at).unwrap();
+    log.delete_topics(&["b"]).unwrap();
+    log.delete_group("group").unwrap();
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), options).unwrap();
+    assert_eq!(log.topic_names(), ["a", "c"]);
+    let committed = |group| log.committed(group, &[TopicPartition::new("c", 0)]).unwrap();
+    assert!(committed("group").iter().all(Option::is_none));
+    assert!(committed("group-two").iter().all(Option::is_some));
+    log.create(&[new("b")]).unwrap();
+    put(&log, "c");
+    assert_eq!((end(&log, "a"), end(&log, "b"), end(&log, "c")), (1, 0, 2));
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), options).unwrap();
+    assert_eq!((end(&log, "a"), end(&log, "b"), end(&log, "c")), (1, 0, 2));
+}

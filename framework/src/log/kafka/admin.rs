@@ -21,6 +21,7 @@ use super::deadline::Deadline;
 use super::error;
 use super::events::{Consumer, OtherEvents, locked};
 use super::listening::Ear;
+use super::removing::refused;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
 use crate::log::{
@@ -36,7 +37,7 @@ pub(super) struct Admin {
 }
 
 /// The client that changes topics.
-struct Changing {
+pub(super) struct Changing {
     /// Dropped before the client.
     _ear: Option<Ear>,
     client: AdminClient<OtherEvents>,
@@ -44,7 +45,7 @@ struct Changing {
 
 /// What a question needs of its client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Asking {
+pub(super) enum Asking {
     /// Ends as readers of this isolation see them.
     Ends(bool),
     /// Committed positions of a group.
@@ -52,7 +53,7 @@ enum Asking {
 }
 
 /// A topic that was just created is known everywhere after a moment; asked for so often.
-const CREATED_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const CREATED_PAUSE: Duration = Duration::from_millis(20);
 
 /// So long one try to reach a broker lasts before it is looked why it does not answer.
 const ASK_STEP: Duration = Duration::from_secs(1);
@@ -71,11 +72,11 @@ impl Admin {
         Self { settings, changing: Mutex::default(), asking: Mutex::default() }
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.settings.request_timeout
     }
 
-    fn changing(&self) -> Result<Arc<Changing>> {
+    pub(super) fn changing(&self) -> Result<Arc<Changing>> {
         let mut client = locked(&self.changing);
         if let Some(client) = &*client {
             return Ok(Arc::clone(client));
@@ -89,7 +90,7 @@ impl Admin {
         Ok(Arc::clone(client.insert(Arc::new(opened))))
     }
 
-    fn asking(&self, asking: Asking) -> Result<Arc<Consumer>> {
+    pub(super) fn asking(&self, asking: Asking) -> Result<Arc<Consumer>> {
         let mut clients = locked(&self.asking);
         if let Some(client) = clients.get(&asking) {
             // Nobody else serves its events; they would pile up.
@@ -209,11 +210,7 @@ impl Admin {
                         again.push(without);
                         continue;
                     }
-                    let what = format!("creation of {topic}");
-                    return Err(match error::from_code(&what, Some(&topic), code, "") {
-                        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
-                        other => other,
-                    });
+                    return Err(refused("creation", topic, code));
                 }
             }
         }
@@ -342,12 +339,12 @@ impl Admin {
         Ok(all)
     }
 
-    fn options(&self) -> AdminOptions {
+    pub(super) fn options(&self) -> AdminOptions {
         let patience = Some(self.patience());
         AdminOptions::new().request_timeout(patience).operation_timeout(patience)
     }
 
-    fn admin_error(&self, what: &str, error: &KafkaError) -> Error {
+    pub(super) fn admin_error(&self, what: &str, error: &KafkaError) -> Error {
         error::from_client(what, None, error)
     }
 }
@@ -376,7 +373,7 @@ impl Wake for Unpark {
 }
 
 /// Waits for a future that somebody else's thread completes.
-fn wait<T>(future: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
+pub(super) fn wait<T>(future: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
     let mut future = std::pin::pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);

@@ -5,7 +5,8 @@
 //!   queues of their partitions; `lag`: what is left, without asking the broker.
 //! * `producer` over `send`: records are handed over with as little in between as possible.
 //! * `reader`: partitions from offsets; `admin`: topics and offsets.
-//! * `queue`, `send`, `refused` and `listening` are the files with `unsafe`; `events` the client's callbacks;
+//! * `queue`, `send`, `refused`, `groups` and `listening` are the files with `unsafe`; `events` the
+//!   client's callbacks;
 //!   `listening` hears its log lines when they come, and `repeats` holds back what repeats itself.
 //! * `error` says what its codes mean to the caller; `settings` what the client is told.
 
@@ -13,6 +14,7 @@ mod admin;
 mod deadline;
 mod error;
 mod events;
+mod groups;
 mod lag;
 mod listening;
 mod membership;
@@ -20,6 +22,7 @@ mod producer;
 mod queue;
 mod reader;
 mod refused;
+mod removing;
 mod repeats;
 mod send;
 mod settings;
@@ -89,6 +92,10 @@ impl Log for KafkaLog {
         self.admin.create(topics)
     }
 
+    fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        self.admin.delete_topics(topics)
+    }
+
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
         let _waiting = WaitingForBroker::begin();
         self.admin.delete_records(before)
@@ -111,6 +118,18 @@ impl Log for KafkaLog {
     ) -> Result<Vec<Option<Committed>>> {
         let _waiting = WaitingForBroker::begin();
         self.admin.committed(group, partitions)
+    }
+
+    fn group_members(&self, group: &str) -> Result<usize> {
+        self.admin.group_members(group)
+    }
+
+    fn delete_group(&self, group: &str) -> Result<()> {
+        self.admin.delete_group(group)
+    }
+
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()> {
+        self.admin.set_offsets(group, offsets)
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {

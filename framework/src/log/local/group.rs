@@ -169,8 +169,14 @@ impl Group {
         removed
     }
 
-    /// A topic came into being; those who wait for it share out anew. True if there are any.
-    pub(crate) fn topic_created(&mut self, topic: &str, now: i64) -> bool {
+    /// How many members it has, those counted that are away and not given up yet.
+    pub(crate) fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A topic came into being, or went, or grew; those who read it share out anew. True if there
+    /// are any.
+    pub(crate) fn topic_changed(&mut self, topic: &str, now: i64) -> bool {
         let wanted = self.members.values().any(|m| m.topics.iter().any(|t| t == topic));
         if wanted {
             self.rebalance(now);

@@ -20,6 +20,10 @@ impl<H: Handle> Log for H {
         self.log().create(topics)
     }
 
+    fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        self.log().delete_topics(topics)
+    }
+
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
         self.log().delete_records(before)
     }
@@ -38,6 +42,18 @@ impl<H: Handle> Log for H {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<Committed>>> {
         self.log().committed(group, partitions)
+    }
+
+    fn group_members(&self, group: &str) -> Result<usize> {
+        self.log().group_members(group)
+    }
+
+    fn delete_group(&self, group: &str) -> Result<()> {
+        self.log().delete_group(group)
+    }
+
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()> {
+        self.log().set_offsets(group, offsets)
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::fault::{Faults, Operation};
-use self::group::GroupLimits;
+use self::group::{Group, GroupLimits};
 use self::member::LocalMembership;
 use self::producer::LocalProducer;
 use self::reader::LocalReader;
@@ -181,7 +181,24 @@ impl<S: Storage> Broker<S> {
         state.topics.add(topic);
         let now = self.now();
         for group in state.groups.values_mut() {
-            state.group_news.is_new |= group.topic_created(&topic.name, now);
+            state.group_news.is_new |= group.topic_changed(&topic.name, now);
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic, if it is there. Its number stays taken; who reads or writes it gets errors.
+    fn delete_topic(&self, state: &mut State, name: &str) -> Result<()> {
+        let Some((id, found)) = state.topics.find(name) else { return Ok(()) };
+        let partitions = found.partitions.len();
+        self.storage.topic_deleted(id)?;
+        for partition in (0..).take(partitions) {
+            state.wake(Slot { topic: id, partition }, true);
+        }
+        state.topics.remove(name);
+        let now = self.now();
+        for group in state.groups.values_mut() {
+            group.offsets.retain(|tp, _| *tp.topic != *name);
+            state.group_news.is_new |= group.topic_changed(name, now);
         }
         Ok(())
     }
@@ -242,6 +259,14 @@ fn check_topic(topic: &NewTopic) -> Result<()> {
     Err(Error::Topic { topic: name.to_owned(), reason: reason.to_owned() })
 }
 
+/// That nobody is in a group.
+fn check_empty(state: &State, group: &str) -> Result<()> {
+    if state.groups.get(group).is_some_and(|group| group.members() > 0) {
+        return Err(Error::GroupInUse { group: group.to_owned() });
+    }
+    Ok(())
+}
+
 /// A broker in this process as a log.
 #[derive(Debug)]
 pub(crate) struct LocalLog<S: Storage>(pub(crate) Arc<Broker<S>>);
@@ -266,6 +291,16 @@ impl<S: Storage> Log for LocalLog<S> {
             let course = state.faults.before(Operation::Admin)?;
             for topic in topics {
                 self.0.create_topic(state, topic)?;
+            }
+            Faults::answer(course, Operation::Admin, ())
+        })
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        self.0.with(|state| {
+            let course = state.faults.before(Operation::Admin)?;
+            for topic in topics {
+                self.0.delete_topic(state, topic)?;
             }
             Faults::answer(course, Operation::Admin, ())
         })
@@ -320,6 +355,37 @@ impl<S: Storage> Log for LocalLog<S> {
             let find = |tp: &TopicPartition| offsets.and_then(|all| all.get(tp).cloned());
             let found = partitions.iter().map(find).collect();
             Faults::answer(course, Operation::Committed, found)
+        })
+    }
+
+    fn group_members(&self, group: &str) -> Result<usize> {
+        self.0.expire();
+        self.0.with(|state| {
+            let course = state.faults.before(Operation::Admin)?;
+            let members = state.groups.get(group).map_or(0, Group::members);
+            Faults::answer(course, Operation::Admin, members)
+        })
+    }
+
+    fn delete_group(&self, group: &str) -> Result<()> {
+        self.0.expire();
+        self.0.with(|state| {
+            let course = state.faults.before(Operation::Admin)?;
+            check_empty(state, group)?;
+            self.0.storage.group_deleted(group)?;
+            state.groups.remove(group);
+            Faults::answer(course, Operation::Admin, ())
+        })
+    }
+
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()> {
+        self.0.expire();
+        self.0.with(|state| {
+            let course = state.faults.before(Operation::Admin)?;
+            check_empty(state, group)?;
+            self.0.storage.commit_offsets(group, offsets)?;
+            state.set_offsets(group, offsets);
+            Faults::answer(course, Operation::Admin, ())
         })
     }
 

@@ -197,6 +197,22 @@ impl Topics {
         grows
     }
 
+    /// Takes a topic away. Its number is never used again.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let id = self.names.remove(name);
+        if let Some(topic) = id.and_then(|id| self.list.get_mut(id as usize)) {
+            topic.partitions.clear();
+        }
+    }
+
+    /// Notes a topic that is not there any more, so that the next one gets the next number.
+    pub(crate) fn skip(&mut self) -> u32 {
+        let id = self.next_id();
+        let (name, config) = (Arc::from(""), Vec::new());
+        self.list.push(Topic { name, config, partitions: Vec::new() });
+        id
+    }
+
     /// How many partitions a topic has; 0 if there is no such topic.
     pub(crate) fn partition_count(&self, topic: &str) -> i32 {
         let count = self.find(topic).map_or(0, |(_, found)| found.partitions.len());

@@ -86,6 +86,12 @@ pub(crate) trait Storage: Debug + Send + Sync + 'static {
     /// Notes a new topic under its number.
     fn topic_created(&self, id: u32, topic: &NewTopic) -> Result<()>;
 
+    /// Deletes all records of a topic, and notes that its number means nothing any more.
+    fn topic_deleted(&self, id: u32) -> Result<()>;
+
+    /// Deletes all positions of a group.
+    fn group_deleted(&self, group: &str) -> Result<()>;
+
     /// Keeps a record at the offset it carries.
     fn append(&self, slot: Slot, txn: Option<TxnId>, record: &RawRecord<'_>) -> Result<()>;
 

@@ -105,6 +105,17 @@ impl Storage for Records {
         Ok(())
     }
 
+    fn topic_deleted(&self, id: u32) -> Result<()> {
+        if let Some(partitions) = lock(&self.0).get_mut(id as usize) {
+            partitions.clear();
+        }
+        Ok(())
+    }
+
+    fn group_deleted(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn append(&self, slot: Slot, txn: Option<TxnId>, record: &RawRecord<'_>) -> Result<()> {
         let kept = Kept {
             offset: record.offset,

@@ -255,6 +255,9 @@ impl Log for EndUnknown {
     fn create(&self, topics: &[NewTopic]) -> Result<()> {
         self.inner.create(topics)
     }
+    fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        self.inner.delete_topics(topics)
+    }
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<()> {
         self.inner.delete_records(before)
     }
@@ -274,6 +277,15 @@ impl Log for EndUnknown {
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<Committed>>> {
         self.inner.committed(group, partitions)
+    }
+    fn group_members(&self, group: &str) -> Result<usize> {
+        self.inner.group_members(group)
+    }
+    fn delete_group(&self, group: &str) -> Result<()> {
+        self.inner.delete_group(group)
+    }
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()> {
+        self.inner.set_offsets(group, offsets)
     }
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
         self.inner.producer(spec)
