@@ -40,7 +40,7 @@ pub(super) struct Admin {
 pub(super) struct Changing {
     /// Dropped before the client.
     _ear: Option<Ear>,
-    client: AdminClient<OtherEvents>,
+    pub(super) client: AdminClient<OtherEvents>,
 }
 
 /// What a question needs of its client.

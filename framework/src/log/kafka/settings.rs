@@ -49,7 +49,8 @@ pub struct KafkaSettings {
     pub producer_bytes_max: usize,
     /// Compression of produced batches: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
     pub compression: String,
-    /// So long the broker may hold a fetch that finds nothing.
+    /// So long the broker may hold a fetch that finds nothing; less where each partition may hold
+    /// little, see `set_prefetch`.
     pub fetch_wait: Duration,
     /// Further client settings of every client, by librdkafka's names; those of a role win.
     pub all: ClientSettings,
@@ -149,7 +150,7 @@ impl KafkaSettings {
         if let Some(id) = &spec.static_member {
             config.set("group.instance.id", id);
         }
-        set_prefetch(&mut config, spec.prefetch_bytes_max, partitions);
+        set_prefetch(&mut config, spec.prefetch_bytes_max, partitions, self.fetch_wait);
         self.add(config, "consumer", &self.consumer, &[READING_KEYS, MEMBER_KEYS])
     }
 
@@ -161,7 +162,7 @@ impl KafkaSettings {
             .set("group.id", &self.client_id)
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error");
-        set_prefetch(&mut config, READER_PREFETCH_BYTES, partitions);
+        set_prefetch(&mut config, READER_PREFETCH_BYTES, partitions, self.fetch_wait);
         self.add(config, "reader", &self.reader, &[READING_KEYS, READER_KEYS])
     }
 
@@ -308,23 +309,42 @@ const PRODUCER_KEYS: &[&str] = &[
 const ADMIN_KEYS: &[&str] = &["bootstrap.servers"];
 
 /// librdkafka bounds what is fetched ahead per partition and at creation, so the budget is
-/// divided by the partitions the member can get at most. What one answer may bring beyond the
-/// bound is bounded too. `queued.min.messages` is a bound as well, despite its name: with so many
-/// queued no more are fetched. Without it small records would take several times the budget.
-fn set_prefetch(config: &mut ClientConfig, bytes_max: usize, partitions: usize) {
-    let each = (bytes_max / partitions.max(1)).max(PREFETCH_BYTES_MIN);
+/// divided by the partitions the member can get at most: a queue takes no more once it holds its
+/// share less one answer, and one answer is at most the other half of the share. `queued.min.messages`
+/// is a bound as well, despite its name: with so many queued no more are fetched. Without it small
+/// records would take several times the budget.
+///
+/// A share is soon worked off, and where only one partition is busy, its rate is what one share and
+/// the wait for the next allow. The wait is two things: a queue that was full is looked at again
+/// after a pause, and the fetch that went out without it is held by the broker as long as the other
+/// partitions have nothing. Both are kept to the time that a share lasts, so that the budget follows
+/// who works it off; large shares keep long waits, which cost an idle member less.
+fn set_prefetch(config: &mut ClientConfig, bytes_max: usize, partitions: usize, wait: Duration) {
+    let share = (bytes_max / partitions.max(1)).max(PREFETCH_BYTES_MIN);
+    let one = (share / 2).min(PARTITION_ANSWER_BYTES_MAX);
     let answer = bytes_max.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX);
+    let lasts_ms = u64::try_from(share / WORKED_OFF_BYTES_PER_MS).unwrap_or(u64::MAX);
+    let lasts = Duration::from_millis(lasts_ms.max(FETCH_WAIT_MS_MIN));
     config
-        .set("queued.min.messages", (each / QUEUED_RECORD_BYTES).to_string())
-        .set("queued.max.messages.kbytes", kbytes(each))
-        .set("fetch.message.max.bytes", each.min(PARTITION_ANSWER_BYTES_MAX).to_string())
-        .set("fetch.max.bytes", answer.to_string());
+        .set("queued.min.messages", (share / QUEUED_RECORD_BYTES).max(1).to_string())
+        .set("queued.max.messages.kbytes", kbytes(share - one))
+        .set("fetch.message.max.bytes", one.to_string())
+        .set("fetch.max.bytes", answer.to_string())
+        .set("fetch.wait.max.ms", millis(wait.min(lasts)))
+        .set("fetch.queue.backoff.ms", millis((lasts / 5).min(QUEUE_PAUSE_MAX)));
 }
 
+/// So fast a busy partition is worked off. Faster: shorter waits, more fetches of an idle member.
+const WORKED_OFF_BYTES_PER_MS: usize = 20 << 10;
+/// Shorter waits would only make an idle member ask more often.
+const FETCH_WAIT_MS_MIN: u64 = 10;
+/// A full queue is looked at again after this at the latest.
+const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// What librdkafka holds for a queued record beside its own bytes, rounded up.
 const QUEUED_RECORD_BYTES: usize = 512;
-/// Less than this per partition would make every fetch a round trip for few records.
-const PREFETCH_BYTES_MIN: usize = 64 << 10;
+/// Less than this per partition would make every fetch a round trip for a handful of records; with
+/// more than 2,048 partitions for 16 MiB the bound gives way to it.
+const PREFETCH_BYTES_MIN: usize = 8 << 10;
 /// Kafka's own bounds of an answer; librdkafka wants at least its largest message.
 const PARTITION_ANSWER_BYTES_MAX: usize = 1 << 20;
 const ANSWER_BYTES_MIN: usize = 1_000_000;
@@ -365,8 +385,10 @@ mod tests {
         check(
             &config,
             &[
-                ("queued.max.messages.kbytes", Some("4096")),
+                ("queued.max.messages.kbytes", Some("3072")),
                 ("queued.min.messages", Some("8192")),
+                ("fetch.wait.max.ms", Some("100")),
+                ("fetch.queue.backoff.ms", Some("20")),
                 ("fetch.message.max.bytes", Some("1048576")),
                 ("isolation.level", Some("read_committed")),
                 ("group.instance.id", Some("instance-01")),
@@ -379,8 +401,10 @@ mod tests {
         check(
             &config,
             &[
-                ("queued.max.messages.kbytes", Some("64")),
-                ("fetch.message.max.bytes", Some("65536")),
+                ("queued.max.messages.kbytes", Some("20")),
+                ("fetch.message.max.bytes", Some("20971")),
+                ("fetch.wait.max.ms", Some("10")),
+                ("fetch.queue.backoff.ms", Some("2")),
                 ("group.remote.assignor", Some("range")),
                 ("partition.assignment.strategy", None),
                 ("session.timeout.ms", None),
@@ -388,10 +412,27 @@ mod tests {
         );
     }
 
+    /// What one partition may hold at most: its queue when it asks once more, and that answer.
+    #[test]
+    fn what_is_fetched_ahead_stays_below_the_budget() {
+        let settings = KafkaSettings::new("localhost:9092", "app");
+        for bytes in [1 << 20, 16 << 20, 100 << 20] {
+            for partitions in [1, 2, 3, 31, 32, 96, bytes >> 13] {
+                let spec = GroupSpec { prefetch_bytes_max: bytes, ..spec() };
+                let config = settings.member(&spec, partitions).expect("valid");
+                let number = |key| config.get(key).and_then(|text| text.parse::<usize>().ok());
+                let kbytes = number("queued.max.messages.kbytes").expect("a number");
+                let answer = number("fetch.message.max.bytes").expect("a number");
+                assert!((kbytes * 1024 + answer) * partitions <= bytes, "{bytes} {partitions}");
+                assert!(answer * partitions * 8 >= bytes.min(partitions << 20), "too little");
+            }
+        }
+    }
+
     #[test]
     fn a_reader_shares_its_budget_too() {
         let settings = KafkaSettings::new("localhost:9092", "app");
-        for (partitions, kbytes) in [(1, "16384"), (32, "512"), (256, "64"), (512, "64")] {
+        for (partitions, kbytes) in [(1, "15360"), (32, "256"), (256, "32"), (512, "16")] {
             let config = settings.reader(Isolation::ReadCommitted, partitions).expect("valid");
             check(&config, &[("queued.max.messages.kbytes", Some(kbytes))]);
         }
