@@ -34,6 +34,9 @@ pub(crate) trait LogUnderTest {
         system_now()
     }
 
+    /// Gives a topic more partitions.
+    fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()>;
+
     /// Ends the sessions of all members of a group; false if that cannot be had.
     fn end_sessions(&self, _group: &str) -> bool {
         false
@@ -58,6 +61,10 @@ impl Memory {
 impl LogUnderTest for Memory {
     fn log(&self) -> Arc<dyn Log> {
         Arc::new(self.0.clone())
+    }
+
+    fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
+        Ok(self.0.add_partitions(topic, partitions)?)
     }
 
     fn pass(&self, time: Duration) {
@@ -86,7 +93,7 @@ impl LogUnderTest for Memory {
 /// A real Kafka, with one of its group protocols.
 pub(crate) struct Kafka {
     log: Arc<KafkaLog>,
-    _broker: Arc<Broker>,
+    broker: Arc<Broker>,
 }
 
 impl Kafka {
@@ -95,13 +102,19 @@ impl Kafka {
         let mut settings = KafkaSettings::new(broker.bootstrap(), "contract");
         settings.group_protocol = protocol;
         settings.session_timeout = Duration::from_secs(6);
-        Ok(Self { log: Arc::new(KafkaLog::new(settings)?), _broker: broker })
+        // By default a client looks for new partitions every five minutes.
+        settings.consumer.insert("topic.metadata.refresh.interval.ms".into(), "1000".into());
+        Ok(Self { log: Arc::new(KafkaLog::new(settings)?), broker })
     }
 }
 
 impl LogUnderTest for Kafka {
     fn log(&self) -> Arc<dyn Log> {
         Arc::<KafkaLog>::clone(&self.log)
+    }
+
+    fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
+        self.broker.add_partitions(topic, partitions)
     }
 }
 
@@ -123,5 +136,9 @@ impl Embedded {
 impl LogUnderTest for Embedded {
     fn log(&self) -> Arc<dyn Log> {
         Arc::new(self.log.clone())
+    }
+
+    fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
+        Ok(self.log.add_partitions(topic, partitions)?)
     }
 }

@@ -6,8 +6,8 @@ use millstream::log::{NewTopic, OffsetRange, TopicPartition};
 
 use crate::logs::LogUnderTest;
 use crate::workbench::{
-    COMMITTED, Sent, committed, partition, plain, position, put_all, put_record, read_texts, topic,
-    unique, until,
+    COMMITTED, Reading, Sent, committed, partition, plain, position, put_all, put_record,
+    read_texts, texts, topic, unique, until,
 };
 
 pub(crate) fn are_created_once(under_test: &dyn LogUnderTest) -> Result<()> {
@@ -65,6 +65,38 @@ pub(crate) fn are_deleted_with_all_they_hold(under_test: &dyn LogUnderTest) -> R
     assert_eq!(read_texts(&*log, &at)?, ["b"]);
     assert_eq!(read_texts(&*log, &other)?, ["a"]);
     assert_eq!(committed(&*log, &group, &other)?, Some(1));
+    Ok(())
+}
+
+pub(crate) fn may_grow(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let first = partition(&*log)?;
+    let (group, name) = (unique("group"), first.topic.to_string());
+    put_all(&*log, &first, &["before"])?;
+    let mut reading = Reading::join(&*log, &group, std::slice::from_ref(&first))?;
+    reading.until_owns(1)?;
+    assert_eq!(texts(&reading.pull(&first, 1)?), ["before"]);
+    under_test.add_partitions(&name, 3)?;
+    assert!(under_test.add_partitions(&name, 2).is_err(), "a topic cannot shrink");
+    until("the new partitions are known", || {
+        let described = log.describe(&[&name])?;
+        Ok(described.iter().flatten().any(|found| found.partitions == 3).then_some(()))
+    })?;
+    let added = [1, 2].map(|number| TopicPartition::new(name.as_str(), number));
+    for at in &added {
+        until("a new partition answers", || Ok(log.offsets(at, COMMITTED).ok()))?;
+        put_all(&*log, at, &[&at.to_string()])?;
+    }
+    // The member gets them without joining again, and goes on with what it had.
+    reading.heard.starts.insert(first.clone(), 1);
+    reading.until_owns(3)?;
+    for at in &added {
+        assert_eq!(texts(&reading.pull(at, 1)?), [at.to_string()]);
+        reading.member().commit(&position(at, 1, ""))?;
+        assert_eq!(committed(&*log, &group, at)?, Some(1));
+    }
+    put_all(&*log, &first, &["after"])?;
+    assert_eq!(texts(&reading.pull(&first, 1)?), ["after"]);
     Ok(())
 }
 

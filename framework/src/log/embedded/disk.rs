@@ -245,6 +245,10 @@ impl Storage for Disk {
         self.write(batch)
     }
 
+    fn topic_grown(&self, id: u32, topic: &NewTopic) -> Result<()> {
+        self.topic_created(id, topic)
+    }
+
     fn topic_deleted(&self, id: u32) -> Result<()> {
         self.flush()?;
         let topics = self.family(TOPICS)?;

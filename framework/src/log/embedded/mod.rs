@@ -103,6 +103,15 @@ impl EmbeddedLog {
         dir.join(LOCK_FILE).is_file()
     }
 
+    /// Gives a topic more partitions, up to so many. Records of a key that are there already stay
+    /// where they are.
+    ///
+    /// # Errors
+    /// `Topic` when there is no such topic, or when it has as many already.
+    pub fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
+        self.log.0.with(|state| self.log.0.add_partitions(state, topic, partitions))
+    }
+
     /// The names of all topics, sorted.
     pub fn topic_names(&self) -> Vec<String> {
         self.log.0.with(|state| state.topics.names())

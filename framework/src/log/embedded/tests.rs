@@ -322,3 +322,18 @@ fn a_deleted_topic_and_group_are_gone_after_a_restart() {
     let log = EmbeddedLog::open(dir.path(), options).unwrap();
     assert_eq!((end(&log, "a"), end(&log, "b"), end(&log, "c")), (1, 0, 2));
 }
+
+#[test]
+fn added_partitions_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let config = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+    let new = NewTopic { name: "t".to_owned(), partitions: 1, replication_factor: 1, config };
+    log.create(&[new]).unwrap();
+    assert!(log.add_partitions("t", 1).is_err() && log.add_partitions("u", 2).is_err());
+    log.add_partitions("t", 3).unwrap();
+    drop(log);
+    let log = open(dir.path());
+    let described = log.describe(&["t"]).unwrap();
+    assert!(described.iter().flatten().all(|topic| topic.partitions == 3), "{described:?}");
+}

@@ -203,6 +203,31 @@ impl<S: Storage> Broker<S> {
         Ok(())
     }
 
+    /// Gives a topic more partitions.
+    pub(crate) fn add_partitions(
+        &self,
+        state: &mut State,
+        name: &str,
+        partitions: i32,
+    ) -> Result<()> {
+        let refused = |reason: String| Error::Topic { topic: name.to_owned(), reason };
+        let (id, found) =
+            state.topics.find(name).ok_or_else(|| refused("does not exist".to_owned()))?;
+        let now_has = state.topics.partition_count(name);
+        if partitions <= now_has {
+            return Err(refused(format!("has {now_has} partitions: {partitions} are not more")));
+        }
+        let config = found.config.clone();
+        let grown = NewTopic { name: name.to_owned(), partitions, replication_factor: 1, config };
+        self.storage.topic_grown(id, &grown)?;
+        state.topics.grow(name, partitions);
+        let now = self.now();
+        for group in state.groups.values_mut() {
+            state.group_news.is_new |= group.topic_changed(name, now);
+        }
+        Ok(())
+    }
+
     /// Creates a topic that nobody created, where that is wanted.
     pub(crate) fn auto_create(&self, state: &mut State, name: &str) -> Result<()> {
         if !state.auto_create {

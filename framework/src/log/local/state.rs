@@ -205,6 +205,15 @@ impl Topics {
         }
     }
 
+    /// Adds partitions to a topic, up to so many.
+    pub(crate) fn grow(&mut self, name: &str, partitions: i32) {
+        let id = self.names.get(name).copied();
+        if let Some(topic) = id.and_then(|id| self.list.get_mut(id as usize)) {
+            let wanted = usize::try_from(partitions).unwrap_or_default();
+            topic.partitions.resize_with(wanted, Partition::default);
+        }
+    }
+
     /// Notes a topic that is not there any more, so that the next one gets the next number.
     pub(crate) fn skip(&mut self) -> u32 {
         let id = self.next_id();

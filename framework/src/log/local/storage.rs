@@ -86,6 +86,9 @@ pub(crate) trait Storage: Debug + Send + Sync + 'static {
     /// Notes a new topic under its number.
     fn topic_created(&self, id: u32, topic: &NewTopic) -> Result<()>;
 
+    /// Notes that a topic has more partitions.
+    fn topic_grown(&self, id: u32, topic: &NewTopic) -> Result<()>;
+
     /// Deletes all records of a topic, and notes that its number means nothing any more.
     fn topic_deleted(&self, id: u32) -> Result<()>;
 

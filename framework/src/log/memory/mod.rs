@@ -154,6 +154,14 @@ impl MemoryLog {
         })
     }
 
+    /// Gives a topic more partitions, up to so many.
+    ///
+    /// # Errors
+    /// `Topic` when there is no such topic, or when it has as many already.
+    pub fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
+        self.broker().with(|state| self.broker().add_partitions(state, topic, partitions))
+    }
+
     /// What the clock shows, in milliseconds.
     pub fn now(&self) -> i64 {
         self.broker().now()

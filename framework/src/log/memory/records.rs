@@ -105,6 +105,14 @@ impl Storage for Records {
         Ok(())
     }
 
+    fn topic_grown(&self, id: u32, topic: &NewTopic) -> Result<()> {
+        if let Some(partitions) = lock(&self.0).get_mut(id as usize) {
+            let wanted = usize::try_from(topic.partitions).unwrap_or_default();
+            partitions.resize_with(wanted, Entries::default);
+        }
+        Ok(())
+    }
+
     fn topic_deleted(&self, id: u32) -> Result<()> {
         if let Some(partitions) = lock(&self.0).get_mut(id as usize) {
             partitions.clear();
