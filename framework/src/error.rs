@@ -147,6 +147,35 @@ pub enum Reaction {
 }
 
 impl Error {
+    /// The kinds by which errors are counted.
+    pub(crate) const KINDS: [&str; 8] = [
+        "unavailable",
+        "aborted",
+        "fenced",
+        "offset_out_of_range",
+        "panicked",
+        "topic",
+        "state",
+        "other",
+    ];
+
+    /// Its kind, one of [`Error::KINDS`].
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Aborted { .. } => "aborted",
+            Self::Fenced { .. } => "fenced",
+            Self::OffsetOutOfRange { .. } => "offset_out_of_range",
+            Self::Panicked { .. } => "panicked",
+            Self::Topic { .. } | Self::MissingTopic { .. } => "topic",
+            Self::State(_) | Self::StateLocked { .. } => "state",
+            Self::BadRecord { .. }
+            | Self::GroupInUse { .. }
+            | Self::Config(_)
+            | Self::Fatal { .. } => "other",
+        }
+    }
+
     /// What the caller does about it.
     pub fn reaction(&self) -> Reaction {
         match self {

@@ -1,9 +1,11 @@
 //! The broker goes and comes back, or is not there at first: nothing is lost, and the application
 //! goes on by itself.
 
-use millstream_tests::kafka::Broker;
+use millstream::{Streams, StreamsBuilder, StreamsConfig, StreamsState};
+use millstream_tests::kafka::{Broker, unique};
+use millstream_tests::wait::until_true;
 
-use crate::process::{Counter, Protocol};
+use crate::process::{Counter, PATIENCE, Protocol};
 use crate::records::Bench;
 
 #[test]
@@ -96,6 +98,39 @@ fn absent_at_start() -> anyhow::Result<()> {
     bench.assert_table(&bench.read_until_complete()?);
     running.terminate()?;
     Ok(())
+}
+
+/// A broker that is away shows at once: no task has to fail for it.
+#[test]
+fn away_is_seen_in_the_metrics() -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    let application = unique("away");
+    let [from, to] = ["in", "out"].map(|end| format!("{application}-{end}"));
+    broker.create_topic(&from, 2)?;
+    broker.create_topic(&to, 2)?;
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>(from.as_str()).to(to.as_str());
+    let state = tempfile::tempdir()?;
+    let config = StreamsConfig::new(&application)
+        .bootstrap_servers(broker.bootstrap())
+        .state_dir(state.path());
+    let streams = Streams::start(builder.build()?, config)?;
+    let value = |begins: &str| {
+        let text = streams.metrics();
+        let line = text.lines().find(|line| line.starts_with(begins))?;
+        line.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    let connected = || value("millstream_kafka_brokers_connected{");
+    let errors = || value("millstream_errors_total{kind=\"unavailable\"");
+    until_true(PATIENCE, "a broker is connected", || Ok(connected() == Some(1)))?;
+    until_true(PATIENCE, "it runs", || Ok(streams.state() == StreamsState::Running))?;
+    let before = errors();
+    broker.kill()?;
+    until_true(PATIENCE, "no broker is connected", || Ok(connected() == Some(0)))?;
+    until_true(PATIENCE, "an error is counted", || Ok(errors() > before))?;
+    broker.restart()?;
+    until_true(PATIENCE, "the broker is back", || Ok(connected() == Some(1)))?;
+    Ok(streams.close()?)
 }
 
 /// User and system time of a process, in hundredths of a second.

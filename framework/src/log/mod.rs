@@ -469,6 +469,12 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// `Config` when the client refuses a setting.
     fn join(&self, spec: &GroupSpec) -> Result<Box<dyn Membership>>;
 
+    /// How many brokers the member of this process is connected to; `None` where that is not known
+    /// or means nothing.
+    fn brokers_connected(&self) -> Option<usize> {
+        None
+    }
+
     /// Opens a reader.
     ///
     /// # Errors

@@ -71,24 +71,54 @@ impl DropCounts {
     }
 }
 
-/// Counts of one task since the host last took them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops([u64; DropReason::ALL.len()]);
+/// The counter of one node and reason, in its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DropCounter(usize);
+
+/// Counts of one task since the host last took them. A node makes its counters known when it is
+/// made, so that each is there, at zero, before there is anything to count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drops(Vec<(Arc<str>, DropReason, u64)>);
 
 impl Drops {
-    pub(crate) fn add(&mut self, reason: DropReason) {
-        self.add_many(reason, 1);
+    /// The counter of a node for a reason, made if new.
+    pub(crate) fn counter(&mut self, node: &str, reason: DropReason) -> DropCounter {
+        let known = self.0.iter().position(|(name, why, _)| **name == *node && *why == reason);
+        DropCounter(known.unwrap_or_else(|| {
+            self.0.push((Arc::from(node), reason, 0));
+            self.0.len() - 1
+        }))
     }
 
-    pub(crate) fn add_many(&mut self, reason: DropReason, records: u64) {
-        if let Some(count) = self.0.get_mut(reason as usize) {
+    pub(crate) fn add(&mut self, counter: DropCounter, records: u64) {
+        if let Some((_, _, count)) = self.0.get_mut(counter.0) {
             *count += records;
         }
     }
 
-    /// The counts so far; they start at zero again.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = (DropReason, u64)> {
-        let counts = std::mem::take(&mut self.0);
-        DropReason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0)
+    /// All counts so far with their nodes, zeros too; they start at zero again.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (Arc<str>, DropReason, u64)> {
+        self.0
+            .iter_mut()
+            .map(|(node, reason, count)| (Arc::clone(node), *reason, std::mem::take(count)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_told_from_the_start_and_counts_anew_when_taken() {
+        let mut drops = Drops::default();
+        let late = drops.counter("a", DropReason::Late);
+        let other = drops.counter("b", DropReason::Late);
+        drops.add(late, 2);
+        drops.add(drops.clone().counter("a", DropReason::Late), 1);
+        assert_ne!(late, other);
+        let mut taken =
+            || drops.take().map(|(node, _, n)| (node.to_string(), n)).collect::<Vec<_>>();
+        assert_eq!(taken(), [("a".to_owned(), 3), ("b".to_owned(), 0)]);
+        assert_eq!(taken(), [("a".to_owned(), 0), ("b".to_owned(), 0)]);
     }
 }

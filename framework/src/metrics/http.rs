@@ -22,6 +22,8 @@ pub(crate) trait Probe: Send + Sync {
     fn stuck(&self) -> Vec<String>;
     /// The state of the instance, and if it runs with all its tasks.
     fn state(&self) -> (String, bool);
+    /// The brokers that the group's client is connected to, where there are any to speak of.
+    fn brokers_connected(&self) -> Option<usize>;
     /// The tasks that are assigned but do not run, with their states.
     fn not_running(&self) -> Vec<(String, String)>;
     /// What the instance waits for, each as a sentence.
@@ -43,6 +45,8 @@ struct Readiness {
     not_running: Vec<TaskLine>,
     waiting_for: Vec<String>,
     stalled: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brokers_connected: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -146,12 +150,14 @@ async fn readiness(probe: web::Data<dyn Probe>) -> HttpResponse {
     let lines = probe.not_running().into_iter().map(|(task, state)| TaskLine { task, state });
     let not_running: Vec<TaskLine> = lines.collect();
     let ready = runs && not_running.is_empty();
+    let brokers_connected = probe.brokers_connected();
     HttpResponse::build(status(ready)).json(Readiness {
         ready,
         state,
         not_running,
         waiting_for: probe.waits_for(),
         stalled: probe.stalled(),
+        brokers_connected,
     })
 }
 
@@ -171,6 +177,7 @@ mod tests {
     struct Told {
         stuck: Mutex<Vec<String>>,
         not_running: Mutex<Vec<(String, String)>>,
+        connected: Mutex<Option<usize>>,
     }
 
     impl Probe for Told {
@@ -182,6 +189,9 @@ mod tests {
         }
         fn state(&self) -> (String, bool) {
             ("running".to_owned(), true)
+        }
+        fn brokers_connected(&self) -> Option<usize> {
+            *self.connected.lock().unwrap()
         }
         fn not_running(&self) -> Vec<(String, String)> {
             self.not_running.lock().unwrap().clone()
@@ -242,6 +252,17 @@ mod tests {
             body.contains(r#""waiting_for":["the topics, for 3 s"],"stalled":["worker 0"]"#),
             "{body}"
         );
+    }
+
+    #[test]
+    fn readiness_tells_the_brokers_where_there_are_any() {
+        let (told, server) = started();
+        let (_, body) = get(server.address(), "/readyz");
+        assert!(!body.contains("brokers_connected"), "{body}");
+        *told.connected.lock().unwrap() = Some(0);
+        let (code, body) = get(server.address(), "/readyz");
+        assert_eq!(code, 200, "tasks that run are ready to go on when the broker is back");
+        assert!(body.contains(r#""brokers_connected":0"#), "{body}");
     }
 
     #[test]

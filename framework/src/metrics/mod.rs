@@ -10,7 +10,7 @@ mod tasks;
 #[cfg(test)]
 mod reference;
 
-pub(crate) use drops::Drops;
+pub(crate) use drops::{DropCounter, Drops};
 pub use drops::{DropCounts, DropReason};
 pub(crate) use health::{Beating, Heartbeats};
 pub(crate) use http::{HttpServer, Probe};

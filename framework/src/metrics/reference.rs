@@ -15,7 +15,9 @@ fn used() -> Metrics {
     let metrics = Metrics::new("app").unwrap();
     let task = TaskId { sub_topology: 0, partition: 0 };
     metrics.received("in", 1, 1);
-    metrics.dropped([((task, DropReason::Late), 1)]);
+    metrics.dropped(task, [("node".into(), DropReason::Late, 1)]);
+    metrics.committed(0, Some(1));
+    metrics.brokers(Some(1));
     metrics.lag(&TopicPartition::new("in", 0), Some(1));
     metrics.task_states(&BTreeMap::from([(task, "running")]));
     metrics.restoring(task, 1);

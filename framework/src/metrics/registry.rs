@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     pub(super) bytes_out: IntCounter,
     pub(super) records_dropped: IntCounterVec,
     pub(crate) drop_counts: DropCounts,
+    pub(super) node_dropped: IntCounterVec,
+    pub(super) errors: IntCounterVec,
+    pub(super) last_commit: IntGaugeVec,
+    pub(super) brokers_connected: IntGaugeVec,
     pub(super) lag: IntGaugeVec,
     pub(super) task_state: IntGaugeVec,
     pub(super) restore_remaining: IntGaugeVec,
@@ -86,6 +90,10 @@ impl Metrics {
             bytes_out: new.counter(BYTES_OUT)?,
             records_dropped: new.counters(RECORDS_DROPPED, &["task", "reason"])?,
             drop_counts: DropCounts::default(),
+            node_dropped: new.counters(NODE_DROPPED, &["node", "reason"])?,
+            errors: new.errors()?,
+            last_commit: new.gauges(LAST_COMMIT, &["worker"])?,
+            brokers_connected: new.gauges(BROKERS_CONNECTED, &[])?,
             lag: new.gauges(LAG, &["topic", "partition"])?,
             task_state: new.gauges(TASK_STATE, &["task", "state"])?,
             restore_remaining: new.gauges(RESTORE_REMAINING, &["task"])?,
@@ -132,16 +140,37 @@ impl Described {
     }
 }
 
-const RECORDS_IN: Described = Described("records_in_total", "Records taken from input topics.");
+const RECORDS_IN: Described = Described(
+    "records_in_total",
+    "Records taken from input topics, counted when they are committed.",
+);
 const BYTES_IN: Described =
-    Described("bytes_in_total", "Bytes of keys and values taken from input topics.");
-const RECORDS_OUT: Described =
-    Described("records_out_total", "Records produced, changelogs and repartition topics included.");
+    Described("bytes_in_total", "Bytes of keys and values taken, like records_in_total.");
+const RECORDS_OUT: Described = Described(
+    "records_out_total",
+    "Records produced, changelogs and repartition topics included, counted when they are committed.",
+);
 const BYTES_OUT: Described =
     Described("bytes_out_total", "Bytes of keys and values produced, like records_out_total.");
 const RECORDS_DROPPED: Described = Described(
     "records_dropped_total",
-    "Records that were not processed, by reason; dead letters count too.",
+    "Records that were not processed, by reason, counted when their task commits; dead letters count too.",
+);
+const NODE_DROPPED: Described = Described(
+    "node_dropped_records_total",
+    "The same by node; 0 from the start for each reason that a node can have.",
+);
+const ERRORS: Described = Described(
+    "errors_total",
+    "Errors that made a worker or the group's thread try again, begin again or stop, by kind.",
+);
+const LAST_COMMIT: Described = Described(
+    "last_commit_timestamp_seconds",
+    "When a worker that hosts tasks last committed, or found nothing to commit.",
+);
+const BROKERS_CONNECTED: Described = Described(
+    "kafka_brokers_connected",
+    "Brokers that the group's client of this instance is connected to; no series on other logs.",
 );
 const LAG: Described = Described(
     "consumer_lag_records",
@@ -199,6 +228,15 @@ impl New<'_> {
 
     fn counters(&self, what: Described, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
         self.keep(IntCounterVec::new(what.opts(), labels)?)
+    }
+
+    /// A series of each kind, at zero.
+    fn errors(&self) -> prometheus::Result<IntCounterVec> {
+        let errors = self.counters(ERRORS, &["kind"])?;
+        for kind in Error::KINDS {
+            errors.with_label_values(&[kind]);
+        }
+        Ok(errors)
     }
 
     fn gauges(&self, what: Described, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {

@@ -1,8 +1,9 @@
 //! What the host says of its tasks: sums and states, carried to the registry now and then.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
+use crate::error::Error;
 use crate::log::TopicPartition;
 use crate::metrics::{DropReason, Metrics};
 use crate::task::TaskId;
@@ -20,13 +21,43 @@ impl Metrics {
         self.bytes_out.inc_by(bytes);
     }
 
-    /// Records dropped since the last call.
-    pub(crate) fn dropped(&self, counts: impl IntoIterator<Item = ((TaskId, DropReason), u64)>) {
-        for ((task, reason), records) in counts {
+    /// Records that nodes of a task dropped since the last call. Also what is zero gets a series:
+    /// one that is born with its first records hides them from whoever looks at the increase.
+    pub(crate) fn dropped(
+        &self,
+        task: TaskId,
+        counts: impl IntoIterator<Item = (Arc<str>, DropReason, u64)>,
+    ) {
+        let task = task.to_string();
+        for (node, reason, records) in counts {
             self.drop_counts.add(reason, records);
-            let task = task.to_string();
             let labels = [task.as_str(), reason.label()];
             self.records_dropped.with_label_values(&labels).inc_by(records);
+            let labels = [&*node, reason.label()];
+            self.node_dropped.with_label_values(&labels).inc_by(records);
+        }
+    }
+
+    /// When a worker had last committed everything, in seconds; none for one without tasks.
+    pub(crate) fn committed(&self, worker: usize, at_s: Option<i64>) {
+        let worker = worker.to_string();
+        match at_s {
+            Some(at) => self.last_commit.with_label_values(&[&worker]).set(at),
+            // It has no series if it never had a task.
+            None => drop(self.last_commit.remove_label_values(&[&worker])),
+        }
+    }
+
+    /// Counts an error by its kind.
+    pub(crate) fn error(&self, error: &Error) {
+        self.errors.with_label_values(&[error.kind()]).inc();
+    }
+
+    /// Brokers that the client is connected to; nothing is said while it is not known.
+    pub(crate) fn brokers(&self, connected: Option<usize>) {
+        if let Some(connected) = connected {
+            let set = i64::try_from(connected).unwrap_or(i64::MAX);
+            self.brokers_connected.with_label_values::<&str>(&[]).set(set);
         }
     }
 
@@ -116,7 +147,9 @@ mod tests {
         let metrics = Metrics::new("app").unwrap();
         metrics.received("in", 3, 30);
         metrics.received("in", 4, 40);
-        metrics.dropped([((TASK, DropReason::Late), 2)]);
+        let counts =
+            [("sums".into(), DropReason::Late, 2), ("sums".into(), DropReason::NullKey, 0)];
+        metrics.dropped(TASK, counts);
         assert_eq!(
             line(&metrics, "millstream_records_in_total").unwrap(),
             "millstream_records_in_total{topic=\"in\",application=\"app\"} 7"
@@ -125,6 +158,35 @@ mod tests {
             line(&metrics, "millstream_records_dropped_total").unwrap(),
             "millstream_records_dropped_total{reason=\"late\",task=\"0_3\",application=\"app\"} 2"
         );
+        for (reason, count) in [("late", 2), ("null_key", 0)] {
+            let series = "millstream_node_dropped_records_total";
+            let begins = format!("{series}{{node=\"sums\",reason=\"{reason}\"");
+            let found = line(&metrics, &begins).unwrap();
+            assert!(found.ends_with(&format!(" {count}")), "{found}");
+        }
+    }
+
+    #[test]
+    fn errors_are_counted_by_kind_from_zero() {
+        let metrics = Metrics::new("app").unwrap();
+        metrics.error(&Error::MissingTopic { topic: "in".to_owned() });
+        for kind in Error::KINDS {
+            let found = line(&metrics, &format!("millstream_errors_total{{kind=\"{kind}\""));
+            let count = if kind == "topic" { " 1" } else { " 0" };
+            assert!(found.as_ref().is_some_and(|line| line.ends_with(count)), "{kind}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_without_tasks_has_no_last_commit() {
+        let metrics = Metrics::new("app").unwrap();
+        metrics.committed(1, None);
+        let last = |metrics: &Metrics| line(metrics, "millstream_last_commit_timestamp_seconds{");
+        assert_eq!(last(&metrics), None);
+        metrics.committed(1, Some(77));
+        assert!(last(&metrics).unwrap().ends_with(" 77"));
+        metrics.committed(1, None);
+        assert_eq!(last(&metrics), None);
     }
 
     #[test]

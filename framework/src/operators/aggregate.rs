@@ -82,6 +82,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
                 }
                 let children = linker.children::<K, Change<A>>()?;
                 let (f, serdes) = (Arc::clone(&f), serdes.clone());
+                linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
                 let faults = linker.faults()?;
                 linker.add::<K, V, _>(Aggregate { f, serdes, store, children, faults });
                 Ok(())

@@ -9,7 +9,7 @@
 //! | state | none |
 
 use crate::error::Result;
-use crate::metrics::DropReason;
+use crate::metrics::{DropCounter, DropReason};
 use crate::operators::KStream;
 use crate::operators::stream::Key;
 use crate::record::{Data, Record};
@@ -20,8 +20,8 @@ impl<K: Data, V: Data> KStream<Option<K>, V> {
     #[must_use]
     pub fn non_null_keys(&self) -> KStream<K, V> {
         self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
-            let children = linker.children::<K, V>()?;
-            linker.add(NonNullKeys { children });
+            let dropped = linker.drops(DropReason::NullKey)?;
+            linker.add(NonNullKeys { children: linker.children::<K, V>()?, dropped });
             Ok(())
         })
     }
@@ -32,8 +32,8 @@ impl<K: Data, V: Data> KStream<K, Option<V>> {
     #[must_use]
     pub fn non_null_values(&self) -> KStream<K, V> {
         self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
-            let children = linker.children::<K, V>()?;
-            linker.add(NonNullValues { children });
+            let dropped = linker.drops(DropReason::NullValue)?;
+            linker.add(NonNullValues { children: linker.children::<K, V>()?, dropped });
             Ok(())
         })
     }
@@ -41,6 +41,7 @@ impl<K: Data, V: Data> KStream<K, Option<V>> {
 
 struct NonNullKeys<K, V> {
     children: Children<K, V>,
+    dropped: DropCounter,
 }
 
 impl<K, V> Node for NonNullKeys<K, V> {}
@@ -52,7 +53,7 @@ impl<K: Data, V: Data> Operator<Option<K>, V> for NonNullKeys<K, V> {
         match key {
             Some(key) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
             None => {
-                ctx.drops.add(DropReason::NullKey);
+                ctx.drops.add(self.dropped, 1);
                 Ok(())
             }
         }
@@ -61,6 +62,7 @@ impl<K: Data, V: Data> Operator<Option<K>, V> for NonNullKeys<K, V> {
 
 struct NonNullValues<K, V> {
     children: Children<K, V>,
+    dropped: DropCounter,
 }
 
 impl<K, V> Node for NonNullValues<K, V> {}
@@ -72,7 +74,7 @@ impl<K: Data, V: Data> Operator<K, Option<V>> for NonNullValues<K, V> {
         match value {
             Some(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
             None => {
-                ctx.drops.add(DropReason::NullValue);
+                ctx.drops.add(self.dropped, 1);
                 Ok(())
             }
         }

@@ -106,6 +106,7 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         stores: Vec::new(),
         make: Box::new(move |linker: &mut Linker<'_, '_>| {
             let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
+            linker.may_drop(&[DropReason::NullKey])?;
             linker.add(DropNullKeys { key: Arc::clone(&key), children, faults });
             Ok(())
         }),

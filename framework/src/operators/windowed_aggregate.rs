@@ -80,6 +80,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
                     store.borrow_mut().send_old_values();
                 }
                 let name = linker.store(index)?.state().borrow().name().to_owned();
+                linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
                 let node = WindowedAggregate {
                     f: Arc::clone(&f),
                     serdes: serdes.clone(),

@@ -11,8 +11,6 @@
 //! A crash before 4 leaves nothing; between 4 and 5 the store is one commit behind its changelog
 //! and reads that tail when it starts again; after 5 there is nothing to do.
 
-use std::collections::BTreeMap;
-
 use crate::error::{Error, Result};
 use crate::log::{Committed, TopicPartition};
 use crate::metrics::{Beating, Metrics};
@@ -37,6 +35,7 @@ impl Worker {
         let dirty = self.has_something_to_commit();
         let Some(producer) = self.producer.clone().filter(|_| dirty) else {
             self.forget_requests();
+            self.note_committed();
             return Ok(());
         };
         let started = self.instance.clock.elapsed();
@@ -81,9 +80,36 @@ impl Worker {
         producer.borrow_mut().forget_refusals(instance.clock.elapsed());
         instance.commit_step(CommitStep::Applied);
         self.aborts = 0;
+        self.count();
         instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
         self.purge(&positions);
         Ok(())
+    }
+
+    /// Notes that all that was done is committed.
+    fn note_committed(&self) {
+        let metrics = &self.instance.metrics;
+        if self.hosted.is_empty() {
+            metrics.committed(self.index, None);
+        } else if self.running().next().is_some() {
+            metrics.committed(self.index, Some(self.instance.clock.now().0 / 1000));
+        }
+    }
+
+    /// Carries what the tasks counted to the registry, once it counts: after an abort the same
+    /// records come again, here or elsewhere.
+    fn count(&self) {
+        self.note_committed();
+        let metrics = &self.instance.metrics;
+        for (_, cell, _) in self.running() {
+            if let Some(task) = cell.borrow_mut().as_mut() {
+                count_task(metrics, task);
+            }
+        }
+        if let Some(producer) = &self.producer {
+            let (records, bytes) = producer.borrow_mut().take_counts();
+            metrics.sent(records, bytes);
+        }
     }
 
     /// True if something happened since the last commit, or if it is time to note that stores are
@@ -155,33 +181,27 @@ impl Worker {
         }
     }
 
-    /// Carries counts and gauges to the registry.
+    /// Carries gauges, and what no commit waits for, to the registry.
     pub(super) fn measure(&mut self) {
         let instance = &self.instance;
         instance.beat(Beating::Worker(self.index));
         let metrics = &instance.metrics;
-        let mut drops = BTreeMap::new();
         for (id, stage) in &self.hosted {
             match stage {
                 Stage::Running { cell, .. } => {
                     if let Some(task) = cell.borrow_mut().as_mut() {
                         measure_task(metrics, task);
                         task.ctx.say_dropped(Some(instance.clock.now()));
-                        drops.extend(task.ctx.drops.take().map(|(reason, n)| ((*id, reason), n)));
                     }
                 }
                 Stage::Restoring(_) => metrics.restoring(*id, self.restorer.remaining(*id)),
                 Stage::Waiting { .. } => {}
             }
         }
-        metrics.dropped(drops);
         let restored = self.restorer.take_restored();
         metrics.restored.inc_by(restored);
         if let Some(producer) = &self.producer {
-            let mut producer = producer.borrow_mut();
-            producer.learn(&instance.sinks);
-            let (records, bytes) = producer.take_counts();
-            metrics.sent(records, bytes);
+            producer.borrow_mut().learn(&instance.sinks);
         }
         self.report_work(restored);
     }
@@ -191,11 +211,19 @@ fn aborted(reason: &str) -> Error {
     Error::Aborted { what: "a commit".to_owned(), reason: reason.to_owned() }
 }
 
-fn measure_task(metrics: &Metrics, task: &mut Task) {
+/// Carries the counts of a task to the registry; before its first record, at zero.
+pub(super) fn count_task(metrics: &Metrics, task: &mut Task) {
     let id = task.id();
     for input in task.inputs_mut() {
         let (topic, records, bytes) = input.take_counts();
         metrics.received(&topic, records, bytes);
+    }
+    metrics.dropped(id, task.ctx.drops.take());
+}
+
+fn measure_task(metrics: &Metrics, task: &mut Task) {
+    let id = task.id();
+    for input in task.inputs_mut() {
         metrics.lag(&input.partition, input.remaining());
     }
     metrics.punctuations.inc_by(task.take_punctuations());

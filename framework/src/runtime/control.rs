@@ -108,6 +108,7 @@ impl Control {
             if error.reaction() != Reaction::Retry && !patient {
                 return Err(error);
             }
+            self.instance.metrics.error(&error);
             let wait = self.instance.settings.backoff(tries);
             tracing::warn!(%error, ?wait, tries, "not ready to start: trying again");
             tries += 1;
@@ -220,6 +221,7 @@ impl Control {
                     self.look_at_sinks(&mut looked);
                 }
                 Err(error) if error.reaction() == Reaction::Retry => {
+                    self.instance.metrics.error(&error);
                     let wait = self.instance.settings.backoff(tries);
                     self.instance.waits_for(Waiter::Group, format!("the group: {error}"));
                     if tries == 0 {

@@ -65,6 +65,7 @@ impl Worker {
         }
         tracing::warn!(worker = self.index, %error, "dropping everything since the last commit");
         self.instance.metrics.aborts.inc();
+        self.instance.metrics.error(error);
         self.take_down();
         let wait = self.instance.settings.backoff(self.aborts);
         self.aborts = self.aborts.saturating_add(1);

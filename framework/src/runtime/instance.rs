@@ -125,6 +125,7 @@ impl fmt::Debug for Instance {
 impl Instance {
     /// Ends the instance with an error.
     pub(crate) fn fail(&self, error: Error) {
+        self.metrics.error(&error);
         tracing::error!(%error, "the instance stops");
         // The receiver is gone only when the instance is stopping already.
         let _ = self.failures.send(error);

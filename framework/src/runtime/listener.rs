@@ -162,6 +162,7 @@ impl Listener {
             match ask() {
                 Ok(found) => return Ok(Some(found)),
                 Err(error) if error.reaction() == Reaction::Retry => {
+                    self.instance.metrics.error(&error);
                     let wait = self.instance.settings.backoff(tries);
                     self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
                     tracing::info!(%error, ?wait, "waiting for {what}");

@@ -31,6 +31,7 @@ impl Probe for InstanceProbe {
     fn metrics(&self) -> String {
         let states = self.assigned().map(|(task, state)| (task, state.label())).collect();
         self.instance.metrics.task_states(&states);
+        self.instance.metrics.brokers(self.brokers_connected());
         self.instance.metrics.text()
     }
 
@@ -48,6 +49,10 @@ impl Probe for InstanceProbe {
     fn state(&self) -> (String, bool) {
         let state = self.instance.board.instance();
         (format!("{state:?}").to_lowercase(), state == StreamsState::Running)
+    }
+
+    fn brokers_connected(&self) -> Option<usize> {
+        self.instance.log.brokers_connected()
     }
 
     fn not_running(&self) -> Vec<(String, String)> {

@@ -15,6 +15,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::{ProducerSpec, TopicPartition};
 use crate::runtime::board::Waiter;
 use crate::runtime::build::{Making, ReadyInput, build_chain};
+use crate::runtime::commit::count_task;
 use crate::runtime::failing::Failure;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
@@ -35,6 +36,7 @@ impl Worker {
                 self.instance.board.has(Waiter::Worker(self.index));
             }
             Err(Failure { error, .. }) if is_passing(&error) => {
+                self.instance.metrics.error(&error);
                 let wait = self.instance.settings.backoff(self.tries);
                 let what = format!("the start of tasks on worker {}: {error}", self.index);
                 self.instance.waits_for(Waiter::Worker(self.index), what);
@@ -255,6 +257,8 @@ impl Worker {
         if self.aborts > 0 {
             task.take_care();
         }
+        // Before the first record: what is zero is told, too.
+        count_task(&self.instance.metrics, &mut task);
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
         let next_tick = Rc::clone(&self.next_tick);

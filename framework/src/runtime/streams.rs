@@ -91,7 +91,7 @@ impl StreamsOptions {
 /// It owns its threads, so it can be started from any async runtime or from none. Dropping it
 /// stops it without waiting; [`Streams::close`] stops it in order.
 pub struct Streams {
-    instance: Arc<Instance>,
+    pub(super) instance: Arc<Instance>,
     stop: Arc<StopSignal>,
     control: Option<JoinHandle<()>>,
     end: Sender<Result<()>>,

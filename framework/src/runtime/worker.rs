@@ -192,7 +192,11 @@ impl Worker {
                 self.instance.running.remove(id);
                 // A full mailbox is no loss: the cell is empty, and the address is dropped.
                 let _ = actor.try_send(Retire);
-                cell.borrow_mut().take()
+                let mut task = cell.borrow_mut().take();
+                if let Some(task) = &mut task {
+                    self.instance.metrics.punctuations.inc_by(task.take_punctuations());
+                }
+                task
             }
             Stage::Restoring(task) => {
                 self.restorer.remove(id);
@@ -478,6 +482,9 @@ impl Handler<StopWorker> for Worker {
         }
         self.close_suspended(Duration::ZERO);
         self.end_transaction();
+        let metrics = &self.instance.metrics;
+        metrics.restored.inc_by(self.restorer.take_restored());
+        metrics.committed(self.index, None);
         self.instance.heartbeats.retire(Beating::Worker(self.index));
         self.instance.work.retire(self.index);
         ctx.stop();

@@ -69,6 +69,9 @@ impl<K: Data, V: Data> SourceDraft<K, V> {
         let Self { name, topics, internal, partitions, reset, reading } = self;
         let read = topics.clone();
         let make = move |linker: &mut Linker<'_, '_>| {
+            if reading.timestamp.is_some() {
+                linker.drops(DropReason::BadTimestamp)?;
+            }
             for topic in &read {
                 let topic = topic_in_log(topic, internal, &linker.ctx().application_id);
                 let source = Decoding {

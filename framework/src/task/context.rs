@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{BoxError, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
-use crate::metrics::{DropReason, Drops};
+use crate::metrics::{DropCounter, DropReason, Drops};
 use crate::record::Timestamp;
 use crate::sink::{Collector, DeadLetter};
 use crate::source::OnError;
@@ -99,9 +99,11 @@ pub(crate) struct TaskContext {
     /// What processors want noted with the committed offsets, by the name they chose; holds what
     /// was committed before when the operators are initialised.
     pub(crate) progress: BTreeMap<String, i64>,
-    /// Records dropped, by reason.
+    /// Records dropped, by node and reason.
     pub(crate) drops: Drops,
     notices: Notices,
+    /// What counts the records that a store found expired, by the store's place in the task.
+    pub(crate) expiring: Vec<Option<DropCounter>>,
     /// The time of the record in hand, shared with the stores that log at this time.
     pub(crate) record_time: RecordTime,
     punctuations: Punctuations,
@@ -134,6 +136,7 @@ impl TaskContext {
             progress: BTreeMap::new(),
             drops: Drops::default(),
             notices: Notices::default(),
+            expiring: Vec::new(),
             record_time: RecordTime::default(),
             punctuations: Punctuations::default(),
             origin: None,
@@ -198,7 +201,8 @@ impl TaskContext {
 
     /// Counts a record of `node` that goes no further, and says so now and then.
     pub(crate) fn dropped(&mut self, node: &Arc<str>, reason: DropReason, why: fmt::Arguments<'_>) {
-        self.drops.add(reason);
+        let counter = self.drops.counter(node, reason);
+        self.drops.add(counter, 1);
         let mut notices = std::mem::take(&mut self.notices);
         let line = notices.add((node, reason), 1, self.wall_clock, || match self.source() {
             Some(at) => format!("{at}: {why}"),
@@ -210,12 +214,14 @@ impl TaskContext {
         }
     }
 
-    /// Counts puts that a store dropped since they had expired.
-    pub(crate) fn expired(&mut self, store: &str, puts: u64) {
+    /// Counts puts that the store at `place` dropped since they had expired.
+    pub(crate) fn expired(&mut self, place: usize, store: &str, puts: u64) {
         if puts == 0 {
             return;
         }
-        self.drops.add_many(DropReason::Expired, puts);
+        let counter = self.expiring.get(place).copied().flatten();
+        let counter = counter.unwrap_or_else(|| self.drops.counter(store, DropReason::Expired));
+        self.drops.add(counter, puts);
         let which = (&Arc::from(store), DropReason::Expired);
         let why = || "windows that start before the retention of the store".to_owned();
         if let Some(line) = self.notices.add(which, puts, self.wall_clock, why) {

@@ -358,11 +358,11 @@ impl Task {
     /// one batch with the ends of the changelogs and what the host notes.
     pub(crate) fn apply(&mut self, note: impl FnOnce(&mut Batch)) -> Result<()> {
         let mut batch = self.disk.batch();
-        for store in &self.stores {
+        for (place, store) in self.stores.iter().enumerate() {
             let mut store = store.borrow_mut();
             store.drain(&mut batch);
             let expired = store.take_expired();
-            self.ctx.expired(store.name(), expired);
+            self.ctx.expired(place, store.name(), expired);
             let end = store.changelog().map(Changelog::acknowledged_end).transpose()?.flatten();
             if let Some(end) = end {
                 batch.set_offset(store.id(), end);

@@ -305,7 +305,7 @@ impl TopologyDriver {
                 batch.set_meta(&progress_note(&partition.topic), committed.metadata.as_bytes());
             }
         })?;
-        for (reason, count) in task.ctx.drops.take() {
+        for (_, reason, count) in task.ctx.drops.take() {
             *self.drops.entry(reason).or_default() += count;
         }
         Ok(())

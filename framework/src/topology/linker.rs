@@ -8,15 +8,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use millstream_state::{StoreId, TaskStores};
+use millstream_state::{StoreId, StoreKind, TaskStores};
 
 use crate::error::{Error, Result};
+use crate::metrics::{DropCounter, DropReason};
 use crate::operators::Faults;
 use crate::record::Data;
-use crate::source::SourceNode;
+use crate::source::{OnError, SourceNode};
 use crate::store::{CacheBudget, StateStore, StorePlace, StoreSupplier, TaskStore};
 use crate::task::{Children, Link, NamedNode, Node, Operator, TaskContext};
-use crate::topology::graph::{Graph, GraphNode, NodeId, StoreIndex};
+use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, StoreIndex};
 use crate::topology::{SubTopology, Topology};
 
 /// What a task is made from.
@@ -133,6 +134,12 @@ impl Linker<'_, '_> {
                 record_time: self.seed.ctx.record_time.clone(),
             };
             self.stores.push((index, supplier.make(&place)?));
+            let expires = !matches!(supplier.spec().kind, StoreKind::KeyValue);
+            let nodes = sub.nodes.iter().filter_map(|id| self.graph.node(*id));
+            let user = nodes.filter(|_| expires).find(|node| node.stores.contains(&index));
+            let drops = &mut self.seed.ctx.drops;
+            let counter = user.map(|node| drops.counter(&node.name, DropReason::Expired));
+            self.seed.ctx.expiring.push(counter);
         }
         Ok(())
     }
@@ -155,9 +162,27 @@ impl Linker<'_, '_> {
     }
 
     /// What the node being made does with a record it cannot process.
-    pub(crate) fn faults(&self) -> Result<Faults> {
+    pub(crate) fn faults(&mut self) -> Result<Faults> {
         let node = self.node()?;
-        Ok(Faults::new(Arc::clone(&node.name), node.policy.clone()))
+        let (name, policy) = (Arc::clone(&node.name), node.policy.clone());
+        let reasons: &[DropReason] = match (&policy, &node.kind) {
+            (OnError::Fail, _) => &[],
+            (_, NodeKind::Source { .. }) => &[DropReason::BadBytes, DropReason::BadTimestamp],
+            _ => &[DropReason::Failed],
+        };
+        self.may_drop(reasons)?;
+        Ok(Faults::new(name, policy))
+    }
+
+    /// Makes known for which reasons the node being made may drop records.
+    pub(crate) fn may_drop(&mut self, reasons: &[DropReason]) -> Result<()> {
+        reasons.iter().try_for_each(|reason| self.drops(*reason).map(drop))
+    }
+
+    /// What counts the records that the node being made drops for a reason.
+    pub(crate) fn drops(&mut self, reason: DropReason) -> Result<DropCounter> {
+        let name = Arc::clone(&self.node()?.name);
+        Ok(self.seed.ctx.drops.counter(&name, reason))
     }
 
     /// The node's place among the task's nodes, for punctuations.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::lag::Reports;
+use super::lag::{Brokers, Reports};
 use super::listening::{self, Ear};
 use super::queue::Identity;
 use super::repeats::{Line, Severity};
@@ -36,7 +36,17 @@ pub(super) type NativeConsumer = BaseConsumer<ConsumerEvents>;
 impl Consumer {
     /// Makes the client.
     pub(super) fn open(config: &ClientConfig) -> KafkaResult<Self> {
-        let client: NativeConsumer = config.create_with_context(ConsumerEvents::default())?;
+        Self::with(config, ConsumerEvents::default())
+    }
+
+    /// Makes the client of a member, whose brokers are told to others.
+    pub(super) fn member(config: &ClientConfig, brokers: &Arc<Brokers>) -> KafkaResult<Self> {
+        let reports = Reports::telling(Arc::clone(brokers));
+        Self::with(config, ConsumerEvents { reports, ..ConsumerEvents::default() })
+    }
+
+    fn with(config: &ClientConfig, events: ConsumerEvents) -> KafkaResult<Self> {
+        let client: NativeConsumer = config.create_with_context(events)?;
         Ok(Self { _ear: Ear::on(client.client()), client })
     }
 }

@@ -10,8 +10,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
@@ -63,11 +63,24 @@ impl Known {
     }
 }
 
+/// To how many brokers the member is connected, shared by the clients that are a log's member one
+/// after the other.
+#[derive(Debug, Default)]
+pub(super) struct Brokers(Mutex<Option<usize>>);
+
+impl Brokers {
+    /// As the last statistics said; `None` as long as there are none.
+    pub(super) fn connected(&self) -> Option<usize> {
+        *locked(&self.0)
+    }
+}
+
 /// The statistics of one consumer, read only when someone wants to know.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     wanted: AtomicBool,
     last: Mutex<HashMap<TopicPartition, Report>>,
+    brokers: Arc<Brokers>,
 }
 
 impl Reports {
@@ -75,6 +88,16 @@ impl Reports {
     pub(super) fn of(&self, partition: &TopicPartition) -> Option<Report> {
         self.wanted.store(true, Ordering::Relaxed);
         locked(&self.last).get(partition).copied()
+    }
+
+    /// Of a member: its brokers are told to others.
+    pub(super) fn telling(brokers: Arc<Brokers>) -> Self {
+        Self { brokers, ..Self::default() }
+    }
+
+    /// Asks for a new report.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
     }
 
     /// Forgets a partition: what was said of it belongs to an earlier assignment.
@@ -88,7 +111,10 @@ impl Reports {
             return;
         }
         match serde_json::from_slice::<Statistics<'_>>(json) {
-            Ok(statistics) => *locked(&self.last) = statistics.reports(),
+            Ok(statistics) => {
+                *locked(&self.brokers.0) = Some(statistics.connected());
+                *locked(&self.last) = statistics.reports();
+            }
             Err(error) => tracing::warn!(%error, "client statistics cannot be read"),
         }
     }
@@ -98,6 +124,16 @@ impl Reports {
 struct Statistics<'a> {
     #[serde(borrow)]
     topics: HashMap<Cow<'a, str>, TopicStatistics>,
+    #[serde(borrow, default)]
+    brokers: HashMap<Cow<'a, str>, BrokerStatistics<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics<'a> {
+    /// Negative for an address to begin with, and for what stands for a coordinator.
+    nodeid: i32,
+    #[serde(borrow)]
+    state: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +149,10 @@ struct PartitionStatistics {
 }
 
 impl Statistics<'_> {
+    fn connected(&self) -> usize {
+        self.brokers.values().filter(|broker| broker.nodeid >= 0 && broker.state == "UP").count()
+    }
+
     fn reports(self) -> HashMap<TopicPartition, Report> {
         let mut all = HashMap::new();
         for (topic, TopicStatistics { partitions }) in self.topics {
@@ -163,15 +203,20 @@ mod tests {
 
     #[test]
     fn statistics_are_read_when_wanted() {
-        let json = br#"{"name":"x","topics":{"orders":{"topic":"orders","partitions":{
+        let json = br#"{"name":"x","brokers":{
+            "a:1/bootstrap":{"name":"a:1/bootstrap","nodeid":-1,"state":"UP"},
+            "a:1/1":{"name":"a:1/1","nodeid":1,"state":"UP"},
+            "b:1/2":{"name":"b:1/2","nodeid":2,"state":"TRY_CONNECT"}},"topics":{"orders":{"topic":"orders","partitions":{
             "0":{"partition":0,"hi_offset":7,"ls_offset":5,"eof_offset":5,"txmsgs":1},
             "-1":{"partition":-1,"hi_offset":-1001,"ls_offset":-1001,"eof_offset":-1001}}}}}"#;
         let reports = Reports::default();
         let orders = TopicPartition::new("orders", 0);
         reports.take(json);
         assert_eq!(reports.of(&orders), None, "nobody had asked");
+        assert_eq!(reports.brokers.connected(), None);
         reports.take(json);
         assert_eq!(reports.of(&orders), Some(Report { high: 7, stable: 5, reached: 5 }));
+        assert_eq!(reports.brokers.connected(), Some(1));
         reports.forget(&orders);
         assert_eq!(reports.of(&orders), None);
     }

@@ -30,6 +30,7 @@ mod tap;
 mod timestamp;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use settings::{GroupProtocol, KafkaSettings};
 
@@ -39,6 +40,7 @@ use crate::log::{
     ProducerSpec, Reader, TopicDescription, TopicPartition, WaitingForBroker,
 };
 use admin::Admin;
+use lag::Brokers;
 use membership::KafkaMembership;
 use producer::KafkaProducer;
 use reader::KafkaReader;
@@ -47,6 +49,7 @@ use reader::KafkaReader;
 pub struct KafkaLog {
     settings: KafkaSettings,
     admin: Admin,
+    brokers: Arc<Brokers>,
 }
 
 impl KafkaLog {
@@ -60,7 +63,7 @@ impl KafkaLog {
         }
         settings.check()?;
         let admin = Admin::new(settings.clone());
-        Ok(Self { settings, admin })
+        Ok(Self { settings, admin, brokers: Arc::default() })
     }
 }
 
@@ -154,7 +157,12 @@ impl Log for KafkaLog {
             let count = described.map_or(1, |topic| topic.partitions);
             partitions += usize::try_from(count).unwrap_or(1);
         }
-        Ok(Box::new(KafkaMembership::join(&self.settings, spec, partitions)?))
+        let brokers = Arc::clone(&self.brokers);
+        Ok(Box::new(KafkaMembership::join(&self.settings, spec, partitions, brokers)?))
+    }
+
+    fn brokers_connected(&self) -> Option<usize> {
+        self.brokers.connected()
     }
 
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>> {

@@ -1,6 +1,7 @@
 //! The runtime over the memory log: threads, group, commit and abort without a broker.
 
 mod held_rows;
+mod counts;
 mod late_markers;
 mod starts;
 mod state;

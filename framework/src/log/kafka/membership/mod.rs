@@ -23,6 +23,7 @@ use super::error;
 use super::events::{
     Consumer, Rebalance, decline, is_incremental, list_of as partitions_list, locked,
 };
+use super::lag::Brokers;
 use super::queue::Identity;
 use super::settings::KafkaSettings;
 use super::tap::{Tap, TapQueue};
@@ -45,6 +46,7 @@ pub(super) struct KafkaMembership {
     settings: KafkaSettings,
     spec: GroupSpec,
     partitions: usize,
+    brokers: Arc<Brokers>,
     /// `None` once it has left, and between a failed client and the next.
     group: Option<Arc<Group>>,
     /// Where the handles find the group.
@@ -60,14 +62,16 @@ impl KafkaMembership {
         settings: &KafkaSettings,
         spec: &GroupSpec,
         partitions: usize,
+        brokers: Arc<Brokers>,
     ) -> Result<Self> {
-        let group = Group::join(settings, spec, partitions)?;
+        let group = Group::join(settings, spec, partitions, &brokers)?;
         let place = Arc::new(Mutex::new(Arc::downgrade(&group)));
         let (settings, spec) = (settings.clone(), spec.clone());
         Ok(Self {
             settings,
             spec,
             partitions,
+            brokers,
             group: Some(group),
             place,
             looked: now(),
@@ -75,12 +79,14 @@ impl KafkaMembership {
         })
     }
 
-    /// What nothing rings for: a log that was cut beyond a position, and a topic that comes back.
+    /// What nothing rings for: a log that was cut beyond a position, a topic that comes back, a broker that
+    /// is away.
     fn look(&mut self, group: &Group) -> Result<()> {
         if self.looked.elapsed() < LOOK_INTERVAL {
             return Ok(());
         }
         self.looked = now();
+        group.consumer.context().reports.want();
         locked(&group.taps).values().for_each(|tap| tap.look());
         let Some(since) = self.missing_since else { return Ok(()) };
         match group.missing_topic(&self.spec.topics) {
@@ -116,7 +122,7 @@ impl KafkaMembership {
     }
 
     fn join_again(&mut self) -> Result<Arc<Group>> {
-        let group = Group::join(&self.settings, &self.spec, self.partitions)?;
+        let group = Group::join(&self.settings, &self.spec, self.partitions, &self.brokers)?;
         *locked(&self.place) = Arc::downgrade(&group);
         self.group = Some(Arc::clone(&group));
         Ok(group)
@@ -284,9 +290,14 @@ fn close(group: Arc<Group>) {
 const FATAL_PATIENCE: Duration = Duration::from_millis(300);
 
 impl Group {
-    fn join(settings: &KafkaSettings, spec: &GroupSpec, partitions: usize) -> Result<Arc<Self>> {
+    fn join(
+        settings: &KafkaSettings,
+        spec: &GroupSpec,
+        partitions: usize,
+        brokers: &Arc<Brokers>,
+    ) -> Result<Arc<Self>> {
         let what = format!("joining group {}", spec.group);
-        let consumer = Consumer::open(&settings.member(spec, partitions)?)
+        let consumer = Consumer::member(&settings.member(spec, partitions)?, brokers)
             .map_err(|error| error::from_client(&what, None, &error))?;
         let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
         let subscribed = consumer.subscribe(&topics);
