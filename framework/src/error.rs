@@ -170,6 +170,7 @@ impl Error {
             Self::Topic { .. } | Self::MissingTopic { .. } => "topic",
             Self::State(_) | Self::StateLocked { .. } => "state",
             Self::BadRecord { .. }
+            | Self::Refused { .. }
             | Self::GroupInUse { .. }
             | Self::Config(_)
             | Self::Fatal { .. } => "other",

@@ -103,7 +103,7 @@ impl Kafka {
         settings.group_protocol = protocol;
         settings.session_timeout = Duration::from_secs(6);
         // By default a client looks for new partitions every five minutes.
-        settings.consumer.insert("topic.metadata.refresh.interval.ms".into(), "1000".into());
+        settings.consumer.insert("topic.metadata.refresh.interval.ms", "1000");
         Ok(Self { log: Arc::new(KafkaLog::new(settings)?), broker })
     }
 }

@@ -85,6 +85,7 @@ pub(crate) fn may_grow(under_test: &dyn LogUnderTest) -> Result<()> {
     let added = [1, 2].map(|number| TopicPartition::new(name.as_str(), number));
     for at in &added {
         until("a new partition answers", || Ok(log.offsets(at, COMMITTED).ok()))?;
+        assert_eq!(log.offset_at(at, 0)?, None);
         put_all(&*log, at, &[&at.to_string()])?;
     }
     // The member gets them without joining again, and goes on with what it had.

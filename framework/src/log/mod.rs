@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Headers;
 pub(crate) use refused::record_content_bytes;
 pub use refused::{RefusalKind, Refused};
@@ -388,6 +388,11 @@ pub trait Reader: Send {
     fn read(&mut self, timeout: Duration) -> Result<Option<ReadEvent>>;
 }
 
+/// What only a reset needs: a log may do without.
+fn not_offered(what: &str) -> Error {
+    Error::Fatal { what: what.to_owned(), reason: "this log does not offer it".to_owned() }
+}
+
 /// A broker, or what stands for one. Cheap handles come from it; it lives as long as the instance.
 pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// Describes topics, in order; `None` for one that does not exist.
@@ -407,7 +412,9 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// `Unavailable`, or `Topic` with the broker's reason.
-    fn delete_topics(&self, topics: &[&str]) -> Result<()>;
+    fn delete_topics(&self, topics: &[&str]) -> Result<()> {
+        Err(not_offered(&format!("deletion of {}", topics.join(", "))))
+    }
 
     /// Deletes the records below an offset of each partition.
     ///
@@ -442,19 +449,25 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// `Unavailable`.
-    fn group_members(&self, group: &str) -> Result<usize>;
+    fn group_members(&self, group: &str) -> Result<usize> {
+        Err(not_offered(&format!("members of group {group}")))
+    }
 
     /// Deletes a group with all its committed positions; one that does not exist is left as it is.
     ///
     /// # Errors
     /// `GroupInUse` while it has members, `Unavailable`.
-    fn delete_group(&self, group: &str) -> Result<()>;
+    fn delete_group(&self, group: &str) -> Result<()> {
+        Err(not_offered(&format!("deletion of group {group}")))
+    }
 
     /// Notes positions of a group that nobody is in.
     ///
     /// # Errors
     /// `GroupInUse` while it has members, `Unavailable`.
-    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, Committed)]) -> Result<()>;
+    fn set_offsets(&self, group: &str, _: &[(TopicPartition, Committed)]) -> Result<()> {
+        Err(not_offered(&format!("positions of group {group}")))
+    }
 
     /// Opens a producer; for a transactional one this fences its predecessor and ends its
     /// transaction.

@@ -21,7 +21,7 @@ use super::deadline::Deadline;
 use super::error;
 use super::events::{Consumer, OtherEvents, locked};
 use super::listening::Ear;
-use super::removing::refused;
+use super::removing;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
 use crate::log::{
@@ -210,7 +210,7 @@ impl Admin {
                         again.push(without);
                         continue;
                     }
-                    return Err(refused("creation", topic, code));
+                    return Err(removing::refused("creation", topic, code));
                 }
             }
         }
@@ -259,16 +259,34 @@ impl Admin {
         isolation: Isolation,
     ) -> Result<OffsetRange> {
         let client = self.asking(Asking::Ends(isolation == Isolation::ReadCommitted))?;
-        let (earliest, end) = client
-            .fetch_watermarks(&partition.topic, partition.partition, self.patience())
-            .map_err(|error| {
-                let what = format!("offsets of {partition}");
-                match error.rdkafka_error_code() {
-                    Some(code) => error::from_reading(&what, &partition.topic, code, ""),
-                    None => error::from_client(&what, Some(&partition.topic), &error),
-                }
-            })?;
+        let (topic, number) = (&*partition.topic, partition.partition);
+        let ask = || client.fetch_watermarks(topic, number, self.patience());
+        let (earliest, end) = self.ask_again_if_new(&client, topic, ask).map_err(|error| {
+            let what = format!("offsets of {partition}");
+            match error.rdkafka_error_code() {
+                Some(code) => error::from_reading(&what, topic, code, ""),
+                None => error::from_client(&what, Some(topic), &error),
+            }
+        })?;
         Ok(OffsetRange { earliest, end })
+    }
+
+    /// Asks once more for what the client does not know: a partition that was added after it had
+    /// last looked at the topic, which it does every five minutes.
+    fn ask_again_if_new<T>(
+        &self,
+        client: &Consumer,
+        topic: &str,
+        ask: impl Fn() -> KafkaResult<T>,
+    ) -> KafkaResult<T> {
+        ask().or_else(|error| {
+            let code = error.rdkafka_error_code();
+            if !matches!(code, Some(Code::UnknownPartition | Code::UnknownTopicOrPartition)) {
+                return Err(error);
+            }
+            client.fetch_metadata(Some(topic), self.patience())?;
+            ask()
+        })
     }
 
     /// The first offset whose record is not older than `timestamp`.
@@ -284,8 +302,10 @@ impl Admin {
         let at = Offset::Offset(timestamp.max(0));
         list.add_partition_offset(&partition.topic, partition.partition, at)
             .map_err(|error| failed(&error))?;
-        let found =
-            client.offsets_for_times(list, self.patience()).map_err(|error| failed(&error))?;
+        let ask = || client.offsets_for_times(list.clone(), self.patience());
+        let found = self
+            .ask_again_if_new(&client, &partition.topic, ask)
+            .map_err(|error| failed(&error))?;
         let elements = found.elements();
         let Some(element) = elements.first() else { return Ok(None) };
         element.error().map_err(|error| failed(&error))?;

@@ -217,8 +217,8 @@ impl Topics {
     /// Notes a topic that is not there any more, so that the next one gets the next number.
     pub(crate) fn skip(&mut self) -> u32 {
         let id = self.next_id();
-        let (name, config) = (Arc::from(""), Vec::new());
-        self.list.push(Topic { name, config, partitions: Vec::new() });
+        let (name, limits) = (Arc::from(""), Limits::of(&[]));
+        self.list.push(Topic { name, config: Vec::new(), limits, partitions: Vec::new() });
         id
     }
 
