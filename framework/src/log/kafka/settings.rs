@@ -337,7 +337,7 @@ fn set_prefetch(config: &mut ClientConfig, bytes_max: usize, partitions: usize, 
 /// So fast a busy partition is worked off. Faster: shorter waits, more fetches of an idle member.
 const WORKED_OFF_BYTES_PER_MS: usize = 20 << 10;
 /// Shorter waits would only make an idle member ask more often.
-const FETCH_WAIT_MS_MIN: u64 = 10;
+const FETCH_WAIT_MS_MIN: u64 = 5;
 /// A full queue is looked at again after this at the latest.
 const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// What librdkafka holds for a queued record beside its own bytes, rounded up.
@@ -403,8 +403,8 @@ mod tests {
             &[
                 ("queued.max.messages.kbytes", Some("20")),
                 ("fetch.message.max.bytes", Some("20971")),
-                ("fetch.wait.max.ms", Some("10")),
-                ("fetch.queue.backoff.ms", Some("2")),
+                ("fetch.wait.max.ms", Some("5")),
+                ("fetch.queue.backoff.ms", Some("1")),
                 ("group.remote.assignor", Some("range")),
                 ("partition.assignment.strategy", None),
                 ("session.timeout.ms", None),
