@@ -114,7 +114,7 @@ impl LogUnderTest for Kafka {
     }
 
     fn add_partitions(&self, topic: &str, partitions: i32) -> Result<()> {
-        self.broker.add_partitions(topic, partitions)
+        self.broker.add_partitions(topic, usize::try_from(partitions)?)
     }
 }
 

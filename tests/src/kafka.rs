@@ -276,19 +276,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives a topic more partitions, up to so many.
-    ///
-    /// # Errors
-    /// Fails when the broker refuses or does not answer.
-    pub fn add_partitions(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER));
-        let wanted = [NewPartitions::new(name, usize::try_from(partitions)?)];
-        for result in block_on(self.admin()?.create_partitions(&wanted, &options))?? {
-            result.map_err(|(topic, code)| anyhow::anyhow!("growing topic {topic}: {code}"))?;
-        }
-        Ok(())
-    }
-
     /// A client for administration.
     ///
     /// # Errors

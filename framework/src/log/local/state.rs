@@ -185,16 +185,13 @@ impl Topics {
         id
     }
 
-    /// Gives a topic more partitions; true if it has more than before.
-    pub(crate) fn grow(&mut self, topic: &str, partitions: i32) -> bool {
+    /// Gives a topic more partitions.
+    pub(crate) fn grow(&mut self, topic: &str, partitions: i32) {
         let id = self.names.get(topic).copied();
-        let Some(found) = id.and_then(|id| self.list.get_mut(id as usize)) else { return false };
-        let wanted = usize::try_from(partitions).unwrap_or(0);
-        let grows = wanted > found.partitions.len();
-        if grows {
+        if let Some(found) = id.and_then(|id| self.list.get_mut(id as usize)) {
+            let wanted = usize::try_from(partitions).unwrap_or_default();
             found.partitions.resize_with(wanted, Partition::default);
         }
-        grows
     }
 
     /// Takes a topic away. Its number is never used again.
@@ -202,15 +199,6 @@ impl Topics {
         let id = self.names.remove(name);
         if let Some(topic) = id.and_then(|id| self.list.get_mut(id as usize)) {
             topic.partitions.clear();
-        }
-    }
-
-    /// Adds partitions to a topic, up to so many.
-    pub(crate) fn grow(&mut self, name: &str, partitions: i32) {
-        let id = self.names.get(name).copied();
-        if let Some(topic) = id.and_then(|id| self.list.get_mut(id as usize)) {
-            let wanted = usize::try_from(partitions).unwrap_or_default();
-            topic.partitions.resize_with(wanted, Partition::default);
         }
     }
 

@@ -126,20 +126,6 @@ impl MemoryLog {
         found.iter().map(|kept| looked_at(partition.partition, kept)).collect()
     }
 
-    /// Gives a topic more partitions; its groups share out anew.
-    pub fn add_partitions(&self, topic: &str, partitions: i32) {
-        let now = self.now();
-        self.broker().with(|state| {
-            let Some(id) = state.topics.find(topic).map(|(id, _)| id) else { return };
-            self.broker().storage.grow(id, usize::try_from(partitions).unwrap_or(0));
-            if state.topics.grow(topic, partitions) {
-                for group in state.groups.values_mut() {
-                    state.group_news.is_new |= group.topic_created(topic, now);
-                }
-            }
-        });
-    }
-
     /// The names of all topics, sorted.
     pub fn topic_names(&self) -> Vec<String> {
         self.broker().with(|state| state.topics.names())
@@ -154,7 +140,7 @@ impl MemoryLog {
         })
     }
 
-    /// Gives a topic more partitions, up to so many.
+    /// Gives a topic more partitions, up to so many; its groups share out anew.
     ///
     /// # Errors
     /// `Topic` when there is no such topic, or when it has as many already.

@@ -55,15 +55,6 @@ impl Entries {
 pub(super) struct Records(Mutex<Vec<Vec<Entries>>>);
 
 impl Records {
-    /// Makes room for more partitions of a topic.
-    pub(super) fn grow(&self, topic: u32, partitions: usize) {
-        if let Some(found) = lock(&self.0).get_mut(topic as usize)
-            && found.len() < partitions
-        {
-            found.resize_with(partitions, Entries::default);
-        }
-    }
-
     fn of<T>(&self, slot: Slot, act: impl FnOnce(&mut Entries) -> T) -> Option<T> {
         let mut all = lock(&self.0);
         let topic = all.get_mut(slot.topic as usize)?;

@@ -21,7 +21,7 @@ fn a_stateless_topology_takes_new_partitions_in() {
         let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
         let streams = Streams::with(topology, config).log(shared).start().unwrap();
         assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
-        log.add_partitions("in", 4);
+        log.add_partitions("in", 4).unwrap();
         for partition in 0..4 {
             put(&log, partition, "k", &format!("p{partition}"));
         }
@@ -46,7 +46,7 @@ fn a_stateful_topology_refuses_new_partitions_with_the_counts() {
     let streams = Streams::with(builder.build().unwrap(), config).log(shared).start().unwrap();
     put(&log, 0, "k", "x");
     wait_for(&log, "out", &["1"]);
-    log.add_partitions("in", 4);
+    log.add_partitions("in", 4).unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
     let text = streams.close().unwrap_err().to_string();
     for part in ["topic in:", "4 partitions now and had 2", "sub-topology 0", "stop all instances"]
@@ -66,7 +66,7 @@ fn a_repartition_topic_does_not_grow_with_its_input() {
     let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
     let streams = Streams::with(counts(), config).log(shared).start().unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
-    log.add_partitions("in", 3);
+    log.add_partitions("in", 3).unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
     let text = streams.close().unwrap_err().to_string();
     for part in ["app-counts-repartition", "2 partitions", "needs 3"] {
@@ -84,7 +84,7 @@ fn a_sink_topic_that_grows_is_used_as_it_is() {
     let streams = Streams::with(upper(), config).log(shared).start().unwrap();
     put(&log, 0, "a", "one");
     wait_for(&log, "out", &["ONE"]);
-    log.add_partitions("out", 4);
+    log.add_partitions("out", 4).unwrap();
     let key = (b'a'..=b'z').find(|key| murmur2_partition(&[*key], 4) == 3).unwrap();
     let key = char::from(key).to_string();
     let found = || {
