@@ -215,3 +215,64 @@ fn a_named_member_comes_back_and_may_be_replaced() -> Result<()> {
     })?;
     Ok(())
 }
+
+/// True for what goes by, or is mended by looking for the position again.
+fn is_passing(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Error>();
+    matches!(error, Some(Error::Unavailable { .. } | Error::OffsetOutOfRange { .. }))
+}
+
+/// A topic that the broker does not know for a while, as one that is being made or that a broker
+/// has just been given, is no end: the member says that it waits, and goes on by itself.
+fn a_topic_may_be_unknown_for_a_while(protocol: GroupProtocol) -> Result<()> {
+    let broker = Broker::shared()?;
+    let mut settings = settings(&broker, protocol);
+    let refresh = ("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned());
+    settings.consumer.insert(refresh.0, refresh.1);
+    let log = KafkaLog::new(settings)?;
+    let all = topic(&log, 1)?;
+    let at = all.first().context("a partition")?;
+    let (mut owner, mut member) = (Owner::default(), log.join(&spec(&unique("group"), &all))?);
+    until_owns(&mut *member, &mut owner, 1)?;
+    broker.delete_topic(&at.topic)?;
+    let (mut said, mut polls) = (false, 0);
+    wait::until_true(PATIENCE, "the member notices", || {
+        // Whether the group says it or a partition: it is no end.
+        let polled = member.poll(POLL, &mut owner).map_err(anyhow::Error::from);
+        for answer in [polled.map(|()| 0), owner.pull()] {
+            match answer {
+                Ok(_) => {}
+                Err(error) if is_passing(&error) => said = true,
+                Err(error) => return Err(error),
+            }
+        }
+        polls += usize::from(said || owner.queues.is_empty());
+        // It does not end with what it says next either.
+        Ok(polls > 100)
+    })?;
+    broker.create_topic(&at.topic, 1)?;
+    let mut producer = log.producer(&ProducerSpec::default())?;
+    put(&mut *producer, at, b"new")?;
+    producer.flush()?;
+    wait::until_true(PATIENCE, "it reads the topic again", || {
+        poll(&mut *member, &mut owner)?;
+        match owner.pull() {
+            Ok(count) => Ok(count == 1),
+            // What it had of the former topic.
+            Err(error) if is_passing(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    })?;
+    member.leave(&mut owner)?;
+    Ok(())
+}
+
+#[test]
+fn a_topic_may_be_unknown_for_a_while_classic() -> Result<()> {
+    a_topic_may_be_unknown_for_a_while(GroupProtocol::Classic)
+}
+
+#[test]
+fn a_topic_may_be_unknown_for_a_while_consumer() -> Result<()> {
+    a_topic_may_be_unknown_for_a_while(GroupProtocol::Consumer)
+}
