@@ -1,0 +1,88 @@
+//! What the program says while its cluster is away: at once, in the form that was asked for, whatever else stands in the
+//! environment.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
+#![cfg(unix)]
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Generous: on a machine that may be busy.
+const LINE_WAIT: Duration = Duration::from_secs(60);
+
+struct Running {
+    process: Child,
+    lines: Receiver<String>,
+    _state: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody answers it, so it would not end by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn run(arguments: &[&str]) -> Running {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_invoice-totals"));
+    let ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"MILLSTREAM_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    let mut process = command
+        .args(["run", "--http", "off", "--state-dir"])
+        .arg(state.path())
+        .args(arguments)
+        .env("MILLSTREAM_PORT", "tcp://10.0.0.7:8080")
+        .env("MILLSTREAM_SERVICE_HOST", "10.0.0.7")
+        .env("OTHERS", OsString::from_vec(vec![0xFF]))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let err = BufReader::new(process.stderr.take().unwrap());
+    let (tell, lines) = channel();
+    thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|it| tell.send(it)));
+    Running { process, lines, _state: state }
+}
+
+#[test]
+fn a_cluster_that_is_away_is_told_at_once_in_the_form_asked_for() {
+    // Nobody listens at port 1, and nobody ends the program before it is heard.
+    let running =
+        run(&["--bootstrap-servers", "127.0.0.1:1", "--log-format", "json", "--linger-ms", "1"]);
+    let mut heard = Vec::new();
+    loop {
+        let line = running.lines.recv_timeout(LINE_WAIT);
+        let line = line.unwrap_or_else(|error| panic!("{error} after {heard:#?}"));
+        if line.contains("Connection refused") && line.contains("librdkafka") {
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (&event["level"], &event["target"]),
+                (&"ERROR".into(), &"librdkafka".into())
+            );
+            assert!(event["message"].as_str().unwrap().starts_with("127.0.0.1:1/"), "{event}");
+            return;
+        }
+        heard.push(line);
+    }
+}
+
+#[test]
+fn a_program_that_cannot_start_says_everything_that_is_wrong() {
+    let mut running = run(&["--log-level", "inof", "--num-stream-threads", "0"]);
+    let said: Vec<String> = running.lines.iter().collect();
+    assert_eq!(running.process.wait().unwrap().code(), Some(1));
+    for part in ["bootstrap_servers is required", "did you mean \"info\"?", "from 1 to 1024"] {
+        assert!(said.concat().contains(part), "{part} in {said:?}");
+    }
+}
