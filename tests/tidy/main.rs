@@ -5,6 +5,7 @@
 
 mod corners;
 mod documents;
+mod guarantees;
 mod names;
 mod source;
 mod text;
