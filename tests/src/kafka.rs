@@ -82,8 +82,8 @@ impl Broker {
     /// # Errors
     /// Fails when Kafka does not start.
     pub fn start_with(properties: &str) -> anyhow::Result<Self> {
-        let broker = Self::absent()?;
-        std::fs::write(broker.own()?.directory.path().join("more.properties"), properties)?;
+        let options = properties.lines().flat_map(|line| ["--set", line]).map(str::to_owned);
+        let broker = Self::with(options.collect())?;
         broker.restart()?;
         Ok(broker)
     }
