@@ -60,7 +60,9 @@ fn stands_still(protocol: Protocol) -> anyhow::Result<()> {
         .with("--transaction-ms", "2000")
         .with("--slow-us", "200");
     let mut running = counter.start()?;
-    running.wait_for_line("all tasks run")?;
+    // Beyond the first commit of both workers: a first one that asks for the group's coordinator
+    // waits inside the client for as long as the broker stands still.
+    bench.wait_for_outputs(4_000)?;
     broker.pause()?;
     // One that dropped its work cannot do so again before the broker goes on.
     let mut dropped = || running.wait_for_line("dropping everything since the last commit");

@@ -103,6 +103,19 @@ impl<'a> Bench<'a> {
         Ok(revisions)
     }
 
+    /// Waits until so many outputs are committed.
+    pub(crate) fn wait_for_outputs(&self, wanted: usize) -> anyhow::Result<()> {
+        let consumer = self.reader()?;
+        let mut seen = 0;
+        wait::until_true(PATIENCE, "the first outputs", || {
+            while let Some(message) = consumer.poll(Duration::from_millis(50)) {
+                message?;
+                seen += 1;
+            }
+            Ok(seen >= wanted)
+        })
+    }
+
     fn reader(&self) -> anyhow::Result<BaseConsumer> {
         let consumer: BaseConsumer = self
             .broker
