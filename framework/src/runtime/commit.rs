@@ -116,11 +116,19 @@ impl Worker {
     /// fresh: only the group's answer says that this worker was the only one to write to them.
     fn has_something_to_commit(&self) -> bool {
         let (now, freshness) = (self.instance.clock.now(), self.restorer.freshness());
-        self.running().any(|(_, cell, _)| {
-            let task = cell.borrow();
-            let task = task.as_ref();
-            task.is_some_and(|task| task.is_dirty() || !freshness.due(task, now).is_empty())
-        })
+        let mut running = self.running().peekable();
+        // What was sent when a task began counts too, though no record was taken.
+        let in_transaction = running.peek().is_some()
+            && self.producer.as_ref().is_some_and(|shared| shared.borrow().is_in_transaction());
+        in_transaction
+            || running.any(|(_, cell, _)| {
+                let task = cell.borrow();
+                task.as_ref().is_some_and(|task| {
+                    task.is_dirty()
+                        || task.uncommitted_bytes() > 0
+                        || !freshness.due(task, now).is_empty()
+                })
+            })
     }
 
     /// Requests for a commit where nothing has happened are fulfilled.

@@ -72,12 +72,16 @@ impl Worker {
         self.plan_advance(wait, ctx);
     }
 
-    /// Ends the transaction of a worker that opens no producer any more: left open, it would hold up
-    /// readers of committed records, and whoever takes the tasks over, until it times out.
+    /// Ends the transaction of a worker that has no use for a producer any more: left open, it would
+    /// hold up readers of committed records, and whoever takes the tasks over, until it times out.
     pub(super) fn end_transaction(&mut self) {
-        if let Some(producer) = self.producer.take()
-            && let Err(error) = producer.borrow_mut().abort_transaction()
-        {
+        let ended = match self.producer.take() {
+            Some(producer) => producer.borrow_mut().abort_transaction(),
+            // Opening one ends what a former one left; it is not needed for anything else.
+            None if self.left_open => self.open_producer().map(|_| self.producer = None),
+            None => Ok(()),
+        };
+        if let Err(error) = ended {
             tracing::debug!(worker = self.index, %error, "the open transaction is left to its time-out");
         }
     }
@@ -93,7 +97,9 @@ impl Worker {
         // The next one fences it and ends its transaction; what it still holds is never sent.
         if let Some(producer) = self.producer.take() {
             let (now, elapsed) = (self.instance.clock.now(), self.instance.clock.elapsed());
-            self.refusals = producer.borrow_mut().take_refusals(now, elapsed);
+            let mut producer = producer.borrow_mut();
+            self.left_open |= producer.is_in_transaction();
+            self.refusals = producer.take_refusals(now, elapsed);
         }
     }
 }

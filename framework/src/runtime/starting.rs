@@ -75,6 +75,10 @@ impl Worker {
             .map(|(task, _)| *task)
             .collect();
         if waiting.is_empty() {
+            if self.left_open {
+                // All that it had has moved away: nothing else would end that transaction.
+                self.open_producer()?;
+            }
             return Ok(());
         }
         let producer = self.open_producer()?;
@@ -143,6 +147,7 @@ impl Worker {
         let settings = &self.instance.settings;
         let spec = self.producer_spec(self.index);
         let producer = self.instance.log.producer(&spec)?;
+        self.left_open = false;
         let log = Arc::clone(&self.instance.log);
         let refusals = std::mem::take(&mut self.refusals);
         let shared = WorkerProducer::new(log, producer, settings.exactly_once);

@@ -123,6 +123,10 @@ pub(crate) struct Worker {
     pub(super) uncommitted: UncommittedBudget,
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
+    /// Tries of restoring that failed, since a task was restored last.
+    restore_tries: u32,
+    /// A producer was dropped in the middle of a transaction, and none was opened since.
+    pub(super) left_open: bool,
     /// Losses of partitions that it has heard of.
     pub(super) losses_heard: u64,
     pub(super) next_tick: NextTick,
@@ -163,6 +167,8 @@ impl Worker {
             suspended: BTreeMap::new(),
             restorer,
             tries: 0,
+            restore_tries: 0,
+            left_open: false,
             losses_heard: 0,
             next_tick: NextTick::default(),
             aborts: 0,
@@ -315,9 +321,10 @@ impl Worker {
         if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
             return self.react(error.into(), ctx);
         }
-        let wait = self.instance.settings.backoff(self.tries);
+        // That tasks begin to restore says nothing.
+        let wait = self.instance.settings.backoff(self.restore_tries);
         tracing::warn!(worker = self.index, %error, ?wait, "state cannot be restored yet");
-        self.tries += 1;
+        self.restore_tries += 1;
         let restoring = self.hosted.iter().filter(|(_, s)| matches!(s, Stage::Restoring(_)));
         let restoring: Vec<TaskId> = restoring.map(|(id, _)| *id).collect();
         for task in restoring.into_iter().filter_map(|id| self.take_task(id)).collect::<Vec<_>>() {
@@ -454,6 +461,9 @@ impl Handler<RestoreStep> for Worker {
         self.restoring = false;
         match self.restorer.step(RESTORE_WAIT) {
             Ok(complete) => {
+                if !complete.is_empty() {
+                    self.restore_tries = 0;
+                }
                 for id in complete {
                     // Not so if one before it failed, and all wait again.
                     if !matches!(self.hosted.get(&id), Some(Stage::Restoring(_))) {

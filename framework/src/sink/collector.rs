@@ -128,6 +128,11 @@ impl WorkerProducer {
         Ok(())
     }
 
+    /// True if a transaction is open.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
     /// To be called when the transaction was committed or aborted.
     pub(crate) fn transaction_ended(&mut self) {
         self.in_transaction = false;

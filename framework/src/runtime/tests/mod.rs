@@ -2,6 +2,7 @@
 
 mod held_rows;
 mod counts;
+mod left_open;
 mod late_markers;
 mod starts;
 mod state;
