@@ -10,6 +10,7 @@ use crate::log::{
     Producer, ProducerSpec, Reader, TopicDescription, TopicPartition,
 };
 use crate::record::Headers;
+use crate::runtime::clock::{SystemClock, WallClock as _};
 use crate::runtime::{CommitStep, Streams, StreamsState};
 use crate::store::Materialized;
 use crate::time::TimeWindows;
@@ -313,4 +314,32 @@ fn a_changelog_without_a_leader_holds_no_other_task_back() {
     assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
     wait_until(|| values(&inner, "app-counts-changelog").len(), |records| *records == 1);
     streams.close().unwrap();
+}
+
+/// That tasks begin to restore says nothing: the wait grows from one failure to the next.
+#[test]
+fn restoring_that_fails_again_waits_longer_each_time() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    let start = |dir| {
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let config = config(dir, ProcessingGuarantee::ExactlyOnceV2)
+            .retry_backoff_ms(50)
+            .retry_backoff_max_ms(60_000);
+        Streams::with(super::counts(), config).log(shared).start().unwrap()
+    };
+    let streams = start(&dirs[0]);
+    put(&log, 0, "a", "x");
+    wait_for(&log, "out", &["1"]);
+    streams.close().unwrap();
+    log.fail(Operation::Read, Fault::Unavailable, 5);
+    let clock = SystemClock::new();
+    let began = clock.elapsed();
+    let streams = start(&dirs[1]);
+    put(&log, 0, "a", "x");
+    wait_for(&log, "out", &["1", "2"]);
+    let took = clock.elapsed() - began;
+    streams.close().unwrap();
+    // 50, 100, 200, 400 and 800 ms.
+    assert!(took >= Duration::from_millis(1_550), "{took:?}");
 }
