@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{AsyncContext as _, Context};
+use actix::{AsyncContext as _, Context, Handler};
 use millstream_state::TaskStores;
 
 use crate::error::{Error, Reaction, Result};
@@ -22,6 +22,9 @@ use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
 use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
 use crate::sink::WorkerProducer;
 use crate::task::{Task, TaskId, TaskState};
+
+/// How long one step of restoring may wait for records.
+const RESTORE_WAIT: Duration = Duration::from_millis(5);
 
 impl Worker {
     /// Brings waiting tasks on as far as possible, or plans the next try.
@@ -65,6 +68,23 @@ impl Worker {
             // Only a worker that ended refuses it.
             let _ = worker.try_send(RestoreStep);
         });
+    }
+
+    /// Restoring failed: the tasks that restore try again later, the others go on meanwhile.
+    fn restore_again(&mut self, error: Error, ctx: &mut Context<Self>) {
+        if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
+            return self.react(error.into(), ctx);
+        }
+        // That tasks begin to restore says nothing.
+        let wait = self.instance.settings.backoff(self.restore_tries);
+        tracing::warn!(worker = self.index, %error, ?wait, "state cannot be restored yet");
+        self.restore_tries += 1;
+        let restoring = self.hosted.iter().filter(|(_, s)| matches!(s, Stage::Restoring(_)));
+        let restoring: Vec<TaskId> = restoring.map(|(id, _)| *id).collect();
+        for task in restoring.into_iter().filter_map(|id| self.take_task(id)).collect::<Vec<_>>() {
+            self.wait_again(task);
+        }
+        self.plan_advance(wait, ctx);
     }
 
     fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
@@ -279,6 +299,34 @@ impl Worker {
 /// True if trying again may be enough.
 fn is_passing(error: &Error) -> bool {
     matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild)
+}
+
+impl Handler<RestoreStep> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: RestoreStep, ctx: &mut Self::Context) {
+        self.restoring = false;
+        match self.restorer.step(RESTORE_WAIT) {
+            Ok(complete) => {
+                if !complete.is_empty() {
+                    self.restore_tries = 0;
+                }
+                for id in complete {
+                    // Not so if one before it failed, and all wait again.
+                    if !matches!(self.hosted.get(&id), Some(Stage::Restoring(_))) {
+                        continue;
+                    }
+                    if let Some(Stage::Restoring(task)) = self.hosted.remove(&id)
+                        && let Err(failure) = self.run(*task, ctx)
+                    {
+                        self.react(failure, ctx);
+                    }
+                }
+            }
+            Err(error) => return self.restore_again(error, ctx),
+        }
+        self.plan_restore_step(ctx);
+    }
 }
 
 fn waiting_inputs(ready: Vec<ReadyInput>, unknown: Vec<AssignedInput>) -> Vec<AssignedInput> {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message};
 use millstream_state::TaskStores;
 
-use crate::error::{Error, Reaction, Result};
+use crate::error::{Error, Result};
 use crate::log::{Member, PartitionQueue, TopicPartition};
 use crate::metrics::Beating;
 use crate::runtime::failing::Failure;
@@ -37,8 +37,6 @@ use crate::task::{OwnedQueues, Task, TaskId, TaskState, UncommittedBudget};
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
 /// what they mean), so a full mailbox means that the same was said already.
 const MAILBOX_MESSAGES_MAX: usize = 1024;
-/// How long one step of restoring may wait for records.
-const RESTORE_WAIT: Duration = Duration::from_millis(5);
 /// After so long nobody expects a revoked task back: its stores are closed.
 const SUSPENDED_MAX: Duration = Duration::from_secs(30);
 /// How often lag, sizes and the like are measured.
@@ -124,7 +122,7 @@ pub(crate) struct Worker {
     /// Tries of `advance` that did not get through, in a row.
     pub(super) tries: u32,
     /// Tries of restoring that failed, since a task was restored last.
-    restore_tries: u32,
+    pub(super) restore_tries: u32,
     /// A producer was dropped in the middle of a transaction, and none was opened since.
     pub(super) left_open: bool,
     /// Losses of partitions that it has heard of.
@@ -315,23 +313,6 @@ impl Worker {
             }
         }
     }
-
-    /// Restoring failed: the tasks that restore try again later, the others go on meanwhile.
-    fn restore_again(&mut self, error: Error, ctx: &mut Context<Self>) {
-        if !matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild) {
-            return self.react(error.into(), ctx);
-        }
-        // That tasks begin to restore says nothing.
-        let wait = self.instance.settings.backoff(self.restore_tries);
-        tracing::warn!(worker = self.index, %error, ?wait, "state cannot be restored yet");
-        self.restore_tries += 1;
-        let restoring = self.hosted.iter().filter(|(_, s)| matches!(s, Stage::Restoring(_)));
-        let restoring: Vec<TaskId> = restoring.map(|(id, _)| *id).collect();
-        for task in restoring.into_iter().filter_map(|id| self.take_task(id)).collect::<Vec<_>>() {
-            self.wait_again(task);
-        }
-        self.plan_advance(wait, ctx);
-    }
 }
 
 impl Drop for Worker {
@@ -451,34 +432,6 @@ impl Handler<Advance> for Worker {
     fn handle(&mut self, _: Advance, ctx: &mut Self::Context) {
         self.advance_planned = false;
         self.advance(ctx);
-    }
-}
-
-impl Handler<RestoreStep> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, _: RestoreStep, ctx: &mut Self::Context) {
-        self.restoring = false;
-        match self.restorer.step(RESTORE_WAIT) {
-            Ok(complete) => {
-                if !complete.is_empty() {
-                    self.restore_tries = 0;
-                }
-                for id in complete {
-                    // Not so if one before it failed, and all wait again.
-                    if !matches!(self.hosted.get(&id), Some(Stage::Restoring(_))) {
-                        continue;
-                    }
-                    if let Some(Stage::Restoring(task)) = self.hosted.remove(&id)
-                        && let Err(failure) = self.run(*task, ctx)
-                    {
-                        self.react(failure, ctx);
-                    }
-                }
-            }
-            Err(error) => return self.restore_again(error, ctx),
-        }
-        self.plan_restore_step(ctx);
     }
 }
 
