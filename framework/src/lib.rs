@@ -51,3 +51,8 @@ pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyF
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So do those of the first program.
+#[cfg(all(doctest, feature = "clap"))]
+#[doc = include_str!("../../docs/first-program.md")]
+struct FirstProgram;
