@@ -1,6 +1,8 @@
 //! The end of a process: in time, whatever hangs, and with an exit code and a last line that say
 //! how it ended.
 
+use std::time::Duration;
+
 use millstream_tests::kafka::Broker;
 use millstream_tests::wait;
 
@@ -52,6 +54,12 @@ fn a_second_signal_ends_at_once() -> anyhow::Result<()> {
     let (_state, mut running) = hanging(&broker, "3600000")?;
     running.tell_to_stop()?;
     running.wait_for_line("told to stop")?;
+    // What comes at once is the same wish, told twice: it ends in order, as long as that may take.
+    running.tell_to_stop()?;
+    let told = wait::now();
+    wait::until_true(crate::process::PATIENCE, "a wish of its own", || {
+        Ok(told.elapsed() > Duration::from_secs(1))
+    })?;
     running.tell_to_stop()?;
     ends_with_dropped_work(running, "a second signal")
 }

@@ -209,7 +209,8 @@ settings! {
     retry_backoff_max_ms: u64 [u64] in (1..=3_600_000) = 5_000;
     /// Milliseconds that a stop may take to finish, commit and leave the group before it gives up:
     /// then it ends with an error that says that work was dropped. Smaller: work since the last
-    /// commit is done again by others. A second signal ends it at once.
+    /// commit is done again by others. A second signal (half a second after the first, or later)
+    /// ends it at once.
     close_timeout_ms: u64 [u64] in (1..=DAY_MS) = 30_000;
     /// Milliseconds without a sign of life of a worker (or of the thread of the group) after which
     /// `/healthz` answers 503; waiting for the broker is one. Must be above the longest single record

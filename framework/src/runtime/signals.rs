@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 use crate::runtime::stop::StopSignal;
+
+/// What comes so soon after the first signal is the same wish again: `timeout` signals the program
+/// and then its group, a terminal and a script may both signal.
+const TWIN: Duration = Duration::from_millis(500);
 
 /// The thread that waits for signals.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ pub(crate) fn on_stop_signal(
     };
     // A runtime of its own on a thread of its own: the caller may be inside any other.
     let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (interrupt, terminate) = {
         let _inside = runtime.enter();
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -61,6 +66,18 @@ pub(crate) fn on_stop_signal(
                 if signals == 1 {
                     tracing::info!("told to stop: finishing, committing, leaving the group");
                     stop.set();
+                    let twins = async {
+                        loop {
+                            tokio::select! {
+                                _ = interrupt.recv() => {}
+                                _ = terminate.recv() => {}
+                            }
+                        }
+                    };
+                    tokio::select! {
+                        _ = tokio::time::timeout(TWIN, twins) => {}
+                        _ = &mut ended => return,
+                    }
                 }
             }
             // The other side is gone if it has just ended.
