@@ -104,6 +104,9 @@ impl KafkaSettings {
         ];
         let mut faults = BTreeSet::new();
         for mut role in roles {
+            if MECHANISM.iter().any(|key| role.get(key).is_some_and(fetches_tokens)) {
+                faults.insert(NO_TOKENS.to_owned());
+            }
             while let Err(fault) = role.create_native_config() {
                 faults.insert(match error::from_client("settings", None, &fault) {
                     Error::Config(text) => text,
@@ -262,6 +265,15 @@ impl KafkaSettings {
             );
         config
     }
+}
+
+/// Both names of the setting.
+const MECHANISM: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
+/// The client takes it, and then waits for ever for a token that nobody fetches.
+const NO_TOKENS: &str = "kafka setting sasl.mechanism: OAUTHBEARER (tokens) is not supported, but PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 are, and GSSAPI with the feature \"gssapi\"";
+
+fn fetches_tokens(mechanism: &str) -> bool {
+    mechanism.trim().eq_ignore_ascii_case("OAUTHBEARER")
 }
 
 fn record_bytes_max(producer_bytes_max: usize) -> String {
@@ -462,6 +474,16 @@ mod tests {
             let config = settings.producer(&spec).expect("valid");
             let created = config.create::<rdkafka::producer::BaseProducer>();
             assert!(created.is_ok(), "{:?}", created.err());
+        }
+    }
+
+    #[test]
+    fn tokens_are_refused_instead_of_waited_for() {
+        for key in MECHANISM {
+            let mut settings = KafkaSettings::new("localhost:9092", "app");
+            settings.producer.insert(key, "OAUTHBEARER");
+            let text = settings.check().expect_err("refused").to_string();
+            assert!(text.contains("OAUTHBEARER") && text.contains("SCRAM-SHA-512"), "{text}");
         }
     }
 
