@@ -90,7 +90,9 @@ pub enum Error {
         reason: String,
     },
     /// A topic that the user must create does not exist.
-    #[error("topic {topic} does not exist; topics of sources and sinks are not created")]
+    #[error(
+        "topic {topic} does not exist: topics of sources, sinks and dead letters are yours to create"
+    )]
     MissingTopic {
         /// The topic.
         topic: String,

@@ -13,6 +13,7 @@
 //! A topic that exists with another number of partitions is refused with both numbers: its records
 //! are where another number put them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
 use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
 use crate::runtime::instance::Settings;
 use crate::runtime::partition_counts::{Counts, count_repartition_topics};
+use crate::source::OnError;
 use crate::store::changelog_topic;
 use crate::topology::{SubTopology, Topology};
 
@@ -27,7 +29,7 @@ use crate::topology::{SubTopology, Topology};
 /// everything that can be checked before has been found right; says what the sub-topologies read.
 ///
 /// # Errors
-/// `Unavailable`; `MissingTopic` for source topics, `Topic` for counts that do not fit the topology
+/// `Unavailable`; `MissingTopic` for topics of the user, `Topic` for counts that do not fit the topology
 /// and for an internal topic of another size.
 pub(crate) fn prepare(
     log: &dyn Log,
@@ -82,10 +84,29 @@ fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Resu
             None => missing.push(&**topic),
         }
     }
+    let written = written_topics(topology, application_id);
+    let names: Vec<&str> = written.iter().map(|topic| &**topic).collect();
+    let described = log.describe(&names)?;
+    let absent = names.iter().zip(described).filter(|(_, described)| described.is_none());
+    missing.extend(
+        absent.map(|(name, _)| *name).filter(|name| topics.iter().all(|it| **it != **name)),
+    );
     if missing.is_empty() {
         return Ok(counts);
     }
     Err(Error::MissingTopic { topic: missing.join(", ") })
+}
+
+/// The user's topics that are written: of sinks, and of dead letters, which would otherwise be missed
+/// at the first bad record only.
+fn written_topics(topology: &Topology, application_id: &str) -> BTreeSet<Arc<str>> {
+    let sinks = topology.sub_topologies().iter().flat_map(|sub| &sub.sinks);
+    let sinks = sinks.filter(|sink| !sink.internal).map(|sink| sink.in_log(application_id));
+    let letters = topology.nodes().filter_map(|node| match &node.policy {
+        OnError::DeadLetter(topic) => Some(Arc::from(&**topic)),
+        OnError::Fail | OnError::Skip => None,
+    });
+    sinks.chain(letters).collect()
 }
 
 /// The names of all internal topics, as the log knows them.
@@ -206,6 +227,7 @@ mod tests {
     use crate::log::memory::MemoryLog;
     use crate::operators::KStream;
     use crate::runtime::streams::settings;
+    use crate::source::Consumed;
     use crate::topology::StreamsBuilder;
 
     fn log_with(topics: &[(&str, i32)]) -> MemoryLog {
@@ -238,11 +260,14 @@ mod tests {
     fn nothing_is_created_before_everything_was_found_right() {
         type Sizes<'a> = &'a [(&'a str, i32)];
         let cases: [(Sizes<'_>, &[&str]); 4] = [
-            (&[("left", 2)], &["right does not exist"]),
-            (&[], &["left, right does not exist"]),
-            (&[("left", 2), ("right", 3)], &["left has 2", "right has 3", "same number"]),
+            (&[("left", 2), ("out", 1)], &["topic right does not exist"]),
+            (&[], &["left, right, out does not exist"]),
             (
-                &[("left", 2), ("right", 2), ("app-values-changelog", 3)],
+                &[("left", 2), ("right", 3), ("out", 1)],
+                &["left has 2", "right has 3", "same number"],
+            ),
+            (
+                &[("left", 2), ("right", 2), ("out", 1), ("app-values-changelog", 3)],
                 &["app-values-changelog", "3 partitions", "needs 2", "reset the application"],
             ),
         ];
@@ -254,11 +279,24 @@ mod tests {
             }
             assert_eq!(log.topic_names().len(), topics.len(), "{:?}", log.topic_names());
         }
-        let log = log_with(&[("left", 2), ("right", 2)]);
+        let log = log_with(&[("left", 2), ("right", 2), ("out", 1)]);
         prepared(&log, &meeting()).unwrap();
         let made = ["app-both-changelog", "app-values-changelog", "app-values-repartition"];
-        assert_eq!(log.topic_names(), [&made[..], &["left", "right"]].concat());
+        assert_eq!(log.topic_names(), [&made[..], &["left", "out", "right"]].concat());
         assert_eq!(names(&meeting(), "app"), [made[0], made[2], made[1]]);
+    }
+
+    /// The first bad record would end the instance, long after the start.
+    #[test]
+    fn a_dead_letter_topic_that_is_missing_is_noticed_at_the_start() {
+        let builder = StreamsBuilder::new();
+        let lines = Consumed::from("lines").on_error(OnError::dead_letter("bad-lines"));
+        builder.stream::<String, String>(lines).to("out");
+        let topology = builder.build().unwrap();
+        let log = log_with(&[("lines", 1), ("out", 1)]);
+        let text = prepared(&log, &topology).unwrap_err().to_string();
+        assert!(text.contains("topic bad-lines does not exist"), "{text}");
+        prepared(&log_with(&[("lines", 1), ("out", 1), ("bad-lines", 1)]), &topology).unwrap();
     }
 
     #[test]
@@ -267,7 +305,7 @@ mod tests {
         let left = builder.stream::<String, String>("left");
         left.merge(&builder.stream("right")).to("out");
         left.group_by(|_, value| value.clone()).count("values").updates().to("out");
-        let log = log_with(&[("left", 2), ("right", 5)]);
+        let log = log_with(&[("left", 2), ("right", 5), ("out", 1)]);
         let shapes = prepared(&log, &builder.build().unwrap()).unwrap();
         let topics: Vec<(&str, i32)> =
             shapes.iter().flat_map(|s| &s.topics).map(|(topic, n)| (&**topic, *n)).collect();
