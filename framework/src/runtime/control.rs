@@ -23,7 +23,11 @@ use crate::runtime::worker::{TakeOver, Worker};
 const POLL: Duration = Duration::from_millis(50);
 /// A member of a KIP-848 group learns its part with one of its first heartbeats.
 const NOTHING_GIVEN: Duration = Duration::from_secs(12);
-/// How long a missing source topic may be missing: the one who creates it may be starting too.
+/// Between two events of a client that tells errors.
+const NEXT_EVENT: Duration = Duration::from_millis(5);
+/// Between two polls that fail by themselves, at most.
+const POLL_AGAIN_MAX: Duration = Duration::from_millis(500);
+/// How long a topic of the user may be missing: the one who creates it may be starting too.
 const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The control thread.
@@ -198,6 +202,7 @@ impl Control {
 
     fn serve(&self, membership: &mut dyn Membership, listener: &mut Listener) -> Result<()> {
         let mut tries = 0;
+        let mut away = false;
         let mut empty_since = None;
         let mut looked = self.instance.clock.elapsed();
         while !self.stop.is_set() {
@@ -214,7 +219,11 @@ impl Control {
             match polled {
                 Ok(()) => {
                     tries = 0;
-                    self.instance.board.has(Waiter::Group);
+                    // The client tells of an outage now and then; between is no end of it.
+                    if self.instance.log.brokers_connected() != Some(0) {
+                        away = false;
+                        self.instance.board.has(Waiter::Group);
+                    }
                     if self.owns_nothing(membership, &mut empty_since) {
                         listener.placed();
                     }
@@ -224,11 +233,14 @@ impl Control {
                     self.instance.metrics.error(&error);
                     let wait = self.instance.settings.backoff(tries);
                     self.instance.waits_for(Waiter::Group, format!("the group: {error}"));
-                    if tries == 0 {
+                    if !std::mem::replace(&mut away, true) {
                         tracing::warn!(%error, "the group cannot be reached: the client goes on trying");
                     }
                     tries += 1;
-                    self.stop.wait(wait.min(Duration::from_millis(500)));
+                    // A client that counts its connections tells errors as events of a queue. A pause
+                    // lets them pile up, and holds up what comes behind: the next assignment.
+                    let queued = self.instance.log.brokers_connected().is_some();
+                    self.stop.wait(wait.min(if queued { NEXT_EVENT } else { POLL_AGAIN_MAX }));
                 }
                 Err(error) => return Err(error),
             }
