@@ -1,6 +1,6 @@
 //! What the threads of an instance share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,7 +11,7 @@ use millstream_state::{SharedResources, StoreSpec, TaskStores};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::{Beating, Heartbeats, Metrics};
-use crate::runtime::board::{StreamsState, TaskBoard, Waiter};
+use crate::runtime::board::{StreamsState, TaskBoard, Wait, Waiter};
 use crate::runtime::clock::SharedClock;
 use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
@@ -171,6 +171,18 @@ impl Instance {
     /// Notes what somebody waits for.
     pub(crate) fn waits_for(&self, waiter: Waiter, what: String) {
         self.board.waits_for(waiter, what, self.clock.elapsed());
+    }
+
+    /// What is waited for. Who waits for the group while no broker is connected waits for a broker:
+    /// the client says so only now and then.
+    pub(crate) fn waits(&self) -> BTreeMap<Waiter, Wait> {
+        let mut waits = self.board.waits();
+        if self.log.brokers_connected() == Some(0)
+            && let Some(wait) = waits.get_mut(&Waiter::Member)
+        {
+            wait.what.push_str(" (no broker is connected)");
+        }
+        waits
     }
 
     /// The transactional id of a worker, the same after a restart.

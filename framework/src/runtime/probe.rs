@@ -69,6 +69,6 @@ impl Probe for InstanceProbe {
         let line = |wait: Wait| {
             format!("{}, for {} s", wait.what, now.saturating_sub(wait.since).as_secs())
         };
-        self.instance.board.waits().into_values().map(line).collect()
+        self.instance.waits().into_values().map(line).collect()
     }
 }

@@ -75,7 +75,7 @@ impl Watch {
 
     /// What has been waited for long enough to be worth a line.
     fn say_waits(&self, said: &mut BTreeMap<Waiter, Saying>, now: Duration) {
-        let waits = self.instance.board.waits();
+        let waits = self.instance.waits();
         said.retain(|waiter, saying| waits.get(waiter).is_some_and(|w| w.since == saying.since));
         for (waiter, wait) in waits {
             let saying = said.entry(waiter).or_insert(Saying::new(wait.since, WAIT_UNSAID));
@@ -117,9 +117,7 @@ impl Watch {
         let now = self.instance.clock.elapsed();
         let stuck = self.instance.heartbeats.stuck(now, LOOK_INTERVAL * 8);
         let mut hangs: Vec<String> = stuck.iter().map(|(who, _)| format!("{who} hangs")).collect();
-        hangs.extend(
-            self.instance.board.waits().into_values().map(|w| format!("waits for {}", w.what)),
-        );
+        hangs.extend(self.instance.waits().into_values().map(|w| format!("waits for {}", w.what)));
         let hangs =
             if hangs.is_empty() { "the broker is waited for".to_owned() } else { hangs.join("; ") };
         let ms = self.instance.settings.close_timeout.as_millis();
