@@ -141,6 +141,10 @@ impl StateDir {
     /// When the system refuses.
     pub(crate) fn remove(&self, task: TaskId) -> io::Result<()> {
         let leftover = self.root.join(format!("{LEFTOVER}{task}"));
+        // Of a former try that could not be finished: a directory that is not empty is not replaced.
+        if leftover.exists() {
+            fs::remove_dir_all(&leftover)?;
+        }
         fs::rename(self.task(task), &leftover)?;
         fs::remove_dir_all(leftover)
     }
@@ -217,6 +221,8 @@ mod tests {
         let mut tasks = state.tasks().unwrap();
         tasks.sort();
         assert_eq!(tasks, [task(1), task(2)]);
+        // What a former try has left is not in the way.
+        fs::create_dir_all(root.join(".deleted-0_1/more")).unwrap();
         state.remove(task(1)).unwrap();
         assert_eq!(state.tasks().unwrap(), [task(2)]);
         // A crash in the middle of it.

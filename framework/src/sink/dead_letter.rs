@@ -75,6 +75,15 @@ impl Collector {
             }
         }
         left.headers = letter.headers(&Headers::default());
+        if left.key.is_some() {
+            // A compacted topic wants the key, and takes a null value for its deletion.
+            let mut headers = left.headers.clone();
+            mark(&mut headers, TRUNCATED, "value and headers".to_owned());
+            match self.send_letter(topic, &Letter { value: Some(&[]), headers, ..left }) {
+                Err(Error::Refused { .. }) => {}
+                sent => return sent,
+            }
+        }
         mark(&mut left.headers, TRUNCATED, "key, value and headers".to_owned());
         self.send_letter(topic, &Letter { key: None, value: None, ..left })
     }
@@ -158,13 +167,17 @@ mod tests {
 
     /// The letter about a record that no i64 is, with this value and a header of this size.
     fn letter(value: &[u8], header_bytes: usize) -> MemoryRecord {
+        letter_of(b"k", value, header_bytes)
+    }
+
+    fn letter_of(key: &[u8], value: &[u8], header_bytes: usize) -> MemoryRecord {
         let builder = StreamsBuilder::new();
         let source = Consumed::<String, i64>::from("in").on_error(OnError::dead_letter("letters"));
         builder.stream(source).for_each(|_, _| {});
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         let mut headers = Headers::default();
         headers.push("mine", Some(vec![7; header_bytes]));
-        driver.pipe_raw("in", (Some(b"k"), Some(value)), Timestamp(1), &headers).unwrap();
+        driver.pipe_raw("in", (Some(key), Some(value)), Timestamp(1), &headers).unwrap();
         let mut letters = driver.read_raw("letters").unwrap();
         assert_eq!(letters.len(), 1, "{letters:?}");
         letters.remove(0)
@@ -207,9 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_go_last() {
+    fn headers_go_after_the_value_and_the_key_last() {
         let cut = letter(b"none", 1_048_400);
-        assert_eq!((&cut.key, &cut.value, cut.headers.last("mine")), (&None, &None, None));
+        let kept = (cut.key.as_deref(), cut.value.as_deref(), cut.headers.last("mine"));
+        assert_eq!(kept, (Some(&b"k"[..]), Some(&b""[..]), None));
+        let said = header(&cut, "__millstream.errors.truncated");
+        assert_eq!(said.as_deref(), Some("value and headers"));
+
+        let cut = letter_of(&vec![b'k'; 1_048_400], b"none", 0);
+        assert_eq!((&cut.key, &cut.value), (&None, &None));
         let said = header(&cut, "__millstream.errors.truncated");
         assert_eq!(said.as_deref(), Some("key, value and headers"));
     }
