@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use actix_web::dev::ServerHandle;
@@ -55,9 +55,24 @@ struct TaskLine {
     state: String,
 }
 
+/// Whom the server asks. Taken away when it stops: its threads end a moment after it, and must not
+/// hold the instance, with its log and its folder, until then.
+struct Asked(Mutex<Option<Arc<dyn Probe>>>);
+
+impl Asked {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<dyn Probe>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn probe(&self) -> Option<Arc<dyn Probe>> {
+        self.lock().clone()
+    }
+}
+
 /// The running server; dropping it stops it.
 pub(crate) struct HttpServer {
     address: SocketAddr,
+    asked: Arc<Asked>,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,14 +92,16 @@ impl HttpServer {
     /// `Config` when the address cannot be bound, `Fatal` when there is no thread to be had.
     pub(crate) fn start(address: SocketAddr, probe: Arc<dyn Probe>) -> Result<Self> {
         let (tell, told) = sync_channel(1);
+        let asked = Arc::new(Asked(Mutex::new(Some(probe))));
+        let served = Arc::clone(&asked);
         let thread = Builder::new()
             .name("millstream-http".to_owned())
-            .spawn(move || actix_web::rt::System::new().block_on(serve(address, probe, tell)))
+            .spawn(move || actix_web::rt::System::new().block_on(serve(address, served, tell)))
             .map_err(|error| fatal(&error))?;
         let started = told.recv().map_err(|error| fatal(&error))?;
         let (address, handle) =
             started.map_err(|error| Error::Config(format!("http: {address}: {error}")))?;
-        Ok(Self { address, handle, thread: Some(thread) })
+        Ok(Self { address, asked, handle, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -100,6 +117,7 @@ impl Drop for HttpServer {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the http thread died");
         }
+        self.asked.lock().take();
     }
 }
 
@@ -107,11 +125,11 @@ fn fatal(error: &dyn fmt::Display) -> Error {
     Error::Fatal { what: "starting the http server".to_owned(), reason: error.to_string() }
 }
 
-async fn serve(address: SocketAddr, probe: Arc<dyn Probe>, tell: SyncSender<Started>) {
-    let probe = web::Data::from(probe);
+async fn serve(address: SocketAddr, asked: Arc<Asked>, tell: SyncSender<Started>) {
+    let asked = web::Data::from(asked);
     let server = Server::new(move || {
         App::new()
-            .app_data(probe.clone())
+            .app_data(asked.clone())
             .route("/metrics", web::get().to(metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(readiness))
@@ -135,17 +153,20 @@ async fn serve(address: SocketAddr, probe: Arc<dyn Probe>, tell: SyncSender<Star
     }
 }
 
-async fn metrics(probe: web::Data<dyn Probe>) -> HttpResponse {
+async fn metrics(asked: web::Data<Asked>) -> HttpResponse {
+    let Some(probe) = asked.probe() else { return stopped() };
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(probe.metrics())
 }
 
-async fn health(probe: web::Data<dyn Probe>) -> HttpResponse {
+async fn health(asked: web::Data<Asked>) -> HttpResponse {
+    let Some(probe) = asked.probe() else { return stopped() };
     let stuck = probe.stuck();
     let healthy = stuck.is_empty();
     HttpResponse::build(status(healthy)).json(Health { healthy, stuck })
 }
 
-async fn readiness(probe: web::Data<dyn Probe>) -> HttpResponse {
+async fn readiness(asked: web::Data<Asked>) -> HttpResponse {
+    let Some(probe) = asked.probe() else { return stopped() };
     let (state, runs) = probe.state();
     let lines = probe.not_running().into_iter().map(|(task, state)| TaskLine { task, state });
     let not_running: Vec<TaskLine> = lines.collect();
@@ -159,6 +180,11 @@ async fn readiness(probe: web::Data<dyn Probe>) -> HttpResponse {
         stalled: probe.stalled(),
         brokers_connected,
     })
+}
+
+/// A request that comes while the server ends.
+fn stopped() -> HttpResponse {
+    HttpResponse::ServiceUnavailable().body("stopped")
 }
 
 fn status(good: bool) -> StatusCode {

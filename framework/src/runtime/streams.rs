@@ -267,10 +267,9 @@ impl Streams {
             let reason = "it did not end in time".to_owned();
             Err(Error::Fatal { what: "stopping".to_owned(), reason })
         });
-        if let Some(control) = self.control.take()
-            && outcome.is_ok()
-            && control.join().is_err()
-        {
+        // After a failure too: who starts anew at once needs the state folder.
+        let control = self.control.take().filter(|control| outcome.is_ok() || ends_soon(control));
+        if control.is_some_and(|control| control.join().is_err()) && outcome.is_ok() {
             return Err(died());
         }
         outcome
@@ -281,6 +280,19 @@ impl Drop for Streams {
     fn drop(&mut self) {
         self.stop.set();
     }
+}
+
+/// True if a thread that has said its last word is gone within a moment; one whose workers hang is
+/// not, and is left to itself.
+fn ends_soon(thread: &JoinHandle<()>) -> bool {
+    let rounds = 0..100;
+    rounds.into_iter().any(|_| {
+        let ended = thread.is_finished();
+        if !ended {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        ended
+    })
 }
 
 fn died() -> Error {

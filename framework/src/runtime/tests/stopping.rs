@@ -98,3 +98,32 @@ fn a_stop_whose_last_commit_fails_says_so() {
         assert_eq!(log.group_offsets("app")[0].1.offset, 1);
     }
 }
+
+/// Threads of the HTTP server end a moment after it, and must hold nothing until then.
+#[test]
+fn whoever_starts_anew_after_a_close_finds_the_state_folder_free() {
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    let dir = tempfile::tempdir().unwrap();
+    let refusing = || {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in");
+        stream.try_map_values(|value: String| value.parse::<i64>()).for_each(|_, _| {});
+        builder.build().unwrap()
+    };
+    for round in 0..6 {
+        let topology = if round % 2 == 0 { upper() } else { refusing() };
+        let config = config(&dir, ProcessingGuarantee::AtLeastOnce)
+            .http(crate::config::HttpAddress::On("127.0.0.1:0".parse().unwrap()));
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let streams = Streams::with(topology, config).log(shared).start();
+        let streams = streams.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        if round % 2 == 0 {
+            assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
+            streams.close().unwrap();
+        } else {
+            put(&log, 0, "k", "no number");
+            assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
+            streams.close().unwrap_err();
+        }
+    }
+}
