@@ -109,6 +109,9 @@ ensure_java_packages() {
     [ ${#missing[@]} = 0 ] || install_packages "a local Kafka" "${missing[@]}"
 }
 
+# ensure_maven WHY: apt brings a Java with it.
+ensure_maven() { command -v mvn >/dev/null || install_packages "$1" maven; }
+
 ensure_valgrind() { command -v valgrind >/dev/null || install_packages "counting instructions" valgrind; }
 
 has_java_17() {
