@@ -2,7 +2,7 @@
 # it is the command. Needs packages.sh and $repository.
 #
 # Why it is not left to cargo: it takes a quarter of an hour on two cores, and cargo would do it again for every profile
-# and every clean target directory. See docs/adr/0004 and 0011.
+# and every clean target directory. See docs/adr/0004 and 0010.
 
 locked_version() { sed -n '/^name = "librocksdb-sys"$/{n;s/^version = "\(.*\)"$/\1/p}' "$1"; }
 

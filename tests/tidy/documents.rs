@@ -99,6 +99,16 @@ fn scripts_parse() {
     }
 }
 
+/// The release of RocksDB behind a version of `librocksdb-sys`, such as `11.8.1` of `0.19.0+11.8.1`.
+fn rocksdb_release(version: &str) -> Option<&str> {
+    version.split_once('+').map(|(_, release)| release)
+}
+
+/// What the first line of the checksums says they are of.
+fn release_of_checksums(checksums: &str) -> Option<&str> {
+    checksums.strip_prefix("# org.rocksdb:rocksdbjni:")?.split_once(',').map(|(release, _)| release)
+}
+
 #[test]
 fn rocksdb_has_one_version() {
     let files = files();
@@ -107,6 +117,11 @@ fn rocksdb_has_one_version() {
         locked_rocksdb(&lock.text).unwrap_or_else(|| panic!("{path} names no librocksdb-sys"))
     };
     assert_eq!(version("Cargo.lock"), version("state/native/Cargo.lock"));
+    let sums =
+        files.iter().find(|file| file.path == "deploy/build/rocksdb-prebuilt.sha256").unwrap();
+    let release = rocksdb_release(version("Cargo.lock"));
+    assert!(release.is_some(), "librocksdb-sys no longer names the release of RocksDB");
+    assert_eq!(release_of_checksums(&sums.text), release, "{}: of another release", sums.path);
 }
 
 #[test]
@@ -124,4 +139,10 @@ fn the_rules_find_bad_samples() {
         File::sample("docs/README.md", "[a](gone.md) [b](https://x.org) [c](adr/x.md#d)\n");
     assert_eq!(links_lead_somewhere(&readme, |path| path == Path::new("docs/adr/x.md")).len(), 1);
     assert_eq!(locked_rocksdb("name = \"librocksdb-sys\"\nversion = \"1.2\"\n"), Some("1.2"));
+    assert_eq!(rocksdb_release("0.19.0+11.8.1"), Some("11.8.1"));
+    assert_eq!(
+        release_of_checksums("# org.rocksdb:rocksdbjni:11.8, the\nab  x.so\n"),
+        Some("11.8")
+    );
+    assert_eq!(release_of_checksums("ab  x.so\n"), None);
 }
