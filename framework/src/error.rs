@@ -5,8 +5,7 @@ use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::log::{RefusalKind, TopicPartition};
-use crate::task::TaskId;
+use crate::record::{RefusalKind, TaskId, TopicPartition};
 
 /// Any error of a closure, a serde or a processor that the user wrote.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,24 +2,29 @@
 //!
 //! The modules stand in the order in which a record meets them.
 
-mod error;
-mod config;
 pub mod record;
-pub mod serde;
+mod policy;
+mod error;
 mod time;
-mod topology;
+pub mod serde;
+mod config;
 pub mod log;
-mod source;
-mod task;
-mod operators;
-mod store;
-mod sink;
-mod runtime;
-mod query;
 mod metrics;
+mod collector;
+mod chain;
+mod store;
+mod source;
+mod sink;
+mod topology;
+mod operators;
+mod task;
+mod query;
+mod runtime;
 mod logging;
 pub mod testing;
 
+pub use chain::{Clock, Schedule};
+pub use collector::murmur2_partition;
 #[cfg(feature = "clap")]
 pub use config::ConfigArgs;
 pub use config::{
@@ -27,23 +32,23 @@ pub use config::{
     ProcessingGuarantee, Sources, StreamsConfig, UncaughtError,
 };
 pub use error::{BoxError, Error, Reaction, Result};
-pub use log::RefusalKind;
 pub use logging::init_logging;
-pub use metrics::{DropCounts, DropReason};
 pub use operators::{
     Branches, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,
     KTable, KeyValue, Processor, Repartitioned, Split, Store, StoreKind, Stores, Window,
     WindowedStream,
 };
+pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
+pub use record::{RefusalKind, Source, TaskId};
 pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
-pub use sink::{Produced, murmur2_partition};
-pub use source::{Consumed, OnError, Reset};
+pub use sink::Produced;
+pub use source::Consumed;
 pub use store::{
     KeyValueIterator, KeyValueStore, Materialized, StoredEntry, WindowIterator, WindowStore,
     WindowedIterator,
 };
-pub use task::{Clock, Schedule, Source, TaskId, TaskState};
+pub use task::TaskState;
 pub use time::{Emit, Grace, NoGraceYet, TimeWindows, UnlimitedWindows, WindowStarts, Windows};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
 

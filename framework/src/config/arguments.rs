@@ -57,7 +57,7 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// As [`StreamsConfig::load`].
-    pub fn config(&self) -> crate::Result<StreamsConfig> {
+    pub fn config(&self) -> crate::error::Result<StreamsConfig> {
         StreamsConfig::from_sources(&self.sources())
     }
 }
@@ -156,7 +156,7 @@ mod tests {
         Cli::try_parse_from([&["program"], arguments].concat()).unwrap()
     }
 
-    fn config(arguments: &[&str]) -> crate::Result<StreamsConfig> {
+    fn config(arguments: &[&str]) -> crate::error::Result<StreamsConfig> {
         let given = &parsed(arguments).settings.given;
         let sources = Sources::default().preset("application_id", "app").arguments(given);
         StreamsConfig::from_sources(&sources.preset("log", "embedded"))

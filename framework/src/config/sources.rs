@@ -363,7 +363,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{HttpAddress, LogKind, ProcessingGuarantee};
+    use crate::config::choice::{HttpAddress, LogKind, ProcessingGuarantee};
 
     fn fault(sources: &Sources) -> String {
         StreamsConfig::from_sources(sources).unwrap_err().to_string()

@@ -36,36 +36,15 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::record::Headers;
+pub use crate::record::{RefusalKind, TopicPartition};
+pub use refused::Refused;
 pub(crate) use refused::record_content_bytes;
-pub use refused::{RefusalKind, Refused};
 pub(crate) use waiting::{BrokerWaits, WaitingForBroker};
 
 /// Producers send records up to this size, in bytes, whatever the topic says; larger ones are refused
 /// before they are sent. Larger than Kafka's default for topics, so that the topic's own limit is
 /// the one that counts; small enough that hosted brokers allow it for internal topics.
 pub(crate) const RECORD_BYTES_MAX: usize = 8_000_000;
-
-/// A partition of a topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition, from 0.
-    pub partition: i32,
-}
-
-impl TopicPartition {
-    /// Names a partition.
-    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition }
-    }
-}
-
-impl fmt::Display for TopicPartition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.topic, self.partition)
-    }
-}
 
 /// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]

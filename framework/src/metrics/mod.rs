@@ -2,7 +2,6 @@
 //! host carries the sums to the registry once per turn or interval, so that no record pays for a
 //! shared counter.
 
-mod drops;
 mod health;
 mod http;
 mod registry;
@@ -10,8 +9,6 @@ mod tasks;
 #[cfg(test)]
 mod reference;
 
-pub(crate) use drops::{DropCounter, Drops};
-pub use drops::{DropCounts, DropReason};
 pub(crate) use health::{Beating, Heartbeats};
 pub(crate) use http::{HttpServer, Probe};
 pub(crate) use registry::Metrics;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::log::TopicPartition;
-use crate::metrics::registry::process_families;
-use crate::metrics::{DropReason, Metrics};
-use crate::task::TaskId;
+use crate::metrics::registry::{Metrics, process_families};
+use crate::policy::DropReason;
+use crate::record::{TaskId, TopicPartition};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 

@@ -13,8 +13,8 @@ use prometheus::{
 };
 
 use crate::error::{Error, Result};
-use crate::metrics::DropCounts;
-use crate::task::TaskId;
+use crate::policy::DropCounts;
+use crate::record::TaskId;
 
 /// From a tenth of a millisecond to half a minute: a turn takes some milliseconds, a commit some
 /// tens, a commit on a broker in trouble seconds.

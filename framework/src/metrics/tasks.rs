@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::error::Error;
-use crate::log::TopicPartition;
-use crate::metrics::{DropReason, Metrics};
-use crate::task::TaskId;
+use crate::metrics::registry::Metrics;
+use crate::policy::DropReason;
+use crate::record::{TaskId, TopicPartition};
 
 impl Metrics {
     /// Records and bytes taken from a topic since the last call.

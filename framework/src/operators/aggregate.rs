@@ -13,12 +13,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, HeldRows, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::metrics::DropReason;
-use crate::operators::{Faults, KGroupedStream, KTable};
+use crate::operators::grouped::KGroupedStream;
+use crate::operators::table::KTable;
+use crate::policy::DropReason;
 use crate::record::{Change, Data, Record};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
-use crate::task::{Children, HeldRows, Node, Operator, TaskContext};
 use crate::topology::Linker;
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
@@ -201,10 +202,12 @@ pub(crate) fn with_rows<K: Data, A: Data>(
 
 #[cfg(test)]
 mod tests {
+    use crate::policy::{DropReason, OnError};
     use crate::record::{Record, Timestamp};
     use crate::serde::{Json, Plain};
+    use crate::store::Materialized;
     use crate::testing::{DriverOptions, TopologyDriver, text};
-    use crate::{DropReason, Materialized, OnError, StreamsBuilder, Topology};
+    use crate::topology::{StreamsBuilder, Topology};
 
     fn sums() -> Topology {
         let builder = StreamsBuilder::new();

@@ -10,12 +10,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::metrics::DropReason;
-use crate::operators::stream::Key;
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::{KStream, Key};
+use crate::policy::DropReason;
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Keeps the records for which `keep` is true.
@@ -72,8 +71,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use crate::policy::{DropReason, OnError};
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, OnError, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn keeps_what_the_predicate_accepts() {

@@ -11,12 +11,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::metrics::DropReason;
-use crate::operators::stream::Key;
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::{KStream, Key};
+use crate::policy::DropReason;
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Makes any number of records of each.
@@ -81,8 +80,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use crate::StreamsBuilder;
     use crate::testing::{TopologyDriver, text};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn each_result_has_its_own_key_and_the_time_of_its_record() {

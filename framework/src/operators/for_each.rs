@@ -9,13 +9,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::metrics::DropReason;
-use crate::operators::stream::Key;
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::{KStream, Key};
+use crate::policy::{DropReason, OnError};
 use crate::record::{Data, Record};
-use crate::source::OnError;
-use crate::task::{Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Gives each record to a closure.
@@ -64,8 +62,8 @@ impl<K, V, E: Into<BoxError>, F: Fn(K, V) -> Result<(), E>> Operator<K, V> for F
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use crate::StreamsBuilder;
     use crate::testing::{TopologyDriver, text};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn peek_and_for_each_see_every_record_in_order() {

@@ -12,8 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::operators::repartition::through_topic;
-use crate::operators::{KStream, KTable, Repartitioned};
+use crate::operators::repartition::{Repartitioned, through_topic};
+use crate::operators::stream::KStream;
+use crate::operators::table::KTable;
 use crate::record::Data;
 use crate::serde::{HasSerde, Serde};
 use crate::store::{Serdes, StoreSupplier};

@@ -10,12 +10,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::metrics::DropReason;
-use crate::operators::stream::Key;
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::{KStream, Key};
+use crate::policy::DropReason;
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Makes another value of each.
@@ -88,8 +87,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use crate::error::Error;
+    use crate::policy::OnError;
     use crate::testing::{TopologyDriver, text};
-    use crate::{Error, OnError, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn the_key_is_kept_and_no_topic_is_needed_before_grouping() {

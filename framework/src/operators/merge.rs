@@ -9,10 +9,10 @@
 
 use std::rc::Rc;
 
+use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::KStream;
+use crate::operators::stream::KStream;
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -61,7 +61,7 @@ impl<K: Data, V: Data> Operator<K, V> for Pass<K, V> {
 #[cfg(test)]
 mod tests {
     use crate::testing::{TopologyDriver, text};
-    use crate::{StreamsBuilder, TopologyFault};
+    use crate::topology::{StreamsBuilder, TopologyFault};
 
     #[test]
     fn records_of_both_come_through() {

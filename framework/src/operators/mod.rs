@@ -1,7 +1,6 @@
 //! The operators: one file each, with what it means, its method of the DSL, its node and its
 //! tests. They do no I/O, read no clock and know no actor.
 
-mod fault;
 mod stream;
 mod table;
 
@@ -30,7 +29,6 @@ mod process_values;
 
 pub use connected_store::{KeyValue, Store, StoreKind, Stores, Window};
 pub use context::{Context, FixedKeyContext};
-pub(crate) use fault::Faults;
 pub use fixed_key::FixedKeyRecord;
 pub use grouped::KGroupedStream;
 pub use process::Processor;

@@ -8,12 +8,11 @@
 //! | time, headers | kept |
 //! | state | none |
 
+use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::metrics::{DropCounter, DropReason};
-use crate::operators::KStream;
-use crate::operators::stream::Key;
+use crate::operators::stream::{KStream, Key};
+use crate::policy::{DropCounter, DropReason};
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<Option<K>, V> {
     /// Drops the records without a key, and counts them.
@@ -83,9 +82,10 @@ impl<K: Data, V: Data> Operator<K, Option<V>> for NonNullValues<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::policy::DropReason;
     use crate::record::{Record, Timestamp};
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn nulls_are_dropped_and_counted() {

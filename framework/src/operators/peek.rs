@@ -8,11 +8,10 @@
 
 use std::sync::Arc;
 
+use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::KStream;
-use crate::operators::stream::Key;
+use crate::operators::stream::{KStream, Key};
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 
 impl<K: Data, V: Data> KStream<K, V> {
     /// Shows each record to a closure and hands it on.

@@ -11,12 +11,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::chain::{Faults, Node, Operator, Schedule, TaskContext};
 use crate::error::{BoxError, Result};
 use crate::operators::connected_store::Stores;
 use crate::operators::context::{Context, Ways};
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::KStream;
 use crate::record::{Data, Record, Timestamp};
-use crate::task::{Node, Operator, Schedule, TaskContext};
 use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, TopologyFault};
 
 /// A processor: one per task, on one worker at a time. Neither `Send` nor `Sync` is asked of it,
@@ -175,11 +175,13 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operators::KeyValue;
+    use crate::error::Error;
+    use crate::operators::connected_store::KeyValue;
+    use crate::policy::{DropReason, OnError};
     use crate::serde::{Json, Plain};
-    use crate::source::OnError;
+    use crate::store::KeyValueStore;
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, Error, KeyValueStore, StreamsBuilder, Topology};
+    use crate::topology::{StreamsBuilder, Topology};
 
     /// Sends a record where its value says, and counts in its store what it has sent.
     struct Router {

@@ -8,15 +8,16 @@
 //! | time, headers | as the processor sets them |
 //! | state | the stores that are named; the processor's own fields live as long as the task |
 
+use crate::chain::{Faults, Node, Operator, Schedule, TaskContext};
 use crate::error::{BoxError, Result};
 use crate::operators::connected_store::Stores;
 use crate::operators::context::{Context, FixedKeyContext, Ways};
-use crate::operators::{Faults, FixedKeyRecord, KStream};
+use crate::operators::fixed_key::FixedKeyRecord;
+use crate::operators::stream::KStream;
 use crate::record::{Data, Record, Timestamp};
-use crate::task::{Node, Operator, Schedule, TaskContext};
 use crate::topology::{Linker, NodeName};
 
-/// As [`crate::Processor`], for [`KStream::process_values`].
+/// As [`crate::operators::process::Processor`], for [`KStream::process_values`].
 pub trait FixedKeyProcessor<K, V>: 'static {
     /// The type of the values it forwards.
     type VOut: Data;

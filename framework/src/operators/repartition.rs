@@ -15,15 +15,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::metrics::DropReason;
-use crate::operators::{Faults, KStream};
+use crate::operators::stream::KStream;
+use crate::policy::{DropReason, Reset};
 use crate::record::{Data, Record};
 use crate::serde::{HasSerde, Serde};
 use crate::sink::{Produced, SinkDraft};
-use crate::source::{Reading, Reset, SourceDraft};
+use crate::source::{Reading, SourceDraft};
 use crate::store::Serdes;
-use crate::task::{Children, Node, Operator, TaskContext};
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
 
 /// How to repartition: a name is enough.
@@ -151,10 +151,12 @@ impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::operators::repartition::Repartitioned;
+    use crate::policy::{DropReason, OnError};
     use crate::record::{Headers, Record, Timestamp};
     use crate::serde::{Json, Plain};
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, OnError, Repartitioned, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn null_keys_do_not_get_into_the_topic() {

@@ -13,12 +13,11 @@ use std::ops::Index;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
+use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::KStream;
 use crate::operators::merge::Pass;
-use crate::operators::stream::Key;
+use crate::operators::stream::{KStream, Key};
 use crate::record::{Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 use crate::topology::TopologyFault;
 
 type Predicate<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
@@ -167,7 +166,7 @@ impl<K: Data, V: Data> Operator<K, V> for Splitter<K, V> {
 #[cfg(test)]
 mod tests {
     use crate::testing::{TopologyDriver, text};
-    use crate::{StreamsBuilder, TopologyFault};
+    use crate::topology::{StreamsBuilder, TopologyFault};
 
     #[test]
     fn the_first_branch_that_holds_takes_the_record() {

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::error::Result;
+use crate::policy::OnError;
 use crate::record::Data;
-use crate::source::OnError;
 use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph};
 
 /// A stream of records: each is an event of its own.

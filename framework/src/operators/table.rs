@@ -4,8 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::policy::OnError;
 use crate::record::Data;
-use crate::source::OnError;
 use crate::topology::{NodeId, SharedGraph};
 
 /// A table: the latest value of each key, as a stream of changes.

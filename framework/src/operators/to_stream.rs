@@ -9,10 +9,11 @@
 
 use std::rc::Rc;
 
+use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::{KStream, KTable};
+use crate::operators::stream::KStream;
+use crate::operators::table::KTable;
 use crate::record::{Change, Data, Record};
-use crate::task::{Children, Node, Operator, TaskContext};
 use crate::topology::{Linker, NodeDraft, NodeKind};
 
 impl<K: Data, V: Data> KTable<K, V> {

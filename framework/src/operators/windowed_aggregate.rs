@@ -22,13 +22,14 @@ use std::sync::Arc;
 
 use millstream_state::Direction;
 
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::metrics::DropReason;
 use crate::operators::aggregate::{forward_held, settle, with_rows};
-use crate::operators::{Faults, KTable, WindowedStream};
+use crate::operators::table::KTable;
+use crate::operators::windowed_by::WindowedStream;
+use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
-use crate::task::{Children, Node, Operator, TaskContext};
 use crate::time::{Emit, Windows};
 use crate::topology::Linker;
 
@@ -279,8 +280,10 @@ where
 mod tests {
     use std::time::Duration;
 
+    use crate::policy::DropReason;
     use crate::testing::{DriverOptions, TopologyDriver, text};
-    use crate::{DropReason, Emit, StreamsBuilder, TimeWindows, Topology};
+    use crate::time::{Emit, TimeWindows};
+    use crate::topology::{StreamsBuilder, Topology};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 

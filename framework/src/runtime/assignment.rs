@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::log::TopicPartition;
-use crate::task::TaskId;
+use crate::record::{TaskId, TopicPartition};
 
 /// A sub-topology as far as its partitions are concerned.
 #[derive(Clone, Debug)]

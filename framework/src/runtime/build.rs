@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use millstream_state::TaskStores;
 
+use crate::chain::{SourceNode, TaskContext};
+use crate::collector::{Collector, WorkerProducer};
 use crate::error::{Error, Result};
-use crate::log::{PartitionQueue, TopicPartition};
+use crate::log::PartitionQueue;
+use crate::record::{TaskId, TopicPartition};
 use crate::runtime::instance::Instance;
 use crate::runtime::positions::StartPosition;
-use crate::sink::{Collector, WorkerProducer};
-use crate::source::SourceNode;
 use crate::store::CacheBudget;
-use crate::task::{Input, Task, TaskContext, TaskId, TaskLimits, UncommittedBudget};
+use crate::task::{Input, Task, TaskLimits, UncommittedBudget};
 use crate::topology::TaskSeed;
 
 /// A partition with its queue and where it starts.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::task::TaskId;
+use crate::record::TaskId;
 
 /// How often is looked for such directories, at most and at least.
 const LOOK_MIN: Duration = Duration::from_millis(100);

@@ -12,8 +12,9 @@
 //! and reads that tail when it starts again; after 5 there is nothing to do.
 
 use crate::error::{Error, Result};
-use crate::log::{Committed, TopicPartition};
+use crate::log::Committed;
 use crate::metrics::{Beating, Metrics};
+use crate::record::TopicPartition;
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::CommitStep;
 use crate::runtime::restore::Freshness;

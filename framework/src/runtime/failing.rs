@@ -10,8 +10,8 @@ use std::time::Duration;
 use actix::Context;
 
 use crate::error::{Error, Reaction};
+use crate::record::TaskId;
 use crate::runtime::worker::Worker;
-use crate::task::TaskId;
 
 /// An error, and the task it came from if it came from one.
 #[derive(Debug)]

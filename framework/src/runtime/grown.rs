@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::log::{Log, TopicPartition};
+use crate::log::Log;
+use crate::record::TopicPartition;
 use crate::runtime::assignment::SubTopologyShape;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;

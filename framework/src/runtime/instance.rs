@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, StoreSpec, TaskStores};
 
+use crate::collector::SinkCounts;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::metrics::{Beating, Heartbeats, Metrics};
+use crate::record::TaskId;
 use crate::runtime::board::{StreamsState, TaskBoard, Wait, Waiter};
 use crate::runtime::clock::SharedClock;
 use crate::runtime::ownership::Losses;
@@ -18,13 +20,11 @@ use crate::runtime::positions::Positions;
 use crate::runtime::questions::RunningTasks;
 use crate::runtime::stall::WorkReports;
 use crate::runtime::state_dir::StateDir;
-use crate::sink::SinkCounts;
-use crate::task::TaskId;
 use crate::topology::{SubTopology, Topology};
 
 /// A moment of a commit, told to a listener on the worker's thread.
 ///
-/// They are the moments between which a crash must not show: see [`StreamsOptions::on_commit`](crate::StreamsOptions::on_commit).
+/// They are the moments between which a crash must not show: see [`StreamsOptions::on_commit`](crate::runtime::streams::StreamsOptions::on_commit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommitStep {

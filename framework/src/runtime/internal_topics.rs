@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
+use crate::policy::OnError;
 use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
 use crate::runtime::instance::Settings;
 use crate::runtime::partition_counts::{Counts, count_repartition_topics};
-use crate::source::OnError;
 use crate::store::changelog_topic;
 use crate::topology::{SubTopology, Topology};
 

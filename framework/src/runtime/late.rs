@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use crate::log::TopicPartition;
+use crate::record::TopicPartition;
 use crate::task::OwnedQueues;
 
 struct Late {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use actix::Addr;
 
 use crate::error::{Error, Reaction, Result};
-use crate::log::{GroupListener, Member, PartitionQueue, TopicPartition, WaitingForBroker};
+use crate::log::{GroupListener, Member, PartitionQueue, WaitingForBroker};
 use crate::metrics::Beating;
+use crate::record::{TaskId, TopicPartition};
 use crate::runtime::assignment::{Assignments, SubTopologyShape, TaskPlan, TaskStart};
 use crate::runtime::board::{StreamsState, Waiter};
 use crate::runtime::cleaning::Cleaning;
@@ -21,7 +22,7 @@ use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::stop::StopSignal;
 use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
-use crate::task::{OwnedQueues, TaskId, TaskState};
+use crate::task::{OwnedQueues, TaskState};
 
 /// A partition's queue and where it starts; the position is absent where it must be looked up.
 type Queued = (Box<dyn PartitionQueue>, Option<StartPosition>);

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::log::{Committed, Isolation, Log, OffsetRange, TopicPartition};
-use crate::record::Timestamp;
-use crate::source::Reset;
+use crate::log::{Committed, Isolation, Log, OffsetRange};
+use crate::policy::Reset;
+use crate::record::{Timestamp, TopicPartition};
 use crate::task::Progress;
 
 /// Where a partition starts, and what was noted there.

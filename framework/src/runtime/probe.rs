@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::metrics::{Beating, Probe};
+use crate::record::TaskId;
 use crate::runtime::board::{StreamsState, Wait};
 use crate::runtime::instance::Instance;
-use crate::task::{TaskId, TaskState};
+use crate::task::TaskState;
 
 /// Asks an instance on behalf of the HTTP server.
 #[derive(Debug)]

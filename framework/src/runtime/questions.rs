@@ -7,10 +7,10 @@ use actix::{Addr, Message};
 
 use crate::error::{Error, Result};
 use crate::query::{Question, Tasks};
+use crate::record::TaskId;
 use crate::runtime::board::StreamsState;
 use crate::runtime::instance::Instance;
 use crate::runtime::task_actor::TaskActor;
-use crate::task::TaskId;
 
 /// A question, on its way to a task.
 #[derive(Message)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::config::StreamsConfig;
 use crate::error::{Error, Result};
-use crate::log::{Committed, Isolation, Log, TopicDescription, TopicPartition};
+use crate::log::{Committed, Isolation, Log, TopicDescription};
+use crate::record::TopicPartition;
 use crate::runtime::internal_topics;
 use crate::runtime::state_dir::StateDir;
 use crate::topology::Topology;
@@ -15,7 +16,7 @@ use crate::topology::Topology;
 /// Where the application begins to read after a reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetOffsets {
-    /// No positions are left: each source begins where its [`Reset`](crate::Reset) says.
+    /// No positions are left: each source begins where its [`Reset`](crate::policy::Reset) says.
     #[default]
     Delete,
     /// All sources begin at the first record that is still there.

@@ -23,10 +23,10 @@ use std::time::Duration;
 use millstream_state::{Batch, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
-use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch, TopicPartition};
-use crate::record::Timestamp;
+use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch};
+use crate::record::{TaskId, Timestamp, TopicPartition};
 use crate::store::StateStore;
-use crate::task::{Task, TaskId};
+use crate::task::Task;
 
 /// How long a store may go without what is written to its changelog.
 #[derive(Clone, Copy, Debug)]
@@ -301,13 +301,14 @@ impl Restorer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::TaskContext;
+    use crate::collector::{Collector, WorkerProducer};
     use crate::log::memory::MemoryLog;
     use crate::log::{NewTopic, ProducerSpec};
-    use crate::record::Headers;
-    use crate::sink::{Collector, WorkerProducer};
+    use crate::record::{Headers, RecordTime};
     use crate::store::tests::text_to_text;
     use crate::store::{CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier};
-    use crate::task::{RecordTime, TaskContext, TaskLimits, UncommittedBudget};
+    use crate::task::{TaskLimits, UncommittedBudget};
 
     const DAY: Duration = Duration::from_millis(1_000);
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::log::TopicPartition;
+use crate::record::TopicPartition;
 use crate::runtime::worker::{MEASURE_INTERVAL, Stage, Worker};
 
 /// So many pieces of work are named at most.

@@ -11,8 +11,10 @@ use std::time::Duration;
 use actix::{AsyncContext as _, Context, Handler};
 use millstream_state::TaskStores;
 
+use crate::collector::WorkerProducer;
 use crate::error::{Error, Reaction, Result};
-use crate::log::{ProducerSpec, TopicPartition};
+use crate::log::ProducerSpec;
+use crate::record::{TaskId, TopicPartition};
 use crate::runtime::board::Waiter;
 use crate::runtime::build::{Making, ReadyInput, build_chain};
 use crate::runtime::commit::count_task;
@@ -20,8 +22,7 @@ use crate::runtime::failing::Failure;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
 use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
-use crate::sink::WorkerProducer;
-use crate::task::{Task, TaskId, TaskState};
+use crate::task::{Task, TaskState};
 
 /// How long one step of restoring may wait for records.
 const RESTORE_WAIT: Duration = Duration::from_millis(5);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::task::TaskId;
+use crate::record::TaskId;
 
 const WORKERS: &str = "workers";
 /// A broken file must not open producers for ever.

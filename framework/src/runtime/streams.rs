@@ -18,10 +18,12 @@ use std::time::Duration;
 use actix::{Actor as _, Addr};
 use millstream_state::SharedResources;
 
+use crate::collector::SinkCounts;
 use crate::config::{GroupProtocol, HttpAddress, LogKind, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::metrics::{DropCounts, Heartbeats, HttpServer, Metrics, Probe as _};
+use crate::metrics::{Heartbeats, HttpServer, Metrics, Probe as _};
+use crate::policy::DropCounts;
 use crate::query::StoreQuery;
 use crate::record::Data;
 use crate::runtime::board::{StreamsState, TaskBoard};
@@ -38,7 +40,6 @@ use crate::runtime::stop::StopSignal;
 use crate::runtime::watch::Watch;
 use crate::runtime::worker::{StopWorker, Worker};
 use crate::runtime::{connect, signals};
-use crate::sink::SinkCounts;
 use crate::topology::Topology;
 
 /// How long the client keeps a message that it cannot deliver.
@@ -207,7 +208,7 @@ impl Streams {
     }
 
     /// The tasks of this instance with their states.
-    pub fn tasks(&self) -> Vec<(crate::TaskId, crate::TaskState)> {
+    pub fn tasks(&self) -> Vec<(crate::record::TaskId, crate::task::TaskState)> {
         self.instance.board.tasks().into_iter().collect()
     }
 

@@ -21,11 +21,11 @@ use actix::{
 
 use crate::error::{Error, Result, panic_text};
 use crate::log::Wake;
-use crate::record::Timestamp;
+use crate::record::{TaskId, Timestamp};
 use crate::runtime::instance::Instance;
 use crate::runtime::questions::Ask;
 use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
-use crate::task::{Rest, Task, TaskId, Turn, TurnLimits};
+use crate::task::{Rest, Task, Turn, TurnLimits};
 
 /// A turn ends after this: longer delays commits and rebalances, shorter costs messages.
 const TURN_MAX: Duration = Duration::from_millis(10);

@@ -20,9 +20,11 @@ use std::time::Duration;
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message};
 use millstream_state::TaskStores;
 
+use crate::collector::{Refusals, WorkerProducer};
 use crate::error::{Error, Result};
-use crate::log::{Member, PartitionQueue, TopicPartition};
+use crate::log::{Member, PartitionQueue};
 use crate::metrics::Beating;
+use crate::record::{TaskId, TopicPartition};
 use crate::runtime::failing::Failure;
 use crate::runtime::instance::Instance;
 use crate::runtime::ownership::Revocation;
@@ -30,9 +32,8 @@ use crate::runtime::positions::StartPosition;
 use crate::runtime::restore::{Freshness, Restorer};
 use crate::runtime::stall::WorkProgress;
 use crate::runtime::task_actor::{NextTick, Retire, TaskActor, TaskCell};
-use crate::sink::{Refusals, WorkerProducer};
 use crate::store::CacheBudget;
-use crate::task::{OwnedQueues, Task, TaskId, TaskState, UncommittedBudget};
+use crate::task::{OwnedQueues, Task, TaskState, UncommittedBudget};
 
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
 /// what they mean), so a full mailbox means that the same was said already.

@@ -47,7 +47,7 @@ impl<T: HasSerde> HasSerde for Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serde::Plain;
+    use crate::serde::plain::Plain;
     use crate::serde::tests::{bytes_of, read};
 
     #[test]

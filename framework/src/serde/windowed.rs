@@ -89,7 +89,7 @@ impl<K: HasSerde> HasSerde for Windowed<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serde::Plain;
+    use crate::serde::plain::Plain;
     use crate::serde::tests::{bytes_of, read, refusal_of};
 
     const BYTES: &[u8] = &[b'a', 0, 0, 0, 0, 0, 0, 1, 0];

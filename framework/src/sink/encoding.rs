@@ -11,16 +11,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::chain::{Faults, Node, Operator, TaskContext};
+use crate::collector::{SinkTopic, Target};
 use crate::error::{BoxError, Error, Result, caught};
 use crate::log::RawRecord;
-use crate::metrics::DropReason;
-use crate::operators::{Faults, KStream};
+use crate::operators::KStream;
+use crate::policy::{DropReason, OnError};
 use crate::record::{Data, Record};
 use crate::serde::{HasSerde, Null, Part, Place};
-use crate::sink::produced::Destination;
-use crate::sink::{Produced, SinkTopic, Target};
-use crate::source::OnError;
-use crate::task::{Node, Operator, TaskContext};
+use crate::sink::produced::{Destination, Produced};
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SinkTopicName, topic_in_log};
 
 impl<K: Data, V: Data> KStream<K, V> {
@@ -219,10 +218,13 @@ impl<K: Data, V: Data> Encoder<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::error::Error;
+    use crate::policy::{DropReason, OnError};
     use crate::record::{Record, Timestamp};
     use crate::serde::{Json, Plain};
+    use crate::sink::produced::Produced;
     use crate::testing::{TopologyDriver, text};
-    use crate::{DropReason, Error, OnError, Produced, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     #[test]
     fn null_keys_and_values_are_null_in_the_topic() {

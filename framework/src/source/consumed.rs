@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::BoxError;
+use crate::policy::{OnError, Reset};
 use crate::record::{Record, Timestamp};
 use crate::serde::{HasSerde, Serde};
-use crate::source::{OnError, Reset};
 
 /// Chooses a record's timestamp; the second argument is the highest one of the partition so far.
 pub(crate) type Extractor<K, V> =

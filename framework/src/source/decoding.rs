@@ -13,14 +13,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::chain::{Children, Faults, SourceNode, TaskContext};
 use crate::error::{BoxError, Result, caught};
 use crate::log::RawRecord;
-use crate::metrics::DropReason;
-use crate::operators::{Faults, KStream};
+use crate::operators::KStream;
+use crate::policy::{DropReason, Reset};
 use crate::record::{Data, Record, Timestamp};
 use crate::serde::{Part, Place};
-use crate::source::{Consumed, Reading, Reset, SourceNode};
-use crate::task::{Children, TaskContext};
+use crate::source::consumed::{Consumed, Reading};
 use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, StreamsBuilder, TopologyFault, topic_in_log,
 };
@@ -164,10 +164,14 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::error::{BoxError, Error};
+    use crate::policy::{DropReason, OnError};
     use crate::record::{Headers, Record, Timestamp};
     use crate::serde::{Null, Place, Serde};
+    use crate::sink::Produced;
+    use crate::source::consumed::Consumed;
     use crate::testing::{TopologyDriver, text};
-    use crate::{BoxError, Consumed, DropReason, Error, OnError, Produced, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     fn driver(source: Consumed<String, i64>) -> TopologyDriver {
         let builder = StreamsBuilder::new();

@@ -1,8 +1,8 @@
 //! The changelog of one store in one task: where each of its writes is noted.
 
+use crate::collector::{Collector, SinkTopic, Target};
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
-use crate::sink::{Collector, SinkTopic, Target};
 
 /// The partition of a changelog topic that a store writes: always the task's own partition.
 #[derive(Clone, Debug)]

@@ -18,14 +18,15 @@ use millstream_state::{Batch, Direction, Dirty, Found, KeyRange, Merged, StoreId
 
 use crate::error::Result;
 use crate::log::RawRecord;
-use crate::record::Data;
+use crate::record::{Data, RecordTime};
 use crate::serde::Null;
+use crate::store::StateStore;
+use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
+use crate::store::committed::Committed;
 use crate::store::supplier::{StorePlace, TaskStore};
 use crate::store::table_keys::{PlainKeys, RowKeys};
 use crate::store::table_rows::encoded_range;
-use crate::store::{Changelog, Committed, StateStore};
-use crate::task::RecordTime;
 
 /// A key-value store of one task, as its processors see it.
 ///

@@ -50,25 +50,11 @@ pub(crate) use supplier::{
     KeyValueSpec, Serdes, StoreOptions, StorePlace, StoreSupplier, TableSpec, TaskStore,
     WindowSpec, WindowTableSpec, changelog_topic,
 };
-#[cfg(test)]
-pub(crate) use table::Held;
 pub(crate) use table::{Outcome, Stamp, TableStore};
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
 
 use crate::error::Result;
 use crate::log::RawRecord;
-use crate::record::{Headers, Timestamp};
-
-/// A row that a table is handing on, as its changelog has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RowInHand {
-    pub(crate) key: Vec<u8>,
-    /// None if the row was deleted.
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) timestamp: Timestamp,
-    /// Those of the record that changed it last, as long as the record cache has them.
-    pub(crate) headers: Headers,
-}
 
 /// What the host of a task needs of any store, whatever its types.
 pub(crate) trait StateStore {
@@ -121,15 +107,6 @@ pub(crate) trait StateStore {
     /// A `Committed<K, V>` of the store's own types: what it has committed, for questions from
     /// outside.
     fn committed(&self) -> Box<dyn Any>;
-
-    /// The row that is being handed on, which may be far from the record that set this off; none if
-    /// stores of this kind hand on nothing. Looked up only when something downstream refuses it.
-    ///
-    /// # Errors
-    /// When the local state fails.
-    fn row_in_hand(&self) -> Result<Option<RowInHand>> {
-        Ok(None)
-    }
 
     /// How many puts were dropped as expired since the last call; the host counts them as
     /// `DropReason::Expired`.

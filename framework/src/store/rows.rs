@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::log::RawRecord;
 use crate::record::{Data, Timestamp};
 use crate::serde::Null;
-use crate::store::Changelog;
+use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
 use crate::store::supplier::StorePlace;

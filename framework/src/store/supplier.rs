@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use millstream_state::{StoreId, StoreKind, StoreSpec, TaskStores, WindowLayout, WindowOrder};
 
+use crate::collector::Collector;
 use crate::error::{Error, Result};
-use crate::record::{Data, Windowed};
+use crate::record::{Data, RecordTime, Windowed};
 use crate::serde::{HasSerde, Part, Serde};
-use crate::sink::Collector;
+use crate::store::StateStore;
 use crate::store::cache_budget::CacheBudget;
+use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
 use crate::store::key_value::KeyValueState;
@@ -20,8 +22,6 @@ use crate::store::rows::Rows;
 use crate::store::table::TableStore;
 use crate::store::table_keys::{PlainKeys, RowKeys, WindowKeys};
 use crate::store::window::WindowState;
-use crate::store::{Changelog, StateStore};
-use crate::task::RecordTime;
 
 /// A store as the topology knows it; each task makes its own from it.
 pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {

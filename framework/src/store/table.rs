@@ -26,15 +26,18 @@ use std::sync::Arc;
 
 use millstream_state::{Batch, StoreId};
 
+use crate::collector::{HandsOnRows, RowInHand};
 use crate::error::{Error, Result};
 use crate::log::RawRecord;
 use crate::record::{Change, Data, Headers, Timestamp};
 use crate::serde::Null;
+use crate::store::StateStore;
 use crate::store::cache::{Below, RecordCache, Room, Slot};
 use crate::store::cache_budget::CacheBudget;
+use crate::store::changelog::Changelog;
+use crate::store::committed::Committed;
 use crate::store::rows::{Row, Rows};
 use crate::store::table_keys::RowKeys;
-use crate::store::{Changelog, Committed, RowInHand, StateStore};
 
 /// The record that causes a write: its time and its headers.
 #[derive(Clone, Copy, Debug)]
@@ -450,7 +453,13 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         Box::new(Committed::new(place, Rc::clone(&self.keys), values, true, layout))
     }
 
-    fn row_in_hand(&self) -> Result<Option<RowInHand>> {
+    fn take_expired(&mut self) -> u64 {
+        self.rows.expiry_mut().map_or(0, |expiry| expiry.take_dropped())
+    }
+}
+
+impl<K: Data, V: Data> HandsOnRows for TableStore<K, V> {
+    fn row_in_hand(&self) -> Result<RowInHand> {
         let local = &*self.in_hand;
         let cached = self.cache.as_ref().and_then(|cache| {
             let slot = cache.find(cache.hash(local), local)?;
@@ -469,10 +478,6 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         };
         // A row may be in hand because it cannot be written: then there are no bytes of it.
         let value = row.and_then(|(value, _)| self.rows.encoded(&value).ok().flatten());
-        Ok(Some(RowInHand { key: self.rows.changelog_key(local), value, timestamp, headers }))
-    }
-
-    fn take_expired(&mut self) -> u64 {
-        self.rows.expiry_mut().map_or(0, |expiry| expiry.take_dropped())
+        Ok(RowInHand { key: self.rows.changelog_key(local), value, timestamp, headers })
     }
 }

@@ -24,16 +24,17 @@ use millstream_state::{
 
 use crate::error::{Error, Result};
 use crate::log::RawRecord;
-use crate::record::{Data, Timestamp, Windowed};
+use crate::record::{Data, RecordTime, Timestamp, Windowed};
 use crate::serde::Null;
+use crate::store::StateStore;
+use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
+use crate::store::committed::Committed;
 use crate::store::expiry::Expiry;
 use crate::store::rows::window_key;
 use crate::store::supplier::{StorePlace, TaskStore};
 use crate::store::table_keys::{RowKeys, WindowKeys};
 use crate::store::table_rows::Wanted;
-use crate::store::{Changelog, Committed, StateStore};
-use crate::task::RecordTime;
 
 /// A window store of one task, as its processors see it.
 ///

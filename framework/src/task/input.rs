@@ -5,11 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain::{SourceNode, TaskContext};
 use crate::error::{Error, Result};
-use crate::log::{Committed, PartitionQueue, RecordBatch, TopicPartition};
-use crate::record::Timestamp;
-use crate::source::SourceNode;
-use crate::task::TaskContext;
+use crate::log::{Committed, PartitionQueue, RecordBatch};
+use crate::record::{Timestamp, TopicPartition};
 use crate::task::progress::Progress;
 
 /// How many records one pull asks for: enough that the pull itself costs nothing per record, few

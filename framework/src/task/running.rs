@@ -14,17 +14,16 @@ use std::time::Duration;
 
 use millstream_state::{Batch, TaskStores};
 
+use crate::chain::{Clock, NamedNode, TaskContext};
 use crate::error::Result;
-use crate::log::{Committed, PartitionQueue, TopicPartition, Wake};
-use crate::record::Timestamp;
+use crate::log::{Committed, PartitionQueue, Wake};
+use crate::record::{TaskId, Timestamp, TopicPartition};
 use crate::store::{Changelog, StateStore};
 use crate::task::care::Care;
 use crate::task::input::{Input, Loaded};
 use crate::task::pace::Pace;
 use crate::task::progress::Progress;
-use crate::task::punctuation::Clock;
 use crate::task::uncommitted::{UncommittedBudget, UncommittedShare};
-use crate::task::{Node, TaskContext, TaskId};
 
 /// Limits of a task.
 #[derive(Clone, Debug)]
@@ -83,9 +82,6 @@ pub(crate) struct Turn {
     pub(crate) records: usize,
     pub(crate) rest: Rest,
 }
-
-/// A task's operator under its name in the topology.
-pub(crate) type NamedNode = (Arc<str>, Rc<RefCell<dyn Node>>);
 
 /// The queues of partitions that are owned.
 pub(crate) type OwnedQueues = Vec<(TopicPartition, Box<dyn PartitionQueue>)>;

@@ -10,17 +10,16 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, TaskStores};
 
+use crate::chain::TaskContext;
+use crate::collector::{Collector, Refusals, WorkerProducer};
 use crate::error::{BoxError, Error, Result};
 use crate::log::memory::{MemoryLog, MemoryRecord};
-use crate::log::{Log, ProducerSpec, TopicPartition};
-use crate::metrics::DropReason;
-use crate::record::{Headers, Record, Timestamp};
+use crate::log::{Log, ProducerSpec};
+use crate::policy::DropReason;
+use crate::record::{Headers, Record, TaskId, Timestamp, TopicPartition};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
-use crate::sink::{Collector, Refusals, WorkerProducer};
 use crate::store::{CacheBudget, TaskStore};
-use crate::task::{
-    Input, Progress, Task, TaskContext, TaskId, TaskLimits, TurnLimits, UncommittedBudget,
-};
+use crate::task::{Input, Progress, Task, TaskLimits, TurnLimits, UncommittedBudget};
 use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
@@ -418,7 +417,7 @@ mod tests {
             .count("n")
             .updates()
             .try_map_values(|count: i64| (count < 3).then_some(count).ok_or("too many"))
-            .on_error(crate::OnError::DeadLetter("letters".into()))
+            .on_error(crate::policy::OnError::DeadLetter("letters".into()))
             .to("out");
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         for topic in ["In", "out", "app-n-changelog"] {

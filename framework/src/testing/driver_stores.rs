@@ -7,7 +7,7 @@ use millstream_state::Direction;
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::{KeyValueStore, TableStore, TaskStore, WindowStore};
-use crate::testing::TopologyDriver;
+use crate::testing::driver::TopologyDriver;
 
 impl TopologyDriver {
     fn store(&self, name: &str) -> Result<&TaskStore> {

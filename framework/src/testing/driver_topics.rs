@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
-use crate::source::OnError;
+use crate::policy::OnError;
 use crate::store::changelog_topic;
 use crate::topology::{NodeKind, SinkTopicName, Topology};
 

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::log::memory::{MemoryLog, MemoryRecord};
-use crate::log::{PartitionQueue, RawRecord, RecordBatch, TopicPartition, Wake};
+use crate::log::{PartitionQueue, RawRecord, RecordBatch, Wake};
+use crate::record::TopicPartition;
 
 /// The records of one partition from a position on.
 pub(super) struct DriverQueue {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::topology::fault::TopologyErrors;
 use crate::topology::graph::{Graph, SharedGraph};
 use crate::topology::sub_topology::divide;
-use crate::topology::{Plan, Topology, TopologyErrors};
+use crate::topology::{Plan, Topology};
 
 /// Draws a topology. Streams and tables that come from it are handles into the same drawing, so a
 /// topology reads from top to bottom and nothing is moved or borrowed mutably.
@@ -19,7 +20,7 @@ impl StreamsBuilder {
         Self::default()
     }
 
-    /// Allows processors without a name of their own ([`crate::NodeName::generated`]): they get
+    /// Allows processors without a name of their own ([`crate::topology::name::NodeName::generated`]): they get
     /// Java's names with Java's numbers.
     #[must_use]
     pub fn allow_generated_names(self) -> Self {
@@ -45,10 +46,13 @@ impl StreamsBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operators::KeyValue;
+    use crate::error::BoxError;
+    use crate::operators::{Context, KeyValue, Processor};
     use crate::record::Record;
-    use crate::topology::{NodeName, TopologyFault};
-    use crate::{BoxError, Context, KeyValueStore, Processor, TimeWindows};
+    use crate::store::KeyValueStore;
+    use crate::time::TimeWindows;
+    use crate::topology::fault::TopologyFault;
+    use crate::topology::name::NodeName;
     use std::time::Duration;
 
     struct Keep(

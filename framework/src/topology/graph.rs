@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::source::{OnError, Reset};
+use crate::policy::{OnError, Reset};
 use crate::store::StoreSupplier;
+use crate::topology::fault::TopologyFault;
+use crate::topology::linker::Linker;
 use crate::topology::name::refusal;
-use crate::topology::{Linker, TopologyFault};
 
 /// The graph as builder and handles share it.
 pub(crate) type SharedGraph = Rc<RefCell<Graph>>;

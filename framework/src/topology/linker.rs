@@ -10,15 +10,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use millstream_state::{StoreId, StoreKind, TaskStores};
 
+use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode, TaskContext};
 use crate::error::{Error, Result};
-use crate::metrics::{DropCounter, DropReason};
-use crate::operators::Faults;
+use crate::policy::{DropCounter, DropReason, OnError};
 use crate::record::Data;
-use crate::source::{OnError, SourceNode};
 use crate::store::{CacheBudget, StateStore, StorePlace, StoreSupplier, TaskStore};
-use crate::task::{Children, Link, NamedNode, Node, Operator, TaskContext};
+use crate::topology::Topology;
 use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, StoreIndex};
-use crate::topology::{SubTopology, Topology};
+use crate::topology::sub_topology::SubTopology;
 
 /// What a task is made from.
 pub(crate) struct TaskSeed<'a> {

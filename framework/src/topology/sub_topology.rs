@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use millstream_state::StoreSpec;
 
-use crate::source::Reset;
+use crate::policy::Reset;
 use crate::topology::Topology;
 use crate::topology::graph::{Graph, NodeId, NodeKind, SinkTopicName, StoreIndex};
 

@@ -26,7 +26,8 @@ use crate::log::local::lock;
 use crate::log::local::storage::{
     CHUNK_BYTES_MAX, Chunk, Cleaning, Ending, Fetch, Slot, Storage, TxnId,
 };
-use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch, TopicPartition};
+use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch};
+use crate::record::TopicPartition;
 
 pub(super) const RECORDS: &str = "records";
 pub(super) const TOPICS: &str = "topics";

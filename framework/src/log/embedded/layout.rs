@@ -22,8 +22,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::log::local::storage::{Slot, TxnId};
-use crate::log::{Committed, NewTopic, RawRecord, TopicPartition};
-use crate::record::{Header, Headers};
+use crate::log::{Committed, NewTopic, RawRecord};
+use crate::record::{Header, Headers, TopicPartition};
 
 /// The format this code reads and writes.
 pub(super) const FORMAT: u32 = 1;

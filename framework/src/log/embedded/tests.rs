@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::*;
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, NewTopic, OffsetRange, OutgoingRecord, Producer,
-    ProducerSpec, ReadEvent, TopicHandle, TopicPartition,
+    ProducerSpec, ReadEvent, TopicHandle,
 };
-use crate::record::Headers;
+use crate::record::{Headers, TopicPartition};
 
 const FAR: i64 = 9_000_000_000_000;
 

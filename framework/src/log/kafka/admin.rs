@@ -26,8 +26,8 @@ use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, Isolation, NewTopic, OffsetRange, SIZE_BOUND, TIME_BOUNDS, TopicDescription,
-    TopicPartition,
 };
+use crate::record::TopicPartition;
 
 /// The clients that ask and administer, opened when first needed.
 pub(super) struct Admin {

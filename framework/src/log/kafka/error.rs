@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::config::{HIDDEN, is_secret};
 use crate::error::Error;
-use crate::log::RefusalKind;
+use crate::record::RefusalKind;
 
 /// What the caller does about a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::lag::{Brokers, Reports};
 use super::listening::{self, Ear};
 use super::queue::Identity;
 use super::repeats::{Line, Severity};
-use crate::log::TopicPartition;
+use crate::record::TopicPartition;
 
 /// Every consumer of this module: members, readers, and those that only ask.
 pub(super) struct Consumer {

@@ -35,10 +35,12 @@ use std::sync::Arc;
 pub use settings::{GroupProtocol, KafkaSettings};
 
 use crate::error::{Error, Result};
+use crate::log::waiting::WaitingForBroker;
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition, WaitingForBroker,
+    ProducerSpec, Reader, TopicDescription,
 };
+use crate::record::TopicPartition;
 use admin::Admin;
 use lag::Brokers;
 use membership::KafkaMembership;

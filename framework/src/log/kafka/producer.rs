@@ -11,15 +11,15 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::deadline::Deadline;
 use super::error::{self, Refusal};
-use super::membership::list_of;
 use super::queue::Identity;
 use super::send::{Sender, Undelivered};
 use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};
-use crate::log::{
-    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RefusalKind, Refused,
-    TopicHandle, TopicPartition, WaitingForBroker,
-};
+use crate::log::kafka::membership::list_of;
+use crate::log::refused::Refused;
+use crate::log::waiting::WaitingForBroker;
+use crate::log::{Committed, Generation, OutgoingRecord, Producer, ProducerSpec, TopicHandle};
+use crate::record::{RefusalKind, TopicPartition};
 
 /// A producer over Kafka.
 pub(super) struct KafkaProducer {

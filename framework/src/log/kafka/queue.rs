@@ -28,8 +28,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::events::{Consumer, NativeConsumer, locked};
-use crate::log::{RawRecord, RecordBatch, TopicPartition, Wake};
-use crate::record::{Header, Headers};
+use crate::log::{RawRecord, RecordBatch, Wake};
+use crate::record::{Header, Headers, TopicPartition};
 
 /// Rung by librdkafka's threads when a queue that was empty has something.
 #[derive(Default)]

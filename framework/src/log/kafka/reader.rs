@@ -22,7 +22,8 @@ use super::events::{Consumer, locked};
 use super::queue::{Bell, Messages, NativeQueue};
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
-use crate::log::{Isolation, ReadEvent, Reader, TopicPartition, Wake};
+use crate::log::{Isolation, ReadEvent, Reader, Wake};
+use crate::record::TopicPartition;
 
 /// A reader over Kafka.
 pub(super) struct KafkaReader {

@@ -8,7 +8,8 @@ use rdkafka::bindings as native;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::error::refusal_kind;
-use crate::log::{Refused, TopicPartition};
+use crate::log::refused::Refused;
+use crate::record::TopicPartition;
 
 const NONE: native::rd_kafka_resp_err_t = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 

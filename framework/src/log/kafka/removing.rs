@@ -4,10 +4,11 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::admin::{Admin, Asking, CREATED_PAUSE, wait};
 use super::deadline::Deadline;
-use super::membership::list_of;
 use super::{error, groups, queue};
 use crate::error::{Error, Result};
-use crate::log::{Committed, TopicPartition};
+use crate::log::Committed;
+use crate::log::kafka::membership::list_of;
+use crate::record::TopicPartition;
 
 impl Admin {
     /// Deletes topics and waits until they are gone.

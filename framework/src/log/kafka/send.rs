@@ -36,8 +36,9 @@ use super::listening::Ear;
 use super::queue::Identity;
 use super::refused::refused;
 use super::timestamp::native_timestamp;
-use crate::log::{OutgoingRecord, Refused, TopicHandle, TopicPartition};
-use crate::record::Headers;
+use crate::log::refused::Refused;
+use crate::log::{OutgoingRecord, TopicHandle};
+use crate::record::{Headers, TopicPartition};
 
 /// A producer, the topics it knows, and how far each partition is acknowledged.
 pub(super) struct Sender {

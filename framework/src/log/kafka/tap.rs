@@ -17,7 +17,8 @@ use super::events::{Consumer, locked};
 use super::lag::Known;
 use super::queue::{Bell, Messages, NativeQueue};
 use crate::error::{Error, Result};
-use crate::log::{PartitionQueue, RecordBatch, TopicPartition, Wake};
+use crate::log::{PartitionQueue, RecordBatch, Wake};
+use crate::record::TopicPartition;
 
 /// A partition's queue, until it is closed.
 #[derive(Debug)]

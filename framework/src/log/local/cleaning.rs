@@ -20,7 +20,7 @@ impl<S: Storage> Broker<S> {
             for (slot, cutoff) in expiring(state, now) {
                 self.delete_older(state, slot, cutoff)?;
             }
-            Ok::<_, crate::Error>(compactable(state, now, at_start))
+            Ok::<_, crate::error::Error>(compactable(state, now, at_start))
         })?;
         // Not under the lock: this takes its time, and touches only what is old.
         for cleaning in cleanings {

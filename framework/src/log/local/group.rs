@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::log::{Committed, TopicPartition};
+use crate::log::Committed;
+use crate::record::TopicPartition;
 
 /// One group.
 #[derive(Debug, Default)]

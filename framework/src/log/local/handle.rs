@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition,
+    ProducerSpec, Reader, TopicDescription,
 };
+use crate::record::TopicPartition;
 
 /// A value that holds a log and is used as one.
 pub(crate) trait Handle: Send + Sync + std::fmt::Debug + 'static {

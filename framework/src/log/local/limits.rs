@@ -4,7 +4,8 @@
 //! clock of the memory log stands still.
 
 use super::transaction::record_bytes;
-use crate::log::{RawRecord, RefusalKind};
+use crate::log::RawRecord;
+use crate::record::RefusalKind;
 
 /// The bounds of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

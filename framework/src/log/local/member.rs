@@ -13,8 +13,8 @@ use super::{Broker, lock};
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, Generation, GroupListener, GroupSpec, Member, Membership, PartitionQueue,
-    TopicPartition,
 };
+use crate::record::TopicPartition;
 
 /// Identity of a member at one moment.
 #[derive(Clone, Debug)]

@@ -34,8 +34,9 @@ use self::storage::{Slot, Storage};
 use crate::error::{Error, Result};
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, Producer,
-    ProducerSpec, Reader, TopicDescription, TopicPartition,
+    ProducerSpec, Reader, TopicDescription,
 };
+use crate::record::TopicPartition;
 
 /// Takes a lock whose data stays sound even if a holder panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

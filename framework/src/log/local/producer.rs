@@ -11,10 +11,11 @@ use super::state::{About, State};
 use super::storage::{Slot, Storage, TxnId};
 use super::transaction::{Identity, Incoming};
 use crate::error::{Error, Result};
+use crate::log::refused::{Refused, record_content_bytes};
 use crate::log::{
-    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RECORD_BYTES_MAX, RefusalKind,
-    Refused, TopicHandle, TopicPartition, record_content_bytes,
+    Committed, Generation, OutgoingRecord, Producer, ProducerSpec, RECORD_BYTES_MAX, TopicHandle,
 };
+use crate::record::{RefusalKind, TopicPartition};
 
 /// Kafka's default for a transaction that its owner left open.
 const TRANSACTION_TIMEOUT_MS: i64 = 60_000;

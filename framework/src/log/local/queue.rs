@@ -8,7 +8,8 @@ use super::fault::{Course, Faults, Operation};
 use super::storage::{Chunk, Fetch, Slot, Storage};
 use super::{Broker, lock};
 use crate::error::{Error, Result};
-use crate::log::{Isolation, PartitionQueue, RecordBatch, TopicPartition, Wake};
+use crate::log::{Isolation, PartitionQueue, RecordBatch, Wake};
+use crate::record::TopicPartition;
 
 /// Tells the owner of a queue that there is something to pull.
 pub(crate) struct Signal {

@@ -8,7 +8,8 @@ use super::fault::{Faults, Operation};
 use super::state::{About, State};
 use super::storage::{Fetch, Slot, Storage};
 use crate::error::{Error, Result};
-use crate::log::{Isolation, ReadEvent, Reader, TopicPartition};
+use crate::log::{Isolation, ReadEvent, Reader};
+use crate::record::TopicPartition;
 
 /// At most so many records come in one event. Larger: an event holds up the others longer.
 /// Smaller: more events for a restore.

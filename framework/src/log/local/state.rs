@@ -10,7 +10,8 @@ use super::limits::Limits;
 use super::queue::Signal;
 use super::storage::{GroupOffsets, Marker, Slot, TxnId};
 use crate::error::{Error, Result};
-use crate::log::{Committed, Isolation, NewTopic, TopicPartition};
+use crate::log::{Committed, Isolation, NewTopic};
+use crate::record::TopicPartition;
 
 /// All of it.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@
 use std::fmt::Debug;
 
 use crate::error::Result;
-use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch, TopicPartition};
+use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch};
+use crate::record::TopicPartition;
 
 /// Number of a transaction, never used twice by one broker.
 pub(crate) type TxnId = u64;

@@ -23,9 +23,9 @@ use super::local::state::State;
 use super::local::storage::Fetch;
 use super::local::transaction::Incoming;
 use super::local::{Broker, Clock, LocalLog, Manners};
-use super::{Committed, Isolation, Log, TopicPartition};
+use super::{Committed, Isolation, Log};
 use crate::error::Result;
-use crate::record::Headers;
+use crate::record::{Headers, TopicPartition};
 
 /// Kafka's default of `session.timeout.ms`.
 const SESSION_MS: i64 = 45_000;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 use crate::log::local::lock;
 use crate::log::local::storage::{CHUNK_BYTES_MAX, Chunk, Ending, Fetch, Slot, Storage, TxnId};
-use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch, TopicPartition};
-use crate::record::Headers;
+use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch};
+use crate::record::{Headers, TopicPartition};
 
 /// A record as it stands in memory.
 #[derive(Debug)]

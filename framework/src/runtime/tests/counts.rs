@@ -21,7 +21,7 @@ fn numbers() -> Topology {
     builder
         .stream::<String, String>("in")
         .try_map_values(|value: String| value.parse::<i64>())
-        .on_error(crate::OnError::Skip)
+        .on_error(crate::policy::OnError::Skip)
         .named("parse")
         .map_values(|number: i64| number.to_string())
         .to("out");
@@ -89,9 +89,11 @@ fn what_can_be_dropped_is_told_at_zero_before_anything_is() {
     let log = log_with(&[("in", 1), ("out", 1)]);
     let builder = StreamsBuilder::new();
     builder
-        .stream::<String, String>(crate::Consumed::from("in").on_error(crate::OnError::Skip))
+        .stream::<String, String>(
+            crate::source::Consumed::from("in").on_error(crate::policy::OnError::Skip),
+        )
         .group_by_key()
-        .windowed_by(crate::TimeWindows::of(Duration::from_secs(5)).grace(Duration::ZERO))
+        .windowed_by(crate::time::TimeWindows::of(Duration::from_secs(5)).grace(Duration::ZERO))
         .count("windows")
         .updates()
         .map(|window, count: i64| (window.key, count))

@@ -1,7 +1,8 @@
 //! Topics that get partitions while an instance runs.
 
 use super::*;
-use crate::source::{Consumed, Reset};
+use crate::policy::Reset;
+use crate::source::Consumed;
 
 fn latest() -> Topology {
     let builder = StreamsBuilder::new();

@@ -8,10 +8,11 @@ use crate::config::ProcessingGuarantee;
 use crate::error::BoxError;
 use crate::log::Log;
 use crate::log::memory::MemoryLog;
-use crate::metrics::DropReason;
-use crate::runtime::{Streams, StreamsState};
+use crate::policy::{DropReason, OnError};
+use crate::runtime::board::StreamsState;
+use crate::runtime::streams::Streams;
 use crate::serde::{Null, Place, Plain, Serde};
-use crate::source::{Consumed, OnError};
+use crate::source::Consumed;
 use crate::topology::StreamsBuilder;
 
 const GUARANTEES: [ProcessingGuarantee; 2] =
@@ -88,7 +89,7 @@ fn a_serde_that_panics_costs_one_record_and_no_task() {
         let builder = StreamsBuilder::new();
         let letters = || OnError::DeadLetter("letters".into());
         let source = Consumed::with_serdes("in", Plain, Fragile).on_error(letters());
-        let sink = crate::Produced::with_serdes("out", Plain, Fragile);
+        let sink = crate::sink::Produced::with_serdes("out", Plain, Fragile);
         builder.stream::<String, String>(source).to_with(sink, letters());
         let log = log_with(&[("in", 1), ("out", 1), ("letters", 1)]);
         let dir = tempfile::tempdir().unwrap();

@@ -17,14 +17,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::collector::murmur2_partition;
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::BoxError;
 use crate::log::memory::MemoryLog;
-use crate::log::{Isolation, Log, NewTopic, TopicPartition};
-use crate::murmur2_partition;
+use crate::log::{Isolation, Log, NewTopic};
 use crate::operators::{Context, Processor};
-use crate::record::{Headers, Record};
-use crate::runtime::{CommitStep, Streams, StreamsState};
+use crate::record::{Headers, Record, TopicPartition};
+use crate::runtime::board::StreamsState;
+use crate::runtime::instance::CommitStep;
+use crate::runtime::streams::Streams;
 use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
@@ -254,7 +256,7 @@ fn stores_can_be_read_while_the_instance_runs() {
     };
     let streams = start();
     let words = streams.store::<String, i64>("words").timeout(PATIENCE);
-    let counts = |words: &crate::StoreQuery<String, i64>| -> Vec<(String, i64)> {
+    let counts = |words: &crate::query::StoreQuery<String, i64>| -> Vec<(String, i64)> {
         let mut all = words.all(10).unwrap_or_default();
         all.sort_by(|one, other| one.key.cmp(&other.key));
         all.into_iter().map(|entry| (entry.key, entry.value)).collect()
@@ -264,7 +266,7 @@ fn stores_can_be_read_while_the_instance_runs() {
     let found = words.get(&"a".to_owned()).unwrap().unwrap();
     assert_eq!((found.value, found.timestamp), (2, Some(crate::record::Timestamp(7))));
     let unknown = streams.store::<String, i64>("letters").all(1).unwrap_err();
-    assert_eq!(unknown.reaction(), crate::Reaction::Retry, "{unknown}");
+    assert_eq!(unknown.reaction(), crate::error::Reaction::Retry, "{unknown}");
     streams.close().unwrap();
     assert!(words.all(1).is_err());
     start().close().unwrap();

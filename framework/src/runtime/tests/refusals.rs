@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{PATIENCE, config, counts, values, wait_until};
+use crate::chain::{Clock, Schedule};
 use crate::config::ProcessingGuarantee;
 use crate::error::BoxError;
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, NewTopic, TopicPartition};
+use crate::log::{Log, NewTopic};
 use crate::operators::{Context, Processor};
-use crate::record::{Headers, Record, Timestamp};
+use crate::policy::OnError;
+use crate::record::{Headers, Record, Timestamp, TopicPartition};
+use crate::runtime::board::StreamsState;
 use crate::runtime::clock::{SystemClock, WallClock as _};
-use crate::runtime::{Streams, StreamsState};
-use crate::source::OnError;
-use crate::task::{Clock, Schedule};
+use crate::runtime::streams::Streams;
 use crate::topology::{StreamsBuilder, Topology};
 
 const GUARANTEES: [ProcessingGuarantee; 2] =

@@ -3,8 +3,10 @@
 use super::{PATIENCE, config, log_with, put, values, wait_for, wait_until};
 use crate::config::ProcessingGuarantee;
 use crate::log::memory::{Fault, MemoryLog, Operation};
-use crate::runtime::{Streams, StreamsState};
-use crate::source::{Consumed, Reset};
+use crate::policy::Reset;
+use crate::runtime::board::StreamsState;
+use crate::runtime::streams::Streams;
+use crate::source::Consumed;
 use crate::topology::{StreamsBuilder, Topology};
 use std::sync::Arc;
 

@@ -7,11 +7,13 @@ use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::log::memory::{Fault, MemoryLog, Operation};
 use crate::log::{
     Committed, GroupSpec, Isolation, Log, Membership, NewTopic, OffsetRange, OutgoingRecord,
-    Producer, ProducerSpec, Reader, TopicDescription, TopicPartition,
+    Producer, ProducerSpec, Reader, TopicDescription,
 };
-use crate::record::Headers;
+use crate::record::{Headers, TopicPartition};
+use crate::runtime::board::StreamsState;
 use crate::runtime::clock::{SystemClock, WallClock as _};
-use crate::runtime::{CommitStep, Streams, StreamsState};
+use crate::runtime::instance::CommitStep;
+use crate::runtime::streams::Streams;
 use crate::store::Materialized;
 use crate::time::TimeWindows;
 use crate::topology::{StreamsBuilder, Topology};

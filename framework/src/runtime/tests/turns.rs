@@ -1,6 +1,7 @@
 //! A turn ends in time, whatever the records cost, and waiting costs nothing.
 
 use super::*;
+use crate::chain::{Clock, Schedule};
 use crate::error::Result;
 use crate::log::{
     Committed, GroupListener, GroupSpec, Member, Membership, OffsetRange, PartitionQueue, Producer,
@@ -8,7 +9,6 @@ use crate::log::{
 };
 use crate::record::Timestamp;
 use crate::source::Consumed;
-use crate::task::{Clock, Schedule};
 
 /// What a slow record takes; a thousand of them would take half a minute.
 const SLOW: Duration = Duration::from_millis(30);
@@ -93,7 +93,7 @@ fn slow_records_let_questions_through() {
     let streams = start(&log, builder.build().unwrap(), config);
     let counts = streams.store::<String, i64>("counts").timeout(PATIENCE);
     let found =
-        |counts: &crate::StoreQuery<String, i64>| counts.get(&"k".to_owned()).ok().flatten();
+        |counts: &crate::query::StoreQuery<String, i64>| counts.get(&"k".to_owned()).ok().flatten();
     wait_until(|| found(&counts).map(|entry| entry.value), Option::is_some);
     assert!(seen.load(Ordering::SeqCst) < 300, "{seen:?}");
     streams.close().unwrap();

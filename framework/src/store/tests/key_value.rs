@@ -1,7 +1,8 @@
 //! The key-value store of processors.
 
 use super::{DAY_MS, Rig, text_to_long, text_to_text};
-use crate::store::{KeyValueSpec, KeyValueStore, StoreOptions, StoreSupplier};
+use crate::store::key_value::KeyValueStore;
+use crate::store::supplier::{KeyValueSpec, StoreOptions, StoreSupplier};
 
 fn counts() -> KeyValueSpec<String, i64> {
     KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long() }
@@ -12,9 +13,9 @@ fn texts() -> KeyValueSpec<String, String> {
 }
 
 fn pairs<K: crate::record::Data, V: crate::record::Data>(
-    iterator: crate::store::KeyValueIterator<K, V>,
+    iterator: crate::store::key_value::KeyValueIterator<K, V>,
 ) -> Vec<(K, V)> {
-    iterator.collect::<crate::Result<_>>().unwrap()
+    iterator.collect::<crate::error::Result<_>>().unwrap()
 }
 
 /// The bytes of `process-punctuate`.

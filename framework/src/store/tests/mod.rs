@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use millstream_state::{StoreId, TaskStores};
 
+use crate::collector::{Collector, WorkerProducer};
 use crate::error::BoxError;
 use crate::log::memory::{MemoryLog, MemoryRecord};
 use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
-use crate::record::{Headers, Timestamp};
+use crate::record::{Headers, RecordTime, Timestamp};
 use crate::serde::{Null, Place, Serde};
-use crate::sink::{Collector, WorkerProducer};
-use crate::store::{CacheBudget, Serdes, StorePlace, StoreSupplier, TaskStore};
-use crate::task::RecordTime;
+use crate::store::cache_budget::CacheBudget;
+use crate::store::supplier::{Serdes, StorePlace, StoreSupplier, TaskStore};
 
 /// Strings as UTF-8.
 pub(crate) struct Text;

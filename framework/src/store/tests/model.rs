@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Rig, text_to_long};
 use crate::record::{Change, Headers, Timestamp};
-use crate::store::{Direction, Outcome, Stamp, StoreOptions, TableSpec, TableStore};
+use crate::store::Direction;
+use crate::store::supplier::{StoreOptions, TableSpec};
+use crate::store::table::{Outcome, Stamp, TableStore};
 
 type Rows = BTreeMap<String, (i64, i64)>;
 

@@ -2,7 +2,8 @@
 
 use super::{DAY_MS, Rig, text_to_text};
 use crate::record::{Timestamp, Windowed};
-use crate::store::{StoreOptions, StoreSupplier, WindowSpec, WindowStore};
+use crate::store::supplier::{StoreOptions, StoreSupplier, WindowSpec};
+use crate::store::window::WindowStore;
 
 fn windows(duplicates: bool) -> WindowSpec<String, String> {
     WindowSpec {

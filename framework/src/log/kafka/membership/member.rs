@@ -12,7 +12,9 @@ use super::super::events::locked;
 use super::super::{error, queue};
 use super::Group;
 use crate::error::{Error, Result};
-use crate::log::{Committed, Generation, Member, TopicPartition, WaitingForBroker};
+use crate::log::waiting::WaitingForBroker;
+use crate::log::{Committed, Generation, Member};
+use crate::record::TopicPartition;
 
 /// What workers do in the name of a member. It does not keep the member in its group.
 pub(super) struct KafkaMember {

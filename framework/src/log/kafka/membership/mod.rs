@@ -31,7 +31,8 @@ pub(super) use member::list_of;
 use member::{KafkaMember, not_owned};
 
 use crate::error::{Error, Result};
-use crate::log::{GroupListener, GroupSpec, Member, Membership, PartitionQueue, TopicPartition};
+use crate::log::{GroupListener, GroupSpec, Member, Membership, PartitionQueue};
+use crate::record::TopicPartition;
 
 /// What the polling thread and the member handles share.
 struct Group {

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::metrics::DropReason;
-use crate::record::Timestamp;
-use crate::task::TaskId;
+use crate::policy::DropReason;
+use crate::record::{TaskId, Timestamp};
 
 /// Between two lines of one node and reason. Smaller: more lines, while one is enough to look.
 /// Larger: a count that grows is seen later.

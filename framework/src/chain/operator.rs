@@ -13,12 +13,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::chain::context::TaskContext;
+use crate::chain::punctuation::Schedule;
 use crate::error::Result;
 use crate::record::{Data, Record, Timestamp};
-use crate::task::{Schedule, TaskContext};
 
 /// What all operators have in common, whatever flows through them.
 pub(crate) trait Node {
@@ -45,6 +47,9 @@ pub(crate) trait Node {
     /// The task ends; nothing may be emitted.
     fn close(&mut self) {}
 }
+
+/// A task's operator under its name in the topology.
+pub(crate) type NamedNode = (Arc<str>, Rc<RefCell<dyn Node>>);
 
 /// An operator that takes records of `(K, V)`. Tables hand on `Operator<K, Change<V>>`.
 pub(crate) trait Operator<K, V>: Node {

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use crate::collector::counts::SinkCounts;
+use crate::collector::partitioner::murmur2_partition;
+use crate::collector::refusals::Refusals;
 use crate::error::{Error, Result};
 use crate::log::{
-    Log, OutgoingRecord, Producer, ProducerSpec, Refused, TopicHandle, TopicPartition,
-    record_content_bytes,
+    Log, OutgoingRecord, Producer, ProducerSpec, Refused, TopicHandle, record_content_bytes,
 };
-use crate::record::{Headers, Timestamp};
-use crate::sink::{Refusals, SinkCounts, murmur2_partition};
+use crate::record::{Headers, Timestamp, TopicPartition};
 
 /// A topic as the collectors of one worker know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,64 +6,13 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::chain::notices::Notices;
+use crate::chain::punctuation::{Clock, Punctuations, Schedule};
+use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
 use crate::error::{BoxError, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
-use crate::metrics::{DropCounter, DropReason, Drops};
-use crate::record::Timestamp;
-use crate::sink::{Collector, DeadLetter};
-use crate::source::OnError;
-use crate::store::{RowInHand, StateStore};
-use crate::task::notices::Notices;
-use crate::task::punctuation::{Clock, Punctuations, Schedule};
-use crate::task::record_time::RecordTime;
-
-/// `<sub-topology>_<partition>`, as in Kafka Streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId {
-    /// The number of the sub-topology.
-    pub sub_topology: u32,
-    /// The partition.
-    pub partition: i32,
-}
-
-impl TaskId {
-    /// Reads what [`fmt::Display`] writes.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (sub_topology, partition) = text.split_once('_')?;
-        let (sub_topology, partition) = (sub_topology.parse().ok()?, partition.parse().ok()?);
-        let id = Self { sub_topology, partition };
-        (id.to_string() == text).then_some(id)
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.sub_topology, self.partition)
-    }
-}
-
-/// Where the record in hand came from.
-///
-/// A row that a table hands on later (when its record cache is flushed, or when a window closes) is
-/// made of many records; it comes from its changelog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
-    /// Its topic; for a row of a table, the changelog's name (also if the table is not logged).
-    pub topic: &'a str,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset; -1 for a row of a table, whose changelog record has no offset yet.
-    pub offset: i64,
-}
-
-impl fmt::Display for Source<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.offset {
-            ..0 => write!(f, "{}-{}", self.topic, self.partition),
-            offset => write!(f, "{}-{}@{offset}", self.topic, self.partition),
-        }
-    }
-}
+use crate::policy::{DropCounter, DropReason, Drops, OnError};
+use crate::record::{RecordTime, Source, TaskId, Timestamp};
 
 /// The origin of the record in hand; the batch is kept so that a dead letter can carry the
 /// original bytes.
@@ -77,7 +26,7 @@ struct Origin {
 
 /// The origin of the rows that a table is handing on: the store knows which row is in hand.
 pub(crate) struct HeldRows {
-    pub(crate) store: Rc<RefCell<dyn StateStore>>,
+    pub(crate) store: Rc<RefCell<dyn HandsOnRows>>,
     /// The changelog's name.
     pub(crate) topic: Arc<str>,
 }
@@ -303,8 +252,7 @@ impl TaskContext {
             collector.send_dead_letter(topic, &DeadLetter { raw, source, error })
         };
         if let Some(rows) = &self.rows {
-            let row = rows.store.borrow().row_in_hand()?.ok_or_else(without_bytes)?;
-            let RowInHand { key, value, timestamp, headers } = row;
+            let RowInHand { key, value, timestamp, headers } = rows.store.borrow().row_in_hand()?;
             let (key, value) = (Some(&*key), value.as_deref());
             return send(&RawRecord { offset: -1, timestamp: timestamp.0, key, value, headers });
         }
@@ -345,12 +293,15 @@ impl TaskContext {
 mod tests {
     use std::time::Duration;
 
+    use crate::chain::punctuation::{Clock, Schedule};
+    use crate::error::{BoxError, Error};
     use crate::log::memory::MemoryRecord;
-    use crate::operators::{Context, Processor};
+    use crate::operators::{Context, KStream, Processor};
+    use crate::policy::OnError;
     use crate::record::{Headers, Record, Timestamp};
-    use crate::task::{Clock, Schedule};
     use crate::testing::{DriverOptions, TopologyDriver, text};
-    use crate::{BoxError, Emit, Error, KStream, OnError, StreamsBuilder, TimeWindows};
+    use crate::time::{Emit, TimeWindows};
+    use crate::topology::StreamsBuilder;
 
     const LETTERS: OnError = OnError::DeadLetter(std::borrow::Cow::Borrowed("letters"));
 

@@ -5,11 +5,10 @@
 
 use std::fmt;
 
+use crate::collector::collector::{Collector, SinkTopic, Target};
 use crate::error::{BoxError, Error, Result, excerpt};
-use crate::log::{RawRecord, RefusalKind};
-use crate::record::Headers;
-use crate::sink::{Collector, SinkTopic, Target};
-use crate::task::Source;
+use crate::log::RawRecord;
+use crate::record::{Headers, RefusalKind, Source};
 
 /// Says what of a letter was cut off.
 const TRUNCATED: &str = "__millstream.errors.truncated";
@@ -161,9 +160,11 @@ impl fmt::Display for Causes<'_> {
 #[cfg(test)]
 mod tests {
     use crate::log::memory::MemoryRecord;
+    use crate::policy::OnError;
     use crate::record::{Headers, Timestamp};
+    use crate::source::Consumed;
     use crate::testing::TopologyDriver;
-    use crate::{Consumed, OnError, StreamsBuilder};
+    use crate::topology::StreamsBuilder;
 
     /// The letter about a record that no i64 is, with this value and a header of this size.
     fn letter(value: &[u8], header_bytes: usize) -> MemoryRecord {

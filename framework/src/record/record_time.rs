@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::record::Timestamp;
+use crate::record::record::Timestamp;
 
 /// The time of what is being processed; a clone shares it.
 #[derive(Clone, Debug)]

@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::log::{OutgoingRecord, RefusalKind, Refused, record_content_bytes};
-use crate::record::Timestamp;
+use crate::log::{OutgoingRecord, Refused, record_content_bytes};
+use crate::record::{RefusalKind, Timestamp};
 
 /// So long a topic is watched after it refused something. Longer: asking costs time where all is well
 /// again. Shorter: a topic that goes on refusing costs an abort each time.
@@ -201,8 +201,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{TopicHandle, TopicPartition};
-    use crate::record::Headers;
+    use crate::log::TopicHandle;
+    use crate::record::{Headers, TopicPartition};
 
     const NOW: Timestamp = Timestamp(10_000_000);
     const HOUR_MS: i64 = 3_600_000;

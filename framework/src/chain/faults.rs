@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain::context::TaskContext;
 use crate::error::{BoxError, Error, Reaction, Result, excerpt};
 use crate::log::RawRecord;
-use crate::metrics::DropReason;
-use crate::source::OnError;
-use crate::task::TaskContext;
+use crate::policy::{DropReason, OnError};
 
 /// The name and the policy of one node.
 #[derive(Clone, Debug)]

@@ -1,0 +1,14 @@
+//! The contract of operators: what one is, what it sees of its task, and what it may do.
+
+mod operator;
+mod source_node;
+mod context;
+mod notices;
+mod faults;
+mod punctuation;
+
+pub(crate) use context::{HeldRows, TaskContext};
+pub(crate) use faults::Faults;
+pub(crate) use operator::{Children, Link, NamedNode, Node, Operator};
+pub use punctuation::{Clock, Schedule};
+pub(crate) use source_node::SourceNode;

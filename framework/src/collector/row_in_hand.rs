@@ -1,0 +1,24 @@
+//! Rows that a table hands on later: what a dead letter about one of them is made of.
+
+use crate::error::Result;
+use crate::record::{Headers, Timestamp};
+
+/// A row that a table is handing on, as its changelog has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowInHand {
+    pub(crate) key: Vec<u8>,
+    /// None if the row was deleted.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) timestamp: Timestamp,
+    /// Those of the record that changed it last, as long as the record cache has them.
+    pub(crate) headers: Headers,
+}
+
+/// What hands on rows that may be far from the record that set this off.
+pub(crate) trait HandsOnRows {
+    /// The row that is being handed on; looked up only when something downstream refuses it.
+    ///
+    /// # Errors
+    /// When the local state fails.
+    fn row_in_hand(&self) -> Result<RowInHand>;
+}

@@ -1,0 +1,74 @@
+//! Where a record is and where it came from: partitions of topics, and the task that reads them.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Names a partition.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// `<sub-topology>_<partition>`, as in Kafka Streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// The number of the sub-topology.
+    pub sub_topology: u32,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl TaskId {
+    /// Reads what [`fmt::Display`] writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (sub_topology, partition) = text.split_once('_')?;
+        let (sub_topology, partition) = (sub_topology.parse().ok()?, partition.parse().ok()?);
+        let id = Self { sub_topology, partition };
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.sub_topology, self.partition)
+    }
+}
+
+/// Where the record in hand came from.
+///
+/// A row that a table hands on later (when its record cache is flushed, or when a window closes) is
+/// made of many records; it comes from its changelog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// Its topic; for a row of a table, the changelog's name (also if the table is not logged).
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset; -1 for a row of a table, whose changelog record has no offset yet.
+    pub offset: i64,
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.offset {
+            ..0 => write!(f, "{}-{}", self.topic, self.partition),
+            offset => write!(f, "{}-{}@{offset}", self.topic, self.partition),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! A key in a window.
+
+/// A key in a window: `start` inclusive and `end` exclusive for time windows, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Windowed<K> {
+    /// The key.
+    pub key: K,
+    /// Start of the window, inclusive.
+    pub start: i64,
+    /// End of the window (exclusive for time windows).
+    pub end: i64,
+}
