@@ -223,6 +223,6 @@ impl Instance {
     /// # Errors
     /// If there is no such sub-topology.
     pub(crate) fn store_specs(&self, task: TaskId) -> Result<Vec<StoreSpec>> {
-        Ok(self.sub_topology(task)?.store_specs(&self.topology))
+        Ok(self.topology.store_specs(self.sub_topology(task)?))
     }
 }

@@ -8,106 +8,34 @@
 //! | time, headers | the record's |
 //! | state | none |
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::collector::{SinkTopic, Target};
 use crate::error::{BoxError, Error, Result, caught};
 use crate::log::RawRecord;
-use crate::operators::KStream;
-use crate::policy::{DropReason, OnError};
+use crate::policy::DropReason;
 use crate::record::{Data, Record};
-use crate::serde::{HasSerde, Null, Part, Place};
+use crate::serde::{Null, Part, Place};
 use crate::sink::produced::{Destination, Produced};
-use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SinkTopicName, topic_in_log};
-
-impl<K: Data, V: Data> KStream<K, V> {
-    /// Writes the stream to a topic, which must exist.
-    pub fn to(&self, sink: impl Into<Produced<K, V>>) {
-        self.write(sink.into(), OnError::default());
-    }
-
-    /// Writes each record to the topic that it chooses; all of them must exist.
-    pub fn to_topic_of(
-        &self,
-        topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync + 'static,
-    ) where
-        K: HasSerde,
-        V: HasSerde,
-    {
-        self.to(Produced::to_topic_of(topic));
-    }
-
-    /// As [`Self::to`]; records that cannot be written follow this policy.
-    pub fn to_with(&self, sink: impl Into<Produced<K, V>>, policy: OnError) {
-        self.write(sink.into(), policy);
-    }
-
-    fn write(&self, sink: Produced<K, V>, policy: OnError) {
-        let mut graph = self.graph.borrow_mut();
-        let generated = graph.generate("KSTREAM-SINK-");
-        if let Destination::Fixed(topic) = &sink.destination {
-            graph.check_name("a topic", topic);
-        }
-        if let Some(name) = &sink.name {
-            graph.check_name("a node", name);
-        }
-        let name = sink.name.clone().unwrap_or(generated);
-        let draft = SinkDraft { name, internal: false, partitions: None, produced: sink };
-        let node = draft.add_to(&mut graph, self.node);
-        graph.set_policy(node, policy);
-    }
-}
-
-/// A sink to be added to a graph.
-pub(crate) struct SinkDraft<K, V> {
-    pub(crate) name: String,
-    pub(crate) internal: bool,
-    pub(crate) partitions: Option<i32>,
-    pub(crate) produced: Produced<K, V>,
-}
-
-impl<K: Data, V: Data> SinkDraft<K, V> {
-    pub(crate) fn add_to(self, graph: &mut Graph, parent: NodeId) -> NodeId {
-        let Self { name, internal, partitions, produced } = self;
-        let topic = match &produced.destination {
-            Destination::Fixed(topic) => SinkTopicName::Fixed(Arc::clone(topic)),
-            Destination::PerRecord(_) => SinkTopicName::PerRecord,
-        };
-        let produced = Arc::new(produced);
-        let make = move |linker: &mut Linker<'_, '_>| {
-            let fixed = match &produced.destination {
-                Destination::Fixed(topic) => {
-                    let topic = topic_in_log(topic, internal, &linker.ctx().application_id);
-                    Some((topic, None))
-                }
-                Destination::PerRecord(_) => None,
-            };
-            let encoder = Encoder {
-                produced: Arc::clone(&produced),
-                key: Vec::new(),
-                value: Vec::new(),
-                faults: linker.faults()?,
-            };
-            linker.add(Encoding { fixed, encoder });
-            Ok(())
-        };
-        graph.add(NodeDraft {
-            name,
-            kind: NodeKind::Sink { topic, internal, partitions },
-            parents: vec![parent],
-            stores: Vec::new(),
-            make: Box::new(make),
-        })
-    }
-}
 
 /// Writes to one topic, or to the topic that each record chooses.
-struct Encoding<K, V> {
+pub(crate) struct Encoding<K, V> {
     /// The fixed topic, known to the producer since `init`.
     fixed: Option<(Arc<str>, Option<SinkTopic>)>,
     encoder: Encoder<K, V>,
+}
+
+impl<K: Data, V: Data> Encoding<K, V> {
+    /// Writes to the topic of this name in the log, or to the topic that each record chooses.
+    pub(crate) fn new(
+        fixed: Option<Arc<str>>,
+        produced: Arc<Produced<K, V>>,
+        faults: Faults,
+    ) -> Self {
+        let fixed = fixed.map(|topic| (topic, None));
+        Self { fixed, encoder: Encoder { produced, key: Vec::new(), value: Vec::new(), faults } }
+    }
 }
 
 /// Makes bytes of a record and sends them.

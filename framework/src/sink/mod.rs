@@ -3,5 +3,6 @@
 mod produced;
 mod encoding;
 
-pub(crate) use encoding::SinkDraft;
+pub(crate) use encoding::Encoding;
+pub(crate) use produced::Destination;
 pub use produced::Produced;

@@ -10,93 +10,18 @@
 //! | time | the record's own, or the extractor's |
 //! | state | the record loaded ahead |
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, SourceNode, TaskContext};
 use crate::error::{BoxError, Result, caught};
 use crate::log::RawRecord;
-use crate::operators::KStream;
-use crate::policy::{DropReason, Reset};
+use crate::policy::DropReason;
 use crate::record::{Data, Record, Timestamp};
 use crate::serde::{Part, Place};
-use crate::source::consumed::{Consumed, Reading};
-use crate::topology::{
-    Graph, Linker, NodeDraft, NodeId, NodeKind, StreamsBuilder, TopologyFault, topic_in_log,
-};
-
-impl StreamsBuilder {
-    /// A stream of the records of one or several topics.
-    pub fn stream<K: Data, V: Data>(&self, source: impl Into<Consumed<K, V>>) -> KStream<K, V> {
-        let source = source.into();
-        let mut graph = self.graph.borrow_mut();
-        let generated = graph.generate("KSTREAM-SOURCE-");
-        if source.topics.is_empty() {
-            graph.fault(TopologyFault::NoTopic(generated.clone()));
-        }
-        for topic in &source.topics {
-            graph.check_name("a topic", topic);
-        }
-        if let Some(name) = &source.name {
-            graph.check_name("a node", name);
-        }
-        let node = SourceDraft {
-            name: source.name.unwrap_or(generated),
-            topics: source.topics,
-            internal: false,
-            partitions: None,
-            reset: source.reset,
-            reading: source.reading,
-        }
-        .add_to(&mut graph);
-        graph.set_policy(node, source.policy);
-        KStream::new(Rc::clone(&self.graph), node, false)
-    }
-}
-
-/// A source to be added to a graph.
-pub(crate) struct SourceDraft<K, V> {
-    pub(crate) name: String,
-    pub(crate) topics: Vec<Arc<str>>,
-    pub(crate) internal: bool,
-    pub(crate) partitions: Option<i32>,
-    pub(crate) reset: Reset,
-    pub(crate) reading: Reading<K, V>,
-}
-
-impl<K: Data, V: Data> SourceDraft<K, V> {
-    pub(crate) fn add_to(self, graph: &mut Graph) -> NodeId {
-        let Self { name, topics, internal, partitions, reset, reading } = self;
-        let read = topics.clone();
-        let make = move |linker: &mut Linker<'_, '_>| {
-            if reading.timestamp.is_some() {
-                linker.drops(DropReason::BadTimestamp)?;
-            }
-            for topic in &read {
-                let topic = topic_in_log(topic, internal, &linker.ctx().application_id);
-                let source = Decoding {
-                    topic: Arc::clone(&topic),
-                    reading: reading.clone(),
-                    children: linker.children()?,
-                    faults: linker.faults()?,
-                    loaded: None,
-                };
-                linker.add_source(topic, Box::new(source));
-            }
-            Ok(())
-        };
-        graph.add(NodeDraft {
-            name,
-            kind: NodeKind::Source { topics, internal, reset, partitions },
-            parents: Vec::new(),
-            stores: Vec::new(),
-            make: Box::new(make),
-        })
-    }
-}
+use crate::source::consumed::Reading;
 
 /// Reads one topic.
-struct Decoding<K, V> {
+pub(crate) struct Decoding<K, V> {
     topic: Arc<str>,
     reading: Reading<K, V>,
     children: Children<K, V>,
@@ -105,6 +30,16 @@ struct Decoding<K, V> {
 }
 
 impl<K: Data, V: Data> Decoding<K, V> {
+    /// Reads the topic of this name in the log.
+    pub(crate) fn new(
+        topic: Arc<str>,
+        reading: Reading<K, V>,
+        children: Children<K, V>,
+        faults: Faults,
+    ) -> Self {
+        Self { topic, reading, children, faults, loaded: None }
+    }
+
     #[inline]
     fn decode(&self, raw: &RawRecord<'_>) -> Result<Record<K, V>, BoxError> {
         let mut headers = raw.headers.clone();

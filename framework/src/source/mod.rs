@@ -5,4 +5,4 @@ mod decoding;
 
 pub use consumed::Consumed;
 pub(crate) use consumed::Reading;
-pub(crate) use decoding::SourceDraft;
+pub(crate) use decoding::Decoding;

@@ -106,7 +106,7 @@ impl TopologyDriver {
         };
         let shared = SharedResources::new(DISK_BYTES)?;
         for sub in topology.sub_topologies() {
-            let specs = sub.store_specs(topology);
+            let specs = topology.store_specs(sub);
             let disk = match &options.state_dir {
                 Some(dir) => TaskStores::open(&dir.join(format!("{}_0", sub.id)), &specs, &shared)?,
                 None => TaskStores::in_memory(&specs),

@@ -1,11 +1,9 @@
 //! The builder: where a topology begins and where its faults come to light.
 
-use std::sync::Arc;
-
 use crate::topology::fault::TopologyErrors;
 use crate::topology::graph::{Graph, SharedGraph};
+use crate::topology::plan::Topology;
 use crate::topology::sub_topology::divide;
-use crate::topology::{Plan, Topology};
 
 /// Draws a topology. Streams and tables that come from it are handles into the same drawing, so a
 /// topology reads from top to bottom and nothing is moved or borrowed mutably.
@@ -39,7 +37,7 @@ impl StreamsBuilder {
             return Err(TopologyErrors::new(faults));
         }
         let sub_topologies = divide(&graph);
-        Ok(Topology(Arc::new(Plan { graph, sub_topologies })))
+        Ok(Topology::new(graph, sub_topologies))
     }
 }
 

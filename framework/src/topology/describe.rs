@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use crate::store::StoreSupplier;
-use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, SinkTopicName};
+use crate::topology::graph::{Graph, GraphNode, NodeKind, SinkTopicName};
+use crate::topology::ids::NodeId;
 use crate::topology::sub_topology::SubTopology;
 
 pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {

@@ -13,19 +13,12 @@ use crate::error::Result;
 use crate::policy::{OnError, Reset};
 use crate::store::StoreSupplier;
 use crate::topology::fault::TopologyFault;
+use crate::topology::ids::{NodeId, StoreIndex};
 use crate::topology::linker::Linker;
 use crate::topology::name::refusal;
 
 /// The graph as builder and handles share it.
 pub(crate) type SharedGraph = Rc<RefCell<Graph>>;
-
-/// A node's place in its graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NodeId(pub(crate) usize);
-
-/// A store's place in its graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct StoreIndex(pub(crate) usize);
 
 /// Where a sink writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +57,7 @@ pub(crate) enum NodeKind {
 }
 
 /// Makes a node of one task and hands it to the linker.
-pub(crate) type Make = Box<dyn Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync>;
+pub(crate) type Make = Box<dyn Fn(&mut Linker<'_>) -> Result<()> + Send + Sync>;
 
 /// A node to be added.
 pub(crate) struct NodeDraft {

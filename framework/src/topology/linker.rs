@@ -8,16 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use millstream_state::{StoreId, StoreKind, TaskStores};
+use millstream_state::TaskStores;
 
 use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode, TaskContext};
 use crate::error::{Error, Result};
 use crate::policy::{DropCounter, DropReason, OnError};
 use crate::record::Data;
-use crate::store::{CacheBudget, StateStore, StorePlace, StoreSupplier, TaskStore};
-use crate::topology::Topology;
-use crate::topology::graph::{Graph, GraphNode, NodeId, NodeKind, StoreIndex};
-use crate::topology::sub_topology::SubTopology;
+use crate::store::{CacheBudget, StateStore, TaskStore};
+use crate::topology::ids::{NodeId, StoreIndex};
 
 /// What a task is made from.
 pub(crate) struct TaskSeed<'a> {
@@ -53,106 +51,74 @@ impl fmt::Debug for TaskParts {
     }
 }
 
-/// The making of one task: what the factories of nodes see.
-pub(crate) struct Linker<'g, 'a> {
-    graph: &'g Graph,
+/// The node that is being made, as far as its factory may know it.
+pub(crate) struct Seat {
+    pub(crate) id: NodeId,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: OnError,
+    /// It reads topics.
+    pub(crate) is_source: bool,
+    /// A node downstream needs the old values of this table.
+    pub(crate) sends_old: bool,
+    /// Its children with their names, in order.
+    pub(crate) children: Vec<(NodeId, Arc<str>)>,
+    /// Its place among the nodes of the task that are no sources.
+    pub(crate) place: usize,
+}
+
+/// The making of one task: what the factories of nodes see. It knows the node in hand, not the graph.
+pub(crate) struct Linker<'a> {
     seed: TaskSeed<'a>,
     /// A `Link<K, V>` of each node made so far.
     links: HashMap<usize, Box<dyn Any>>,
     nodes: HashMap<usize, Rc<RefCell<dyn Node>>>,
     sources: Vec<NamedSource>,
     stores: Vec<(StoreIndex, TaskStore)>,
-    current: NodeId,
-    place: usize,
+    seat: Seat,
 }
 
-impl fmt::Debug for Linker<'_, '_> {
+impl fmt::Debug for Linker<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Linker").field("current", &self.current).finish_non_exhaustive()
+        f.debug_struct("Linker").field("node", &self.seat.name).finish_non_exhaustive()
     }
 }
 
-impl Topology {
-    /// Makes the nodes of one task of a sub-topology.
-    ///
-    /// # Errors
-    /// When a node cannot be made.
-    pub(crate) fn instantiate(&self, sub: &SubTopology, seed: TaskSeed<'_>) -> Result<TaskParts> {
-        Linker {
-            graph: &self.0.graph,
-            seed,
-            links: HashMap::new(),
-            nodes: HashMap::new(),
-            sources: Vec::new(),
-            stores: Vec::new(),
-            current: NodeId(0),
+impl Seat {
+    fn nobody() -> Self {
+        Self {
+            id: NodeId(0),
+            name: Arc::from(""),
+            policy: OnError::default(),
+            is_source: false,
+            sends_old: false,
+            children: Vec::new(),
             place: 0,
         }
-        .link(sub)
     }
 }
 
-impl Linker<'_, '_> {
-    fn link(mut self, sub: &SubTopology) -> Result<TaskParts> {
-        self.make_stores(sub)?;
-        let graph = self.graph;
-        let is_source = |id: &NodeId| graph.node(*id).is_some_and(|node| node.kind.is_source());
-        let inner: Vec<NodeId> = sub.nodes.iter().copied().filter(|id| !is_source(id)).collect();
-        for (place, id) in inner.iter().enumerate().rev() {
-            self.place = place;
-            self.make(*id)?;
-        }
-        for id in sub.nodes.iter().copied().filter(is_source) {
-            self.make(id)?;
-        }
-        let mut nodes = Vec::with_capacity(inner.len());
-        for id in inner {
-            if let (Some(made), Some(node)) = (self.nodes.remove(&id.0), graph.node(id)) {
-                nodes.push((Arc::clone(&node.name), made));
-            }
-        }
+impl<'a> Linker<'a> {
+    /// With the stores of the task.
+    pub(crate) fn new(seed: TaskSeed<'a>, stores: Vec<(StoreIndex, TaskStore)>) -> Self {
+        let (links, nodes) = (HashMap::new(), HashMap::new());
+        Self { seed, links, nodes, sources: Vec::new(), stores, seat: Seat::nobody() }
+    }
+
+    /// Takes the next node in hand: what is asked and added from now on is about it.
+    pub(crate) fn sit(&mut self, seat: Seat) {
+        self.seat = seat;
+    }
+
+    /// The node that was made for a place in the graph; none for sources.
+    pub(crate) fn take_node(&mut self, id: NodeId) -> Option<Rc<RefCell<dyn Node>>> {
+        self.nodes.remove(&id.0)
+    }
+
+    /// What was made, with these nodes in order.
+    pub(crate) fn finish(self, nodes: Vec<NamedNode>) -> TaskParts {
         let stores = self.stores.iter().map(|(_, store)| Rc::clone(store.state())).collect();
         let typed_stores = self.stores.into_iter().map(|(_, store)| store).collect();
-        Ok(TaskParts { sources: self.sources, nodes, stores, typed_stores })
-    }
-
-    fn make_stores(&mut self, sub: &SubTopology) -> Result<()> {
-        let suppliers: Vec<(StoreIndex, &dyn StoreSupplier)> = sub
-            .stores
-            .iter()
-            .filter_map(|index| Some((*index, self.graph.store(*index)?)))
-            .collect();
-        for ((index, supplier), id) in suppliers.into_iter().zip(0..) {
-            let place = StorePlace {
-                id: StoreId(id),
-                stores: self.seed.disk.clone(),
-                collector: self.seed.ctx.collector.clone(),
-                application_id: Arc::clone(&self.seed.ctx.application_id),
-                partition: self.seed.ctx.task.partition,
-                cache_budget: self.seed.cache_budget.clone(),
-                record_time: self.seed.ctx.record_time.clone(),
-            };
-            self.stores.push((index, supplier.make(&place)?));
-            let expires = !matches!(supplier.spec().kind, StoreKind::KeyValue);
-            let nodes = sub.nodes.iter().filter_map(|id| self.graph.node(*id));
-            let user = nodes.filter(|_| expires).find(|node| node.stores.contains(&index));
-            let drops = &mut self.seed.ctx.drops;
-            let counter = user.map(|node| drops.counter(&node.name, DropReason::Expired));
-            self.seed.ctx.expiring.push(counter);
-        }
-        Ok(())
-    }
-
-    fn make(&mut self, id: NodeId) -> Result<()> {
-        self.current = id;
-        match self.graph.node(id) {
-            Some(node) => (node.make)(self),
-            None => Err(broken(&format!("there is no node {}", id.0))),
-        }
-    }
-
-    fn node(&self) -> Result<&GraphNode> {
-        self.graph.node(self.current).ok_or_else(|| broken("there is no such node"))
+        TaskParts { sources: self.sources, nodes, stores, typed_stores }
     }
 
     /// The task's context.
@@ -162,12 +128,11 @@ impl Linker<'_, '_> {
 
     /// What the node being made does with a record it cannot process.
     pub(crate) fn faults(&mut self) -> Result<Faults> {
-        let node = self.node()?;
-        let (name, policy) = (Arc::clone(&node.name), node.policy.clone());
-        let reasons: &[DropReason] = match (&policy, &node.kind) {
+        let (name, policy) = (Arc::clone(&self.seat.name), self.seat.policy.clone());
+        let reasons: &[DropReason] = match (&policy, self.seat.is_source) {
             (OnError::Fail, _) => &[],
-            (_, NodeKind::Source { .. }) => &[DropReason::BadBytes, DropReason::BadTimestamp],
-            _ => &[DropReason::Failed],
+            (_, true) => &[DropReason::BadBytes, DropReason::BadTimestamp],
+            (_, false) => &[DropReason::Failed],
         };
         self.may_drop(reasons)?;
         Ok(Faults::new(name, policy))
@@ -180,25 +145,24 @@ impl Linker<'_, '_> {
 
     /// What counts the records that the node being made drops for a reason.
     pub(crate) fn drops(&mut self, reason: DropReason) -> Result<DropCounter> {
-        let name = Arc::clone(&self.node()?.name);
-        Ok(self.seed.ctx.drops.counter(&name, reason))
+        Ok(self.seed.ctx.drops.counter(&self.seat.name, reason))
     }
 
     /// The node's place among the task's nodes, for punctuations.
     pub(crate) fn place(&self) -> usize {
-        self.place
+        self.seat.place
     }
 
     /// True if a node downstream needs old values of this table.
     pub(crate) fn sends_old(&self) -> Result<bool> {
-        Ok(self.node()?.sends_old)
+        Ok(self.seat.sends_old)
     }
 
     /// The links to the children of the node being made.
     pub(crate) fn children<K: Data, V: Data>(&self) -> Result<Children<K, V>> {
         let mut children = Children::default();
-        for id in &self.node()?.children {
-            children.push(self.link_to(*id)?);
+        for (id, name) in &self.seat.children {
+            children.push(self.link_to(*id, name)?);
         }
         Ok(children)
     }
@@ -211,28 +175,21 @@ impl Linker<'_, '_> {
 
     /// The names of the children of the node being made, in the order of their links.
     pub(crate) fn names_of_children(&self) -> Result<Vec<Arc<str>>> {
-        let node = self.node()?;
-        let name = |id: &NodeId| self.graph.node(*id).map(|child| Arc::clone(&child.name));
-        Ok(node.children.iter().filter_map(name).collect())
+        Ok(self.seat.children.iter().map(|(_, name)| Arc::clone(name)).collect())
     }
 
-    fn link_to<K: Data, V: Data>(&self, id: NodeId) -> Result<Link<K, V>> {
+    fn link_to<K: Data, V: Data>(&self, id: NodeId, name: &str) -> Result<Link<K, V>> {
         let link = self.links.get(&id.0).and_then(|link| link.downcast_ref::<Link<K, V>>());
-        link.map(Rc::clone).ok_or_else(|| {
-            broken(&format!(
-                "{} and {} do not fit",
-                self.graph.name_of(self.current),
-                self.graph.name_of(id)
-            ))
-        })
+        link.map(Rc::clone)
+            .ok_or_else(|| broken(&format!("{} and {name} do not fit", self.seat.name)))
     }
 
     /// Hands over the node that was made.
     pub(crate) fn add<K: Data, V: Data, N: Operator<K, V> + 'static>(&mut self, node: N) {
         let node = Rc::new(RefCell::new(node));
         let link: Link<K, V> = Rc::clone(&node) as Link<K, V>;
-        self.links.insert(self.current.0, Box::new(link));
-        self.nodes.insert(self.current.0, node);
+        self.links.insert(self.seat.id.0, Box::new(link));
+        self.nodes.insert(self.seat.id.0, node);
     }
 
     /// Hands over the source that was made for a topic.

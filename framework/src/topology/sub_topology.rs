@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use millstream_state::StoreSpec;
-
 use crate::policy::Reset;
-use crate::topology::Topology;
-use crate::topology::graph::{Graph, NodeId, NodeKind, SinkTopicName, StoreIndex};
+use crate::topology::graph::{Graph, NodeKind, SinkTopicName};
+use crate::topology::ids::{NodeId, StoreIndex};
 
 /// A topic that a sub-topology reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,12 +174,5 @@ impl Groups {
         if let Some(slot) = self.0.get_mut(a.max(b)) {
             *slot = a.min(b);
         }
-    }
-}
-
-impl SubTopology {
-    /// Its stores as the state of a task is opened with them, in the order of their ids.
-    pub(crate) fn store_specs(&self, topology: &Topology) -> Vec<StoreSpec> {
-        self.stores.iter().filter_map(|index| Some(topology.store(*index)?.spec())).collect()
     }
 }

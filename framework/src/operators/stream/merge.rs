@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::KStream;
+use crate::operators::stream::handle::KStream;
 use crate::record::{Data, Record};
 use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
 
@@ -27,7 +27,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         } else {
             graph.fault(TopologyFault::OtherBuilder(name.clone()));
         }
-        let make = |linker: &mut Linker<'_, '_>| {
+        let make = |linker: &mut Linker<'_>| {
             let children = linker.children::<K, V>()?;
             linker.add(Pass { children });
             Ok(())

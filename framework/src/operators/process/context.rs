@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::chain::{Children, Clock, Schedule, TaskContext};
 use crate::error::{Error, Result};
-use crate::operators::fixed_key::FixedKeyRecord;
+use crate::operators::process::fixed_key::FixedKeyRecord;
 use crate::record::{Data, Record, Source, TaskId, Timestamp};
 use crate::time::millis;
 
@@ -69,7 +69,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         };
     }
 
-    /// Calls [`crate::operators::process::Processor::punctuate`] every so often, until cancelled.
+    /// Calls [`crate::operators::process::process::Processor::punctuate`] every so often, until cancelled.
     pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
         self.task.schedule(self.ways.place, millis(every), on)
     }

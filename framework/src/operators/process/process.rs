@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, Schedule, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::connected_store::Stores;
-use crate::operators::context::{Context, Ways};
+use crate::operators::process::connected_store::Stores;
+use crate::operators::process::context::{Context, Ways};
 use crate::operators::stream::KStream;
 use crate::record::{Data, Record, Timestamp};
 use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, TopologyFault};
@@ -73,7 +73,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<P::KOut, P::VOut> {
         let connection = stores.connect();
         let indices = connection.stores.clone();
-        let made = move |linker: &mut Linker<'_, '_>| {
+        let made = move |linker: &mut Linker<'_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);
             linker.add::<K, V, _>(Process::<K, V, P> { processor, ways, faults });
@@ -89,7 +89,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         (prefix, name): (&str, NodeName),
         stores: Vec<StoreIndex>,
-        make: impl Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
         let mut graph = self.graph.borrow_mut();
         let name = match name.into_text() {
@@ -117,7 +117,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 }
 
-impl Linker<'_, '_> {
+impl Linker<'_> {
     /// The way on from the node being made, for processors.
     pub(crate) fn ways<K: Data, V: Data>(&self) -> Result<Ways<K, V>> {
         let names: Vec<Arc<str>> = self.names_of_children()?;
@@ -176,7 +176,7 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::operators::connected_store::KeyValue;
+    use crate::operators::process::connected_store::KeyValue;
     use crate::policy::{DropReason, OnError};
     use crate::serde::{Json, Plain};
     use crate::store::KeyValueStore;

@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::merge::Pass;
-use crate::operators::stream::{KStream, Key};
+use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::merge::Pass;
 use crate::record::{Data, Record};
 use crate::topology::TopologyFault;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millstream_state::WindowOrder;
 
-use crate::operators::grouped::KGroupedStream;
+use crate::operators::group::KGroupedStream;
 use crate::record::Data;
 use crate::store::{Materialized, WindowTableSpec};
 use crate::time::{Emit, Windows, millis};

@@ -17,12 +17,14 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::KStream;
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::source::SourceDraft;
+use crate::operators::stream::to::SinkDraft;
 use crate::policy::{DropReason, Reset};
 use crate::record::{Data, Record};
 use crate::serde::{HasSerde, Serde};
-use crate::sink::{Produced, SinkDraft};
-use crate::source::{Reading, SourceDraft};
+use crate::sink::Produced;
+use crate::source::Reading;
 use crate::store::Serdes;
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
 
@@ -104,7 +106,7 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         kind: NodeKind::Processor,
         parents: vec![parent],
         stores: Vec::new(),
-        make: Box::new(move |linker: &mut Linker<'_, '_>| {
+        make: Box::new(move |linker: &mut Linker<'_>| {
             let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
             linker.may_drop(&[DropReason::NullKey])?;
             linker.add(DropNullKeys { key: Arc::clone(&key), children, faults });
@@ -151,7 +153,7 @@ impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use crate::operators::repartition::Repartitioned;
+    use crate::operators::stream::repartition::Repartitioned;
     use crate::policy::{DropReason, OnError};
     use crate::record::{Headers, Record, Timestamp};
     use crate::serde::{Json, Plain};

@@ -169,7 +169,7 @@ impl StreamsBuilder {
 }
 
 /// How a task opens the stores of one processor.
-type Open<H> = Box<dyn Fn(&Linker<'_, '_>) -> Result<H> + Send + Sync>;
+type Open<H> = Box<dyn Fn(&Linker<'_>) -> Result<H> + Send + Sync>;
 
 /// The stores of a processor: where they are in the topology, and how a task opens them.
 #[doc(hidden)]
@@ -185,7 +185,7 @@ impl<H> fmt::Debug for Connection<H> {
 }
 
 impl<H> Connection<H> {
-    pub(crate) fn open(&self, linker: &Linker<'_, '_>) -> Result<H> {
+    pub(crate) fn open(&self, linker: &Linker<'_>) -> Result<H> {
         (self.open)(linker)
     }
 }

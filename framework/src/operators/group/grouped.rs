@@ -12,8 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::operators::repartition::{Repartitioned, through_topic};
-use crate::operators::stream::KStream;
+use crate::operators::stream::{KStream, Repartitioned, through_topic};
 use crate::operators::table::KTable;
 use crate::record::Data;
 use crate::serde::{HasSerde, Serde};
@@ -112,7 +111,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         make: impl FnOnce(StoreIndex) -> M,
     ) -> KTable<K2, A>
     where
-        M: Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+        M: Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
     {
         let mut graph = self.stream.graph.borrow_mut();
         let name = graph.generate(prefix);

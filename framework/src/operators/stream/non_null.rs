@@ -10,7 +10,7 @@
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::{KStream, Key};
+use crate::operators::stream::handle::{KStream, Key};
 use crate::policy::{DropCounter, DropReason};
 use crate::record::{Data, Record};
 

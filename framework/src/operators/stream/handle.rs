@@ -58,7 +58,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         prefix: &str,
         key: Key,
-        make: impl Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate(prefix);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, HeldRows, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::grouped::KGroupedStream;
+use crate::operators::group::grouped::KGroupedStream;
 use crate::operators::table::KTable;
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Record};
@@ -76,7 +76,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let f = Arc::new(f);
         let serdes = self.serdes.clone();
         self.aggregated(prefix, supplier, |index| {
-            move |linker: &mut Linker<'_, '_>| {
+            move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
                 if linker.sends_old()? {
                     store.borrow_mut().send_old_values();

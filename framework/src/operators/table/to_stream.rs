@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::KStream;
-use crate::operators::table::KTable;
+use crate::operators::table::handle::KTable;
 use crate::record::{Change, Data, Record};
 use crate::topology::{Linker, NodeDraft, NodeKind};
 
@@ -37,7 +37,7 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     fn as_stream<V2: Data>(
         &self,
-        make: impl Fn(&mut Linker<'_, '_>) -> Result<()> + Send + Sync + 'static,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
     ) -> KStream<K, V2> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KTABLE-TOSTREAM-");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::{KStream, Key};
+use crate::operators::stream::handle::{KStream, Key};
 use crate::policy::{DropReason, OnError};
 use crate::record::{Data, Record};
 

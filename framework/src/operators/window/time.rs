@@ -24,9 +24,9 @@ use millstream_state::Direction;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::aggregate::{forward_held, settle, with_rows};
+use crate::operators::group::{forward_held, settle, with_rows};
 use crate::operators::table::KTable;
-use crate::operators::windowed_by::WindowedStream;
+use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
@@ -75,7 +75,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         let (windows, emit) = (self.windows.clone(), self.emit);
         let serdes = self.grouped.serdes.clone();
         self.grouped.aggregated(prefix, supplier, |index| {
-            move |linker: &mut Linker<'_, '_>| {
+            move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
                 if linker.sends_old()? {
                     store.borrow_mut().send_old_values();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::{KStream, Key};
+use crate::operators::stream::handle::{KStream, Key};
 use crate::policy::DropReason;
 use crate::record::{Data, Record};
 

@@ -10,14 +10,14 @@
 
 use crate::chain::{Faults, Node, Operator, Schedule, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::connected_store::Stores;
-use crate::operators::context::{Context, FixedKeyContext, Ways};
-use crate::operators::fixed_key::FixedKeyRecord;
+use crate::operators::process::connected_store::Stores;
+use crate::operators::process::context::{Context, FixedKeyContext, Ways};
+use crate::operators::process::fixed_key::FixedKeyRecord;
 use crate::operators::stream::KStream;
 use crate::record::{Data, Record, Timestamp};
 use crate::topology::{Linker, NodeName};
 
-/// As [`crate::operators::process::Processor`], for [`KStream::process_values`].
+/// As [`crate::operators::process::process::Processor`], for [`KStream::process_values`].
 pub trait FixedKeyProcessor<K, V>: 'static {
     /// The type of the values it forwards.
     type VOut: Data;
@@ -68,7 +68,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K, P::VOut> {
         let connection = stores.connect();
         let indices = connection.stores.clone();
-        let made = move |linker: &mut Linker<'_, '_>| {
+        let made = move |linker: &mut Linker<'_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);
             linker.add::<K, V, _>(ProcessValues::<K, V, P> { processor, ways, faults });

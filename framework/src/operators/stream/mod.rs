@@ -1,0 +1,22 @@
+//! Streams: the handle, the source and the sink of a stream, and what needs no state.
+
+mod handle;
+mod source;
+mod filter;
+mod non_null;
+mod map;
+mod map_values;
+mod flat_map;
+mod flat_map_values;
+mod select_key;
+mod peek;
+mod for_each;
+mod merge;
+mod split;
+mod repartition;
+mod to;
+
+pub use handle::KStream;
+pub use repartition::Repartitioned;
+pub(crate) use repartition::through_topic;
+pub use split::{Branches, Split};

@@ -1,0 +1,77 @@
+//! `stream`: a source in the drawing; what it does with a record is in [`crate::source`].
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::operators::stream::handle::KStream;
+use crate::policy::{DropReason, Reset};
+use crate::record::Data;
+use crate::source::{Consumed, Decoding, Reading};
+use crate::topology::{
+    Graph, Linker, NodeDraft, NodeId, NodeKind, StreamsBuilder, TopologyFault, topic_in_log,
+};
+
+impl StreamsBuilder {
+    /// A stream of the records of one or several topics.
+    pub fn stream<K: Data, V: Data>(&self, source: impl Into<Consumed<K, V>>) -> KStream<K, V> {
+        let source = source.into();
+        let mut graph = self.graph.borrow_mut();
+        let generated = graph.generate("KSTREAM-SOURCE-");
+        if source.topics.is_empty() {
+            graph.fault(TopologyFault::NoTopic(generated.clone()));
+        }
+        for topic in &source.topics {
+            graph.check_name("a topic", topic);
+        }
+        if let Some(name) = &source.name {
+            graph.check_name("a node", name);
+        }
+        let node = SourceDraft {
+            name: source.name.unwrap_or(generated),
+            topics: source.topics,
+            internal: false,
+            partitions: None,
+            reset: source.reset,
+            reading: source.reading,
+        }
+        .add_to(&mut graph);
+        graph.set_policy(node, source.policy);
+        KStream::new(Rc::clone(&self.graph), node, false)
+    }
+}
+
+/// A source to be added to a graph.
+pub(crate) struct SourceDraft<K, V> {
+    pub(crate) name: String,
+    pub(crate) topics: Vec<Arc<str>>,
+    pub(crate) internal: bool,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) reset: Reset,
+    pub(crate) reading: Reading<K, V>,
+}
+
+impl<K: Data, V: Data> SourceDraft<K, V> {
+    pub(crate) fn add_to(self, graph: &mut Graph) -> NodeId {
+        let Self { name, topics, internal, partitions, reset, reading } = self;
+        let read = topics.clone();
+        let make = move |linker: &mut Linker<'_>| {
+            if reading.timestamp.is_some() {
+                linker.drops(DropReason::BadTimestamp)?;
+            }
+            for topic in &read {
+                let topic = topic_in_log(topic, internal, &linker.ctx().application_id);
+                let (children, faults) = (linker.children()?, linker.faults()?);
+                let source = Decoding::new(Arc::clone(&topic), reading.clone(), children, faults);
+                linker.add_source(topic, Box::new(source));
+            }
+            Ok(())
+        };
+        graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Source { topics, internal, reset, partitions },
+            parents: Vec::new(),
+            stores: Vec::new(),
+            make: Box::new(make),
+        })
+    }
+}

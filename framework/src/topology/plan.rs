@@ -1,0 +1,70 @@
+//! The checked plan of a topology.
+
+use std::fmt;
+use std::sync::Arc;
+
+use millstream_state::StoreSpec;
+
+use crate::store::StoreSupplier;
+use crate::topology::describe;
+use crate::topology::graph::{Graph, GraphNode};
+use crate::topology::ids::StoreIndex;
+use crate::topology::sub_topology::SubTopology;
+
+/// A checked topology: cheap to clone, shared by all workers, which make tasks from it.
+#[derive(Clone)]
+pub struct Topology(Arc<Plan>);
+
+struct Plan {
+    graph: Graph,
+    sub_topologies: Vec<SubTopology>,
+}
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl Topology {
+    /// A graph without faults, divided.
+    pub(crate) fn new(graph: Graph, sub_topologies: Vec<SubTopology>) -> Self {
+        Self(Arc::new(Plan { graph, sub_topologies }))
+    }
+
+    /// The sets of connected nodes, in the order of their numbers.
+    pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
+        &self.0.sub_topologies
+    }
+
+    /// All nodes, parents before children.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &GraphNode> {
+        self.0.graph.nodes().map(|(_, node)| node)
+    }
+
+    /// A store of a sub-topology.
+    pub(crate) fn store(&self, index: StoreIndex) -> Option<&dyn StoreSupplier> {
+        self.0.graph.store(index)
+    }
+
+    /// Its stores as the state of a task is opened with them, in the order of their ids.
+    pub(crate) fn store_specs(&self, sub: &SubTopology) -> Vec<StoreSpec> {
+        sub.stores.iter().filter_map(|index| Some(self.store(*index)?.spec())).collect()
+    }
+
+    /// What it was drawn from.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.0.graph
+    }
+
+    /// The topology as text, exactly as Java's `Topology#describe()` writes it, so that tools
+    /// that read one can read the other.
+    pub fn describe(&self) -> String {
+        describe::as_text(&self.0.graph, &self.0.sub_topologies)
+    }
+
+    /// The topology as a Mermaid flowchart.
+    pub fn mermaid(&self) -> String {
+        describe::as_mermaid(&self.0.graph, &self.0.sub_topologies)
+    }
+}
