@@ -25,6 +25,7 @@
 pub mod embedded;
 pub mod kafka;
 mod local;
+mod locked;
 pub mod memory;
 mod refused;
 mod waiting;

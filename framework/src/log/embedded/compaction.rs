@@ -14,8 +14,8 @@ use rocksdb::WriteBatch;
 use super::disk::{Disk, RECORDS};
 use super::layout::{self, Kind, PartitionRow};
 use crate::error::Result;
-use crate::log::local::lock;
 use crate::log::local::storage::Cleaning;
+use crate::log::locked::locked;
 
 /// Memory for the keys of one walk. Larger: fewer walks. Smaller: less memory.
 const KEYS_BYTES_MAX: usize = 64 << 20;
@@ -29,7 +29,7 @@ const DIRTY_MIN: i64 = 100_000;
 /// Compacts a partition if it is worth it: at start when a third is new, later when it doubled.
 pub(super) fn compact(disk: &Disk, cleaning: &Cleaning) -> Result<()> {
     let slot = cleaning.slot;
-    let mut row = lock(&disk.rows).get(&slot).copied().unwrap_or_default();
+    let mut row = locked(&disk.rows).get(&slot).copied().unwrap_or_default();
     let dirty = cleaning.limit - row.cleaned_to.max(cleaning.start);
     let worth =
         if cleaning.at_start { dirty * 2 > row.kept } else { dirty > row.kept.max(DIRTY_MIN) };
@@ -100,7 +100,7 @@ fn sweep(
 }
 
 fn note(disk: &Disk, cleaning: &Cleaning, cleaned: PartitionRow) -> Result<()> {
-    let mut rows = lock(&disk.rows);
+    let mut rows = locked(&disk.rows);
     let row = rows.entry(cleaning.slot).or_default();
     // Somebody may have deleted records meanwhile: only what was cleaned is news.
     let (start, next) = (row.start, row.next.max(cleaning.limit));

@@ -22,18 +22,21 @@
 mod compaction;
 mod disk;
 mod layout;
+mod options;
 mod recovery;
+mod storage;
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
 use self::disk::Disk;
-use super::Log;
+pub use self::options::EmbeddedOptions;
 use super::local::group::GroupLimits;
 use super::local::handle::Handle;
 use super::local::{Broker, Clock, LocalLog, Manners};
 use crate::error::{Error, Result};
+use crate::log::Log;
 
 const LOCK_FILE: &str = "millstream.lock";
 
@@ -44,32 +47,6 @@ const GROUPS: GroupLimits = GroupLimits { session_ms: 45_000, rebalance_ms: 300_
 /// Larger records are refused, as they are by a Kafka with its default settings doubled: what is
 /// developed here shall not break there by much.
 const RECORD_BYTES_MAX: usize = 2 << 20;
-
-/// Settings of the embedded log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbeddedOptions {
-    /// Whether each flush and commit waits for the disk (fsync). Off: see the module.
-    pub sync: bool,
-    /// A transaction holds at most so many bytes in memory; what is more is written early. Larger
-    /// takes more memory, per worker; smaller writes early more often, which makes the abort of
-    /// a large transaction slower.
-    pub transaction_bytes_max: usize,
-    /// Memory for blocks that were read.
-    pub cache_bytes: usize,
-    /// Memory for what is not yet in files.
-    pub write_buffer_bytes: usize,
-}
-
-impl Default for EmbeddedOptions {
-    fn default() -> Self {
-        Self {
-            sync: false,
-            transaction_bytes_max: 64 << 20,
-            cache_bytes: 32 << 20,
-            write_buffer_bytes: 64 << 20,
-        }
-    }
-}
 
 /// A durable log in this process; clones are the same log.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use rocksdb::{DBRawIterator, IteratorMode, WriteBatch};
 use super::disk::{Disk, GROUPS, RECORDS, TOPICS, TRANSACTIONS, broken, failed};
 use super::layout;
 use crate::error::Result;
-use crate::log::local::lock;
 use crate::log::local::state::State;
 use crate::log::local::storage::{Slot, TxnId};
+use crate::log::locked::locked;
 
 /// What the broker knew, as far as it was written.
 pub(super) fn recover(disk: &Disk) -> Result<State> {
@@ -21,7 +21,7 @@ pub(super) fn recover(disk: &Disk) -> Result<State> {
 }
 
 fn read_topics(disk: &Disk, state: &mut State) -> Result<()> {
-    let mut rows = lock(&disk.rows);
+    let mut rows = locked(&disk.rows);
     for item in disk.db.iterator_cf(disk.family(TOPICS)?, IteratorMode::Start) {
         let (key, value) = item.map_err(|e| failed(&e))?;
         match key.split_first() {
@@ -59,7 +59,7 @@ fn find_ends(disk: &Disk, state: &mut State) -> Result<()> {
     let mut records = disk.db.raw_iterator_cf(disk.family(RECORDS)?);
     let mut batch = WriteBatch::default();
     for slot in slots {
-        let row = lock(&disk.rows).get(&slot).copied().unwrap_or_default();
+        let row = locked(&disk.rows).get(&slot).copied().unwrap_or_default();
         let partition = state.partition_mut(slot)?;
         partition.start = row.start;
         partition.next = row.next.max(last_offset(&mut records, slot)? + 1);

@@ -19,11 +19,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::Deadline;
 use super::error;
-use super::events::{Consumer, OtherEvents, locked};
+use super::events::{Consumer, OtherEvents};
 use super::listening::Ear;
-use super::removing;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::{
     Committed, Isolation, NewTopic, OffsetRange, SIZE_BOUND, TIME_BOUNDS, TopicDescription,
 };
@@ -210,7 +210,7 @@ impl Admin {
                         again.push(without);
                         continue;
                     }
-                    return Err(removing::refused("creation", topic, code));
+                    return Err(error::topic_refused("creation", topic, code));
                 }
             }
         }

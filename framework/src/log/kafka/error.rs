@@ -231,6 +231,14 @@ pub(super) fn from_refusal(what: &str, refusal: &Refusal) -> Error {
     }
 }
 
+/// What the broker does not do to a topic.
+pub(super) fn topic_refused(what: &str, topic: String, code: Code) -> Error {
+    match from_code(&format!("{what} of {topic}"), Some(&topic), code, "") {
+        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

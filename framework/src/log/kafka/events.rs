@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -17,10 +17,11 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::identity::Identity;
 use super::lag::{Brokers, Reports};
 use super::listening::{self, Ear};
-use super::queue::Identity;
 use super::repeats::{Line, Severity};
+use crate::log::locked::locked;
 use crate::record::TopicPartition;
 
 /// Every consumer of this module: members, readers, and those that only ask.
@@ -57,11 +58,6 @@ impl Deref for Consumer {
     fn deref(&self) -> &NativeConsumer {
         &self.client
     }
-}
-
-/// A lock whose owner panicked still holds whole values here.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The group's wish, to be answered by assigning or unassigning.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
-use super::events::locked;
+use crate::log::locked::locked;
 use crate::record::TopicPartition;
 
 /// What is known of a partition at one moment; offsets are negative where unknown.

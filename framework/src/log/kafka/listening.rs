@@ -21,8 +21,8 @@ use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
 
 use super::deadline::now;
-use super::events::locked;
 use super::repeats::{Line, Repeats, Severity};
+use crate::log::locked::locked;
 
 /// The ear on one client: to be dropped before the client.
 pub(super) struct Ear {

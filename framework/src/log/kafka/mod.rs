@@ -15,6 +15,7 @@ mod deadline;
 mod error;
 mod events;
 mod groups;
+mod identity;
 mod lag;
 mod listening;
 mod membership;

@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::deadline::Deadline;
 use super::error::{self, Refusal};
-use super::queue::Identity;
+use super::identity::Identity;
 use super::send::{Sender, Undelivered};
 use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};

@@ -18,10 +18,11 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::Deadline;
 use super::error;
-use super::events::{Consumer, locked};
+use super::events::Consumer;
 use super::queue::{Bell, Messages, NativeQueue};
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::{Isolation, ReadEvent, Reader, Wake};
 use crate::record::TopicPartition;
 

@@ -22,7 +22,7 @@ impl Admin {
         for result in results {
             match result {
                 Ok(_) | Err((_, Code::UnknownTopicOrPartition)) => {}
-                Err((topic, code)) => return Err(refused("deletion", topic, code)),
+                Err((topic, code)) => return Err(error::topic_refused("deletion", topic, code)),
             }
         }
         let deadline = Deadline::after(self.patience());
@@ -75,14 +75,6 @@ impl Admin {
         let list = list_of(offsets)?;
         queue::commit(&client, &list, self.patience())
             .map_err(|code| group_error(&format!("positions of group {group}"), group, code))
-    }
-}
-
-/// What the broker does not do to a topic.
-pub(super) fn refused(what: &str, topic: String, code: Code) -> Error {
-    match error::from_code(&format!("{what} of {topic}"), Some(&topic), code, "") {
-        Error::Fatal { reason, .. } => Error::Topic { topic, reason },
-        other => other,
     }
 }
 

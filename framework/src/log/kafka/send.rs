@@ -31,11 +31,12 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaType;
 
 use super::error::Refusal;
-use super::events::{OtherEvents, locked};
+use super::events::OtherEvents;
+use super::identity::Identity;
 use super::listening::Ear;
-use super::queue::Identity;
 use super::refused::refused;
 use super::timestamp::native_timestamp;
+use crate::log::locked::locked;
 use crate::log::refused::Refused;
 use crate::log::{OutgoingRecord, TopicHandle};
 use crate::record::{Headers, TopicPartition};

@@ -13,10 +13,11 @@
 use std::sync::{Arc, Mutex};
 
 use super::error;
-use super::events::{Consumer, locked};
+use super::events::Consumer;
 use super::lag::Known;
 use super::queue::{Bell, Messages, NativeQueue};
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::{PartitionQueue, RecordBatch, Wake};
 use crate::record::TopicPartition;
 

@@ -3,7 +3,7 @@
 //! Without `retention.ms` nothing is deleted by age. Deletion takes the records at the beginning
 //! of a partition that are older than that, up to the first one that is not.
 
-use super::Broker;
+use super::broker::Broker;
 use super::state::{State, Topic};
 use super::storage::{Cleaning, Slot, Storage};
 use crate::error::Result;

@@ -3,7 +3,6 @@
 //! Bounds on timestamps hold only where a topic sets them, unlike Kafka's of an hour ahead: the
 //! clock of the memory log stands still.
 
-use super::transaction::record_bytes;
 use crate::log::RawRecord;
 use crate::record::RefusalKind;
 
@@ -52,5 +51,56 @@ impl Limits {
         }
         let lacks_key = self.keyed && record.key.is_none();
         lacks_key.then(|| (RefusalKind::Invalid, "a compacted topic needs keys".to_owned()))
+    }
+}
+
+/// Bytes of a batch of this record alone, not compressed, as Kafka writes it: what its limits are
+/// held against.
+pub(crate) fn record_bytes(record: &RawRecord<'_>) -> usize {
+    let part = |part: Option<&[u8]>| match part {
+        Some(bytes) => varint_bytes(bytes.len()) + bytes.len(),
+        // The length is -1.
+        None => 1,
+    };
+    let headers = record.headers.iter().map(|header| {
+        varint_bytes(header.name.len()) + header.name.len() + part(header.value.as_deref())
+    });
+    let body = ATTRIBUTES_AND_DELTAS_BYTES
+        + part(record.key)
+        + part(record.value)
+        + varint_bytes(record.headers.len())
+        + headers.sum::<usize>();
+    BATCH_HEADER_BYTES + varint_bytes(body) + body
+}
+
+const BATCH_HEADER_BYTES: usize = 61;
+/// The deltas of time and offset of the first record of a batch are 0.
+const ATTRIBUTES_AND_DELTAS_BYTES: usize = 3;
+
+/// Bytes of a length as a zigzag varint.
+fn varint_bytes(length: usize) -> usize {
+    let bits = (2 * length).max(1).ilog2() as usize + 1;
+    bits.div_ceil(7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+
+    #[test]
+    fn a_record_is_as_large_as_in_kafka() {
+        let bytes = |key: Option<&[u8]>, value: Option<&[u8]>, headers: &Headers| {
+            let headers = headers.clone();
+            record_bytes(&RawRecord { offset: 0, timestamp: 7, key, value, headers })
+        };
+        // As kafka-dump-log shows a batch of one record: header, length, attributes, deltas, key,
+        // value, number of headers.
+        assert_eq!(bytes(None, None, &Headers::default()), 61 + 1 + 3 + 1 + 1 + 1);
+        assert_eq!(bytes(Some(b"k"), Some(&[0; 63]), &Headers::default()), 61 + 2 + 3 + 2 + 64 + 1);
+        assert_eq!(bytes(Some(b"k"), Some(&[0; 64]), &Headers::default()), 61 + 2 + 3 + 2 + 66 + 1);
+        let mut headers = Headers::default();
+        headers.push("name", None);
+        assert_eq!(bytes(None, None, &headers), 61 + 1 + 3 + 1 + 1 + 1 + 5 + 1);
     }
 }

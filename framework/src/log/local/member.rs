@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::broker::Broker;
 use super::fault::{Faults, Operation};
 use super::group::Step;
 use super::queue::{LocalQueue, SharedQueue};
 use super::state::{About, State};
 use super::storage::Storage;
-use super::{Broker, lock};
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::{
     Committed, Generation, GroupListener, GroupSpec, Member, Membership, PartitionQueue,
 };
@@ -54,7 +55,7 @@ impl<S: Storage> LocalMembership<S> {
 
     fn next_step(&self, timeout: Duration) -> Option<Step> {
         let (mut id, owns) = {
-            let seat = lock(&self.member.seat);
+            let seat = locked(&self.member.seat);
             (seat.id.clone(), !seat.owned.is_empty())
         };
         let broker = &self.member.broker;
@@ -68,7 +69,7 @@ impl<S: Storage> LocalMembership<S> {
                 other => other,
             }
         });
-        lock(&self.member.seat).id = id;
+        locked(&self.member.seat).id = id;
         step
     }
 
@@ -79,7 +80,7 @@ impl<S: Storage> LocalMembership<S> {
         partitions: &[TopicPartition],
         listener: &mut dyn GroupListener,
     ) -> Result<()> {
-        lock(&self.member.seat).generation = generation;
+        locked(&self.member.seat).generation = generation;
         let starts = listener.start_offsets(partitions);
         if starts.len() != partitions.len() {
             let reason = format!("{} start offsets for {}", starts.len(), partitions.len());
@@ -95,7 +96,7 @@ impl<S: Storage> LocalMembership<S> {
                 state.partition_mut(slot)?.signals.push(Arc::clone(&shared.signal));
                 Ok::<_, Error>(Arc::new(shared))
             })?;
-            lock(&self.member.seat).owned.insert(partition.clone(), Arc::clone(&shared));
+            locked(&self.member.seat).owned.insert(partition.clone(), Arc::clone(&shared));
             let queue = LocalQueue { broker: Arc::clone(broker), shared };
             added.push((partition.clone(), Box::new(queue)));
         }
@@ -104,14 +105,14 @@ impl<S: Storage> LocalMembership<S> {
     }
 
     fn owned(&self) -> Vec<TopicPartition> {
-        lock(&self.member.seat).owned.keys().cloned().collect()
+        locked(&self.member.seat).owned.keys().cloned().collect()
     }
 
     /// Gives everything back, with the listener's consent, and joins again.
     fn revoke(&self, listener: &mut dyn GroupListener) {
         listener.revoked(&self.owned());
         self.member.close_queues();
-        let id = lock(&self.member.seat).id.clone();
+        let id = locked(&self.member.seat).id.clone();
         if let Some(id) = id {
             self.member.broker.with(|state| join(state, &self.spec.group, &id));
         }
@@ -121,7 +122,7 @@ impl<S: Storage> LocalMembership<S> {
     fn lose(&self, listener: &mut dyn GroupListener) {
         let owned = self.owned();
         self.member.close_queues();
-        lock(&self.member.seat).id = None;
+        locked(&self.member.seat).id = None;
         if !owned.is_empty() {
             listener.lost(&owned);
         }
@@ -161,10 +162,10 @@ impl<S: Storage> Membership for LocalMembership<S> {
             }
             Some(Step::Lost) => self.lose(listener),
             Some(Step::Replaced) => {
-                let id = lock(&self.member.seat).id.clone();
+                let id = locked(&self.member.seat).id.clone();
                 self.lose(listener);
                 // It keeps its old id, so that it stays out.
-                lock(&self.member.seat).id = id;
+                locked(&self.member.seat).id = id;
                 let reason = "another member has this static identity now".to_owned();
                 return Err(Error::Fenced { what: "group membership".to_owned(), reason });
             }
@@ -200,7 +201,7 @@ impl<S: Storage> Drop for LocalMembership<S> {
 
 impl<S: Storage> LocalMember<S> {
     fn close_queues(&self) {
-        let owned = std::mem::take(&mut lock(&self.seat).owned);
+        let owned = std::mem::take(&mut locked(&self.seat).owned);
         for queue in owned.values() {
             queue.close();
             self.broker.with(|state| {
@@ -213,7 +214,7 @@ impl<S: Storage> LocalMember<S> {
 
     /// Ends the membership; without saying good-bye, only the session's end tells the group.
     fn quit(&self, says_so: bool) {
-        let Some(id) = lock(&self.seat).id.take() else { return };
+        let Some(id) = locked(&self.seat).id.take() else { return };
         let now = self.broker.now();
         self.broker.with(|state| {
             let topics = &state.topics;
@@ -230,7 +231,7 @@ impl<S: Storage> LocalMember<S> {
     }
 
     fn identity(&self) -> Result<LocalGeneration> {
-        let seat = lock(&self.seat);
+        let seat = locked(&self.seat);
         let Some(member) = seat.id.clone().filter(|_| seat.generation > 0) else {
             let reason = "the member is in no group".to_owned();
             return Err(Error::Fenced { what: format!("group {}", self.group), reason });
@@ -254,7 +255,7 @@ impl<S: Storage> Member for LocalMember<S> {
 
     fn seek(&self, positions: &[(TopicPartition, i64)]) -> Result<()> {
         let queues: Vec<(Arc<SharedQueue>, i64)> = {
-            let seat = lock(&self.seat);
+            let seat = locked(&self.seat);
             let find = |(tp, offset): &(TopicPartition, i64)| {
                 let queue = seat.owned.get(tp).map(Arc::clone);
                 let reason = "the member does not own it".to_owned();

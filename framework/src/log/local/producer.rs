@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Broker;
+use super::broker::Broker;
 use super::fault::{Course, Faults, Operation};
 use super::member::LocalGeneration;
 use super::state::{About, State};

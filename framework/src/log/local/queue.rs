@@ -1,54 +1,15 @@
 //! The records of one assigned partition.
 
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::broker::Broker;
 use super::fault::{Course, Faults, Operation};
+use super::signal::Signal;
 use super::storage::{Chunk, Fetch, Slot, Storage};
-use super::{Broker, lock};
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::{Isolation, PartitionQueue, RecordBatch, Wake};
 use crate::record::TopicPartition;
-
-/// Tells the owner of a queue that there is something to pull.
-pub(crate) struct Signal {
-    /// What the owner sees.
-    pub(crate) isolation: Isolation,
-    armed: AtomicBool,
-    wake: Mutex<Option<Wake>>,
-}
-
-impl Signal {
-    fn new(isolation: Isolation) -> Self {
-        Self { isolation, armed: AtomicBool::new(false), wake: Mutex::new(None) }
-    }
-
-    /// True if the queue was found empty since the last call.
-    pub(crate) fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::Acquire)
-    }
-
-    /// Calls the owner once if the queue was found empty.
-    pub(crate) fn fire(&self) {
-        if self.armed.swap(false, Ordering::AcqRel) {
-            let wake = lock(&self.wake).clone();
-            if let Some(wake) = wake {
-                wake();
-            }
-        }
-    }
-
-    fn arm(&self, armed: bool) {
-        self.armed.store(armed, Ordering::Release);
-    }
-}
-
-impl fmt::Debug for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signal(armed: {})", self.is_armed())
-    }
-}
 
 /// What the queue of the owner and the handle of the member share.
 #[derive(Debug)]
@@ -84,14 +45,14 @@ impl SharedQueue {
 
     /// Goes on from another offset.
     pub(crate) fn seek(&self, offset: i64) {
-        let mut place = lock(&self.place);
+        let mut place = locked(&self.place);
         place.next = offset;
         place.handed = offset;
     }
 
     /// The partition was given back: nothing comes any more.
     pub(crate) fn close(&self) {
-        lock(&self.place).closed = true;
+        locked(&self.place).closed = true;
     }
 }
 
@@ -104,7 +65,7 @@ pub(crate) struct LocalQueue<S: Storage> {
 impl<S: Storage> PartitionQueue for LocalQueue<S> {
     fn pull(&mut self, max: usize) -> Result<Option<Box<dyn RecordBatch>>> {
         let shared = &self.shared;
-        let mut place = lock(&shared.place);
+        let mut place = locked(&shared.place);
         if place.closed {
             return Ok(None);
         }
@@ -146,7 +107,7 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
     }
 
     fn remaining(&self, position: i64) -> Option<u64> {
-        let place = lock(&self.shared.place);
+        let place = locked(&self.shared.place);
         if !place.known {
             return None;
         }
@@ -159,7 +120,7 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
     }
 
     fn on_data(&mut self, wake: Wake) {
-        *lock(&self.shared.signal.wake) = Some(Arc::clone(&wake));
+        *locked(&self.shared.signal.wake) = Some(Arc::clone(&wake));
         wake();
     }
 }

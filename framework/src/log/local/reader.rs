@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Broker;
+use super::broker::Broker;
 use super::fault::{Faults, Operation};
 use super::state::{About, State};
 use super::storage::{Fetch, Slot, Storage};

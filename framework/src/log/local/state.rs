@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fault::Faults;
 use super::group::Group;
 use super::limits::Limits;
-use super::queue::Signal;
+use super::signal::Signal;
 use super::storage::{GroupOffsets, Marker, Slot, TxnId};
 use crate::error::{Error, Result};
 use crate::log::{Committed, Isolation, NewTopic};

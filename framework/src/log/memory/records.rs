@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
-use crate::log::local::lock;
 use crate::log::local::storage::{CHUNK_BYTES_MAX, Chunk, Ending, Fetch, Slot, Storage, TxnId};
+use crate::log::locked::locked;
 use crate::log::{Committed, Isolation, NewTopic, RawRecord, RecordBatch};
 use crate::record::{Headers, TopicPartition};
 
@@ -56,7 +56,7 @@ pub(super) struct Records(Mutex<Vec<Vec<Entries>>>);
 
 impl Records {
     fn of<T>(&self, slot: Slot, act: impl FnOnce(&mut Entries) -> T) -> Option<T> {
-        let mut all = lock(&self.0);
+        let mut all = locked(&self.0);
         let topic = all.get_mut(slot.topic as usize)?;
         topic.get_mut(slot.partition as usize).map(act)
     }
@@ -92,12 +92,12 @@ impl Records {
 
 impl Storage for Records {
     fn topic_created(&self, _id: u32, topic: &NewTopic) -> Result<()> {
-        lock(&self.0).push((0..topic.partitions).map(|_| Entries::default()).collect());
+        locked(&self.0).push((0..topic.partitions).map(|_| Entries::default()).collect());
         Ok(())
     }
 
     fn topic_grown(&self, id: u32, topic: &NewTopic) -> Result<()> {
-        if let Some(partitions) = lock(&self.0).get_mut(id as usize) {
+        if let Some(partitions) = locked(&self.0).get_mut(id as usize) {
             let wanted = usize::try_from(topic.partitions).unwrap_or_default();
             partitions.resize_with(wanted, Entries::default);
         }
@@ -105,7 +105,7 @@ impl Storage for Records {
     }
 
     fn topic_deleted(&self, id: u32) -> Result<()> {
-        if let Some(partitions) = lock(&self.0).get_mut(id as usize) {
+        if let Some(partitions) = locked(&self.0).get_mut(id as usize) {
             partitions.clear();
         }
         Ok(())

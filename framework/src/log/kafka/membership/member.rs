@@ -8,10 +8,10 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::super::deadline::Deadline;
-use super::super::events::locked;
 use super::super::{error, queue};
 use super::Group;
 use crate::error::{Error, Result};
+use crate::log::locked::locked;
 use crate::log::waiting::WaitingForBroker;
 use crate::log::{Committed, Generation, Member};
 use crate::record::TopicPartition;

@@ -20,13 +20,12 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::deadline::{Deadline, now};
 use super::error;
-use super::events::{
-    Consumer, Rebalance, decline, is_incremental, list_of as partitions_list, locked,
-};
+use super::events::{Consumer, Rebalance, decline, is_incremental, list_of as partitions_list};
+use super::identity::Identity;
 use super::lag::Brokers;
-use super::queue::Identity;
 use super::settings::KafkaSettings;
 use super::tap::{Tap, TapQueue};
+use crate::log::locked::locked;
 pub(super) use member::list_of;
 use member::{KafkaMember, not_owned};
 
