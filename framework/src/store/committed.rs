@@ -11,9 +11,9 @@ use millstream_state::{Direction, KeyRange, StoreId, TaskStores, WindowLayout};
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
-use crate::store::rows::decode_row;
-use crate::store::table_keys::RowKeys;
-use crate::store::table_rows::{Wanted, encoded_range};
+use crate::store::keys::RowKeys;
+use crate::store::ranges::{Wanted, encoded_range};
+use crate::store::row::decode_row;
 
 /// An entry of a store.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::serde::{HasSerde, Serde};
-use crate::store::supplier::{Serdes, StoreOptions};
+use crate::store::options::{Serdes, StoreOptions};
 
 /// How a table is kept. A name is enough where the types know their serdes: the store is then on
 /// disk, logged and behind a record cache.

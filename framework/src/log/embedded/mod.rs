@@ -34,9 +34,9 @@ use self::disk::Disk;
 pub use self::options::EmbeddedOptions;
 use super::local::group::GroupLimits;
 use super::local::handle::Handle;
-use super::local::{Broker, Clock, LocalLog, Manners};
 use crate::error::{Error, Result};
 use crate::log::Log;
+use crate::log::local::{Broker, Clock, LocalLog, Manners};
 
 const LOCK_FILE: &str = "millstream.lock";
 

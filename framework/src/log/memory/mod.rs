@@ -22,9 +22,9 @@ use super::local::handle::Handle;
 use super::local::state::State;
 use super::local::storage::Fetch;
 use super::local::transaction::Incoming;
-use super::local::{Broker, Clock, LocalLog, Manners};
 use super::{Committed, Isolation, Log};
 use crate::error::Result;
+use crate::log::local::{Broker, Clock, LocalLog, Manners};
 use crate::record::{Headers, TopicPartition};
 
 /// Kafka's default of `session.timeout.ms`.

@@ -1,8 +1,9 @@
 //! The key-value store of processors.
 
 use super::{DAY_MS, Rig, text_to_long, text_to_text};
-use crate::store::key_value::KeyValueStore;
-use crate::store::supplier::{KeyValueSpec, StoreOptions, StoreSupplier};
+use crate::store::key_value::{KeyValueSpec, KeyValueStore};
+use crate::store::options::StoreOptions;
+use crate::store::supplier::StoreSupplier;
 
 fn counts() -> KeyValueSpec<String, i64> {
     KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long() }

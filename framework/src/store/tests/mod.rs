@@ -17,8 +17,9 @@ use crate::log::memory::{MemoryLog, MemoryRecord};
 use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
 use crate::record::{Headers, RecordTime, Timestamp};
 use crate::serde::{Null, Place, Serde};
-use crate::store::cache_budget::CacheBudget;
-use crate::store::supplier::{Serdes, StorePlace, StoreSupplier, TaskStore};
+use crate::store::cache::CacheBudget;
+use crate::store::options::Serdes;
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
 
 /// Strings as UTF-8.
 pub(crate) struct Text;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Rig, text_to_long};
 use crate::record::{Change, Headers, Timestamp};
 use crate::store::Direction;
-use crate::store::supplier::{StoreOptions, TableSpec};
-use crate::store::table::{Outcome, Stamp, TableStore};
+use crate::store::options::StoreOptions;
+use crate::store::table::{Outcome, Stamp, TableSpec, TableStore};
 
 type Rows = BTreeMap<String, (i64, i64)>;
 

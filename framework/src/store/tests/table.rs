@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Rig, text_to_long, text_to_text};
 use crate::record::{Change, Headers, Timestamp, Windowed};
-use crate::store::supplier::{StoreOptions, TableSpec, WindowTableSpec};
-use crate::store::table::{Held, Outcome, Stamp, TableStore};
+use crate::store::options::StoreOptions;
+use crate::store::table::{Held, Outcome, Stamp, TableSpec, TableStore, WindowTableSpec};
 use crate::store::{Direction, WindowOrder};
 
 const CACHE: usize = 1 << 20;

@@ -2,8 +2,9 @@
 
 use super::{DAY_MS, Rig, text_to_text};
 use crate::record::{Timestamp, Windowed};
-use crate::store::supplier::{StoreOptions, StoreSupplier, WindowSpec};
-use crate::store::window::WindowStore;
+use crate::store::options::StoreOptions;
+use crate::store::supplier::StoreSupplier;
+use crate::store::window::{WindowSpec, WindowStore};
 
 fn windows(duplicates: bool) -> WindowSpec<String, String> {
     WindowSpec {

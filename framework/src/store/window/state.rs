@@ -1,232 +1,75 @@
-//! The window store of processors: values by key and time, which expire.
-//!
-//! | operation | state | changelog |
-//! |---|---|---|
-//! | `put` | replaces the value of the key and start; with duplicates: adds one | value |
-//! | `delete` | deletes it; with duplicates: nothing | null |
-//! | a put that has expired | dropped and counted | as above |
-//! | reads | cut at observed time - retention, to the millisecond | none |
-//!
-//! The observed time is the largest start that was put; a put is dropped once its segment (half the
-//! retention, a minute at least) has left the retention as a whole. The changelog's keys are Java's:
-//! `key ‖ start i64 ‖ seq i32`; `seq` counts the puts of a store with duplicates. Unlike Java's it is
-//! kept over restarts, so that a put after one does not replace what was put before.
+//! The window store of one task.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use millstream_state::{
-    Batch, Direction, Dirty, Found, KeyRange, Merged, StoreId, TaskStores, WindowKey,
+    Batch, Direction, Dirty, KeyRange, Merged, StoreId, StoreKind, StoreSpec, TaskStores,
+    WindowKey, WindowLayout, WindowOrder,
 };
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::RawRecord;
 use crate::record::{Data, RecordTime, Timestamp, Windowed};
 use crate::serde::Null;
-use crate::store::StateStore;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::expiry::Expiry;
-use crate::store::rows::window_key;
-use crate::store::supplier::{StorePlace, TaskStore};
-use crate::store::table_keys::{RowKeys, WindowKeys};
-use crate::store::table_rows::Wanted;
+use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::ranges::Wanted;
+use crate::store::row::window_key;
+use crate::store::state_store::StateStore;
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::window::iterators::{WindowIterator, WindowKeysOf, WindowedIterator};
 
-/// A window store of one task, as its processors see it.
-///
-/// A handle is cheap to clone and never leaves its task. Times are starts of windows, ranges of
-/// them include both ends. An iterator shows the store as it was when it was made: one may put and
-/// forward while iterating.
-///
-/// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
-/// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
-pub struct WindowStore<K, V>(Rc<RefCell<WindowState<K, V>>>);
+/// A window store for processors.
+pub(crate) struct WindowSpec<K, V> {
+    pub(crate) options: StoreOptions,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) retention_ms: i64,
+    pub(crate) window_size_ms: i64,
+    /// Keeps all values put for one key and start, in the order of their puts.
+    pub(crate) duplicates: bool,
+}
 
-impl<K, V> Clone for WindowStore<K, V> {
-    fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+impl<K, V> WindowSpec<K, V> {
+    fn layout(&self) -> WindowLayout {
+        WindowLayout::new(WindowOrder::KeyFirst, self.retention_ms)
     }
 }
 
-impl<K, V> fmt::Debug for WindowStore<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WindowStore").field(&self.0.borrow().name).finish()
-    }
-}
+debug_by_options!(WindowSpec);
 
-impl<K: Data, V: Data> WindowStore<K, V> {
-    /// A handle on the store of a task.
-    pub(crate) fn of(store: &TaskStore) -> Result<Self> {
-        store.typed().map(Self)
+impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
+    fn name(&self) -> &str {
+        &self.options.name
     }
 
-    /// Puts the value of a key in the window that starts at `start`.
-    ///
-    /// # Errors
-    /// See [`WindowStore`].
-    #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
-    pub fn put(&self, key: K, value: V, start: Timestamp) -> Result<()> {
-        self.0.borrow_mut().put(&key, Some(value), start)
+    fn spec(&self) -> StoreSpec {
+        self.options.spec(StoreKind::Window(self.layout()))
     }
 
-    /// Deletes the value of a key in the window that starts at `start`.
-    ///
-    /// # Errors
-    /// See [`WindowStore`].
-    pub fn delete(&self, key: &K, start: Timestamp) -> Result<()> {
-        self.0.borrow_mut().put(key, None, start)
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms.saturating_add(retention_extra_ms);
+        self.options.changelog_config(Some(kept))
     }
 
-    /// The value of a key in the window that starts at `start`; with duplicates the first one.
-    ///
-    /// # Errors
-    /// See [`WindowStore`].
-    pub fn fetch(&self, key: &K, start: Timestamp) -> Result<Option<V>> {
-        self.0.borrow_mut().get(key, start)
-    }
-
-    /// The values of a key in windows that start in `[from, to]`, by start.
-    ///
-    /// # Errors
-    /// See [`WindowStore`].
-    pub fn fetch_range(
-        &self,
-        key: &K,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<WindowIterator<K, V>> {
-        self.0.borrow_mut().of_key(key, (from, to), Direction::Forward)
-    }
-
-    /// As [`Self::fetch_range`], latest first.
-    ///
-    /// # Errors
-    /// See [`WindowStore`].
-    pub fn backward_fetch(
-        &self,
-        key: &K,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> Result<WindowIterator<K, V>> {
-        self.0.borrow_mut().of_key(key, (from, to), Direction::Backward)
-    }
-
-    /// The values of all keys in windows that start in `[from, to]`: by segment, then by key, then
-    /// by start.
-    pub fn fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
-        self.0.borrow().of_all((from, to), Direction::Forward)
-    }
-
-    /// As [`Self::fetch_all`], in the opposite order.
-    pub fn backward_fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
-        self.0.borrow().of_all((from, to), Direction::Backward)
-    }
-
-    /// All that has not expired, in the order of [`Self::fetch_all`].
-    pub fn all(&self) -> WindowedIterator<K, V> {
-        self.fetch_all(Timestamp(0), Timestamp(i64::MAX))
-    }
-}
-
-/// Windows of one key with their values, in order; after an error it ends.
-pub struct WindowIterator<K, V>(WindowedIterator<K, V>);
-
-impl<K, V> fmt::Debug for WindowIterator<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowIterator").field("wanted", &self.0.wanted).finish_non_exhaustive()
-    }
-}
-
-impl<K: Data, V: Data> Iterator for WindowIterator<K, V> {
-    type Item = Result<(Timestamp, V)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (local, found) = match self.0.next_found()? {
-            Ok(entry) => entry,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(
-            self.0
-                .window(&local)
-                .map(|window| Timestamp(window.start))
-                .and_then(|start| Ok((start, self.0.value(found)?))),
-        )
-    }
-}
-
-/// Windows of all keys with their values, in order; after an error it ends.
-pub struct WindowedIterator<K, V> {
-    merged: Merged<V>,
-    wanted: Wanted,
-    keys: WindowKeysOf<K>,
-    values: Codec<V>,
-}
-
-/// What it takes to read the key of a window.
-struct WindowKeysOf<K> {
-    codec: Codec<K>,
-    layout: millstream_state::WindowLayout,
-    size_ms: i64,
-}
-
-impl<K, V> fmt::Debug for WindowedIterator<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowedIterator").field("wanted", &self.wanted).finish_non_exhaustive()
-    }
-}
-
-impl<K: Data, V: Data> Iterator for WindowedIterator<K, V> {
-    type Item = Result<(Windowed<K>, V)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (local, found) = match self.next_found()? {
-            Ok(entry) => entry,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(self.entry(&local, found))
-    }
-}
-
-impl<K: Data, V: Data> WindowedIterator<K, V> {
-    fn next_found(&mut self) -> Option<Result<(Vec<u8>, Found<V>)>> {
-        loop {
-            match self.merged.next()? {
-                Ok((local, found)) if self.wanted.holds(&local) => return Some(Ok((local, found))),
-                Ok(_) => {}
-                Err(error) => return Some(Err(error.into())),
-            }
-        }
-    }
-
-    fn entry(&self, local: &[u8], found: Found<V>) -> Result<(Windowed<K>, V)> {
-        let WindowKey { key, start, .. } = self.window(local)?;
-        let key = self.keys.codec.decode(key)?;
-        let end = start.saturating_add(self.keys.size_ms);
-        Ok((Windowed { key, start, end }, self.value(found)?))
-    }
-
-    fn window<'k>(&self, local: &'k [u8]) -> Result<WindowKey<'k>> {
-        self.keys.layout.decode(local).ok_or_else(|| Error::Fatal {
-            what: "reading the key of a window".to_owned(),
-            reason: "it is too short".to_owned(),
-        })
-    }
-
-    fn value(&self, found: Found<V>) -> Result<V> {
-        match found {
-            Found::Typed(value) => Ok(value),
-            Found::Stored(bytes) => self.values.decode(&bytes),
-        }
+    fn make(&self, place: &StorePlace) -> Result<TaskStore> {
+        let name = &self.options.name;
+        let codecs = self.serdes.codecs(name, place);
+        let changelog = self.options.open_changelog(place)?;
+        let expiry = Expiry::new(self.layout(), &place.stores, place.id);
+        let sizes = (self.window_size_ms, self.duplicates);
+        Ok(TaskStore::new(WindowState::new(name, place, codecs, (changelog, expiry), sizes)))
     }
 }
 
 /// The store itself.
 pub(crate) struct WindowState<K, V> {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     id: StoreId,
     stores: TaskStores,
     keys: Codec<K>,
@@ -290,7 +133,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         }
     }
 
-    fn put(&mut self, key: &K, value: Option<V>, start: Timestamp) -> Result<()> {
+    pub(super) fn put(&mut self, key: &K, value: Option<V>, start: Timestamp) -> Result<()> {
         self.keys.encode_key(key, &mut self.key)?;
         let start = start.0.max(0);
         let seq = self.seq.as_mut().map_or(0, Sequence::next);
@@ -318,7 +161,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         Ok(())
     }
 
-    fn get(&mut self, key: &K, start: Timestamp) -> Result<Option<V>> {
+    pub(super) fn get(&mut self, key: &K, start: Timestamp) -> Result<Option<V>> {
         if self.seq.is_some() {
             let mut found = self.of_key(key, (start, start), Direction::Forward)?;
             return found.next().transpose().map(|first| first.map(|(_, value)| value));
@@ -334,7 +177,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         self.stores.get_with(self.id, &self.local, |bytes| self.values.decode(bytes))?.transpose()
     }
 
-    fn of_key(
+    pub(super) fn of_key(
         &mut self,
         key: &K,
         (from, to): (Timestamp, Timestamp),
@@ -350,7 +193,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         Ok(WindowIterator(self.scan(ranges, wanted, direction)))
     }
 
-    fn of_all(
+    pub(super) fn of_all(
         &self,
         (from, to): (Timestamp, Timestamp),
         direction: Direction,

@@ -31,48 +31,20 @@ use crate::error::{Error, Result};
 use crate::log::RawRecord;
 use crate::record::{Change, Data, Headers, Timestamp};
 use crate::serde::Null;
-use crate::store::StateStore;
-use crate::store::cache::{Below, RecordCache, Room, Slot};
-use crate::store::cache_budget::CacheBudget;
+use crate::store::cache::{Below, CacheBudget, RecordCache, Room, Slot};
 use crate::store::changelog::Changelog;
 use crate::store::committed::Committed;
-use crate::store::rows::{Row, Rows};
-use crate::store::table_keys::RowKeys;
-
-/// The record that causes a write: its time and its headers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp<'a> {
-    pub(crate) timestamp: Timestamp,
-    pub(crate) headers: &'a Headers,
-}
-
-/// What the operator does after a write.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome<V> {
-    /// Forward this now, with the headers of the record in hand.
-    Forward { change: Change<V>, timestamp: Timestamp },
-    /// Nothing: the cache holds it until the flush.
-    Held,
-    /// Flush now: the cache is full.
-    Full,
-    /// Nothing: the window has expired. The store counted it.
-    Expired,
-}
-
-/// A change that the cache held back, to be forwarded.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Held<K, V> {
-    pub(crate) key: K,
-    pub(crate) change: Change<V>,
-    pub(crate) timestamp: Timestamp,
-    pub(crate) headers: Headers,
-}
+use crate::store::keys::RowKeys;
+use crate::store::row::Row;
+use crate::store::state_store::StateStore;
+use crate::store::table::kept::{Held, Outcome, Stamp};
+use crate::store::table::rows::Rows;
 
 /// The store of one table in one task.
 pub(crate) struct TableStore<K, V> {
     pub(super) keys: Rc<dyn RowKeys<K>>,
     pub(super) rows: Rows<V>,
-    pub(super) cache: Option<RecordCache<V>>,
+    pub(in crate::store) cache: Option<RecordCache<V>>,
     needs_old: bool,
     /// The local key in hand.
     local: Vec<u8>,

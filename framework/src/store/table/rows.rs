@@ -7,34 +7,20 @@
 
 use std::sync::Arc;
 
-use millstream_state::{
-    Batch, Direction, Dirty, Found, KeyRange, Merged, StoreId, TaskStores, WindowKey,
-};
+use millstream_state::{Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores, WindowKey};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::RawRecord;
 use crate::record::{Data, Timestamp};
 use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
+use crate::store::row::{Row, TIME, decode_row, window_key};
 use crate::store::supplier::StorePlace;
 
-/// A row: the value and the time it is valid from.
-pub(crate) type Row<V> = (V, Timestamp);
 /// What a record cache holds back of a local key: a row, or that there is none.
 pub(crate) type HeldBack<'a, V> = (&'a [u8], Option<(&'a V, Timestamp)>);
-
-const TIME: usize = size_of::<i64>();
-
-/// Reads a stored row.
-pub(crate) fn decode_row<V: Data>(values: &Codec<V>, bytes: &[u8]) -> Result<Row<V>> {
-    let (time, value) = bytes.split_first_chunk::<TIME>().ok_or_else(|| Error::Fatal {
-        what: "reading a row of a table".to_owned(),
-        reason: "its timestamp is missing".to_owned(),
-    })?;
-    Ok((values.decode(value)?, Timestamp(i64::from_be_bytes(*time))))
-}
 
 /// The rows of one table in one task.
 pub(crate) struct Rows<V> {
@@ -266,21 +252,5 @@ impl<V: Data> Rows<V> {
             Some(changelog) => changelog.log(key, value, at),
             None => Ok(()),
         }
-    }
-}
-
-/// Takes a key of a window store's changelog apart.
-pub(crate) fn window_key<'k>(store: &str, changelog_key: &'k [u8]) -> Result<WindowKey<'k>> {
-    WindowKey::from_changelog(changelog_key).ok_or_else(|| Error::Fatal {
-        what: format!("restoring store {store}"),
-        reason: "a key of its changelog is too short to be a window's".to_owned(),
-    })
-}
-
-/// A decoded row of a merged read.
-pub(crate) fn found_row<V: Data>(values: &Codec<V>, found: Found<Row<V>>) -> Result<Row<V>> {
-    match found {
-        Found::Typed(row) => Ok(row),
-        Found::Stored(bytes) => decode_row(values, &bytes),
     }
 }

@@ -4,7 +4,7 @@
 //! it needs, so the table may be read and written while it is open.
 
 use std::fmt;
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeBounds;
 use std::rc::Rc;
 
 use millstream_state::{Direction, KeyRange, Merged, WindowLayout};
@@ -12,33 +12,10 @@ use millstream_state::{Direction, KeyRange, Merged, WindowLayout};
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
-use crate::store::rows::{Row, found_row};
-use crate::store::table::TableStore;
-use crate::store::table_keys::RowKeys;
-
-/// Which local keys of a range belong to what was asked for.
-#[derive(Clone, Debug)]
-pub(super) enum Wanted {
-    All,
-    /// Windows of this key (none: of any) that start between these times.
-    Windows {
-        layout: WindowLayout,
-        key: Option<Vec<u8>>,
-        from: i64,
-        to: i64,
-    },
-}
-
-impl Wanted {
-    pub(super) fn holds(&self, local: &[u8]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Windows { layout, key, from, to } => {
-                layout.holds(local, key.as_deref(), *from, *to)
-            }
-        }
-    }
-}
+use crate::store::keys::RowKeys;
+use crate::store::ranges::{Wanted, encoded_range};
+use crate::store::row::{Row, found_row};
+use crate::store::table::table::TableStore;
 
 /// Rows of a table in the order of their local keys.
 pub(crate) struct TableRows<K, V> {
@@ -180,23 +157,4 @@ impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
         })?;
         Ok(*expiry.layout())
     }
-}
-
-/// A range of keys as a range of their bytes.
-pub(super) fn encoded_range<K>(
-    bounds: impl RangeBounds<K>,
-    encode: impl Fn(&K, &mut Vec<u8>) -> Result<()>,
-) -> Result<KeyRange> {
-    let encoded = |bound: Bound<&K>| -> Result<Bound<Vec<u8>>> {
-        let bytes = |key: &K| {
-            let mut bytes = Vec::new();
-            encode(key, &mut bytes).map(|()| bytes)
-        };
-        Ok(match bound {
-            Bound::Included(key) => Bound::Included(bytes(key)?),
-            Bound::Excluded(key) => Bound::Excluded(bytes(key)?),
-            Bound::Unbounded => Bound::Unbounded,
-        })
-    };
-    Ok(KeyRange { lower: encoded(bounds.start_bound())?, upper: encoded(bounds.end_bound())? })
 }

@@ -1,0 +1,7 @@
+//! The record cache of tables, and what the caches of a worker share.
+
+mod budget;
+mod cache;
+
+pub(crate) use budget::CacheBudget;
+pub(super) use cache::{Below, RecordCache, Room, Slot};

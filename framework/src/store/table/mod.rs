@@ -1,0 +1,15 @@
+//! The stores of tables: rows with timestamps, behind a record cache if wanted.
+
+mod kept;
+mod rows;
+mod table;
+mod scan;
+mod plain;
+mod windowed;
+
+#[cfg(test)]
+pub(crate) use kept::Held;
+pub(crate) use kept::{Outcome, Stamp};
+pub(crate) use plain::TableSpec;
+pub(crate) use table::TableStore;
+pub(crate) use windowed::WindowTableSpec;

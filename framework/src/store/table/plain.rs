@@ -1,0 +1,46 @@
+//! The store of a table.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::{StoreKind, StoreSpec};
+
+use crate::error::Result;
+use crate::record::Data;
+use crate::store::keys::PlainKeys;
+use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::table::rows::Rows;
+use crate::store::table::table::TableStore;
+
+/// The store of a table.
+pub(crate) struct TableSpec<K, V> {
+    pub(crate) options: StoreOptions,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) cached: bool,
+}
+
+debug_by_options!(TableSpec);
+
+impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn spec(&self) -> StoreSpec {
+        self.options.spec(StoreKind::KeyValue)
+    }
+
+    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        self.options.changelog_config(None)
+    }
+
+    fn make(&self, place: &StorePlace) -> Result<TaskStore> {
+        let name = &self.options.name;
+        let (keys, values) = self.serdes.codecs(name, place);
+        let changelog = self.options.open_changelog(place)?;
+        let rows = Rows::new(Arc::clone(name), place, values, changelog, None);
+        let cache = self.cached.then_some(&place.cache_budget);
+        Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache)))
+    }
+}

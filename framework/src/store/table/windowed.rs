@@ -1,0 +1,63 @@
+//! The store of a table of windows.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use millstream_state::{StoreKind, StoreSpec, WindowLayout, WindowOrder};
+
+use crate::error::Result;
+use crate::record::{Data, Windowed};
+use crate::store::expiry::Expiry;
+use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::table::rows::Rows;
+use crate::store::table::table::TableStore;
+
+/// The store of a table of windows: a [`TableStore`] of `Windowed<K>`.
+pub(crate) struct WindowTableSpec<K, V> {
+    pub(crate) options: StoreOptions,
+    /// The key's serde is that of the key inside the window.
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) cached: bool,
+    pub(crate) retention_ms: i64,
+    pub(crate) window_size_ms: i64,
+    /// `TimeFirst` for emit-on-close, `KeyFirst` otherwise.
+    pub(crate) order: WindowOrder,
+}
+
+impl<K, V> WindowTableSpec<K, V> {
+    fn layout(&self) -> WindowLayout {
+        WindowLayout::new(self.order, self.retention_ms)
+    }
+}
+
+debug_by_options!(WindowTableSpec);
+
+impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn spec(&self) -> StoreSpec {
+        self.options.spec(StoreKind::Window(self.layout()))
+    }
+
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms.saturating_add(retention_extra_ms);
+        self.options.changelog_config(Some(kept))
+    }
+
+    fn make(&self, place: &StorePlace) -> Result<TaskStore> {
+        let name = &self.options.name;
+        let (inner, values) = self.serdes.codecs(name, place);
+        let changelog = self.options.open_changelog(place)?;
+        let layout = self.layout();
+        let expiry = Expiry::new(layout, &place.stores, place.id);
+        let rows = Rows::new(Arc::clone(name), place, values, changelog, Some(expiry));
+        let keys: Rc<dyn RowKeys<Windowed<K>>> =
+            Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
+        let cache = self.cached.then_some(&place.cache_budget);
+        Ok(TaskStore::new(TableStore::<Windowed<K>, V>::new(keys, rows, cache)))
+    }
+}

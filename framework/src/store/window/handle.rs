@@ -1,0 +1,121 @@
+//! The window store of processors: values by key and time, which expire.
+//!
+//! | operation | state | changelog |
+//! |---|---|---|
+//! | `put` | replaces the value of the key and start; with duplicates: adds one | value |
+//! | `delete` | deletes it; with duplicates: nothing | null |
+//! | a put that has expired | dropped and counted | as above |
+//! | reads | cut at observed time - retention, to the millisecond | none |
+//!
+//! The observed time is the largest start that was put; a put is dropped once its segment (half the
+//! retention, a minute at least) has left the retention as a whole. The changelog's keys are Java's:
+//! `key ‖ start i64 ‖ seq i32`; `seq` counts the puts of a store with duplicates. Unlike Java's it is
+//! kept over restarts, so that a put after one does not replace what was put before.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use millstream_state::Direction;
+
+use crate::error::Result;
+use crate::record::{Data, Timestamp};
+use crate::store::supplier::TaskStore;
+use crate::store::window::iterators::{WindowIterator, WindowedIterator};
+use crate::store::window::state::WindowState;
+
+/// A window store of one task, as its processors see it.
+///
+/// A handle is cheap to clone and never leaves its task. Times are starts of windows, ranges of
+/// them include both ends. An iterator shows the store as it was when it was made: one may put and
+/// forward while iterating.
+///
+/// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
+/// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
+pub struct WindowStore<K, V>(Rc<RefCell<WindowState<K, V>>>);
+
+impl<K, V> Clone for WindowStore<K, V> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<K, V> fmt::Debug for WindowStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WindowStore").field(&self.0.borrow().name).finish()
+    }
+}
+
+impl<K: Data, V: Data> WindowStore<K, V> {
+    /// A handle on the store of a task.
+    pub(crate) fn of(store: &TaskStore) -> Result<Self> {
+        store.typed().map(Self)
+    }
+
+    /// Puts the value of a key in the window that starts at `start`.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
+    pub fn put(&self, key: K, value: V, start: Timestamp) -> Result<()> {
+        self.0.borrow_mut().put(&key, Some(value), start)
+    }
+
+    /// Deletes the value of a key in the window that starts at `start`.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn delete(&self, key: &K, start: Timestamp) -> Result<()> {
+        self.0.borrow_mut().put(key, None, start)
+    }
+
+    /// The value of a key in the window that starts at `start`; with duplicates the first one.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn fetch(&self, key: &K, start: Timestamp) -> Result<Option<V>> {
+        self.0.borrow_mut().get(key, start)
+    }
+
+    /// The values of a key in windows that start in `[from, to]`, by start.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn fetch_range(
+        &self,
+        key: &K,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<WindowIterator<K, V>> {
+        self.0.borrow_mut().of_key(key, (from, to), Direction::Forward)
+    }
+
+    /// As [`Self::fetch_range`], latest first.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn backward_fetch(
+        &self,
+        key: &K,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<WindowIterator<K, V>> {
+        self.0.borrow_mut().of_key(key, (from, to), Direction::Backward)
+    }
+
+    /// The values of all keys in windows that start in `[from, to]`: by segment, then by key, then
+    /// by start.
+    pub fn fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
+        self.0.borrow().of_all((from, to), Direction::Forward)
+    }
+
+    /// As [`Self::fetch_all`], in the opposite order.
+    pub fn backward_fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
+        self.0.borrow().of_all((from, to), Direction::Backward)
+    }
+
+    /// All that has not expired, in the order of [`Self::fetch_all`].
+    pub fn all(&self) -> WindowedIterator<K, V> {
+        self.fetch_all(Timestamp(0), Timestamp(i64::MAX))
+    }
+}

@@ -1,0 +1,9 @@
+//! The window store of processors.
+
+mod iterators;
+mod state;
+mod handle;
+
+pub use handle::WindowStore;
+pub use iterators::{WindowIterator, WindowedIterator};
+pub(crate) use state::WindowSpec;
