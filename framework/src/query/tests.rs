@@ -114,7 +114,7 @@ fn all_tasks_of_the_instance_answer() {
 fn stores_of_processors_answer_too() {
     let spec = KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long() };
     let rig = Rig::new(&spec, 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     seen.put("a".to_owned(), 7).unwrap();
     rig.commit();
     seen.put("a".to_owned(), 8).unwrap();
@@ -167,7 +167,7 @@ fn windows_answer() {
         duplicates: false,
     };
     answers_windows(&spec, |rig, start| {
-        let store = WindowStore::<String, String>::of(&rig.store).unwrap();
+        let store = WindowStore::<String, String>::of(&rig.store, &rig.time).unwrap();
         store.put("a".to_owned(), start.to_string(), Timestamp(start)).unwrap();
     });
     for order in [WindowOrder::KeyFirst, WindowOrder::TimeFirst] {

@@ -14,7 +14,7 @@ use crate::record::{TaskId, TopicPartition};
 use crate::runtime::instance::Instance;
 use crate::runtime::positions::StartPosition;
 use crate::store::CacheBudget;
-use crate::task::{Input, Task, TaskLimits, UncommittedBudget};
+use crate::task::{Input, OpenStores, Task, TaskLimits, UncommittedBudget};
 use crate::topology::TaskSeed;
 
 /// A partition with its queue and where it starts.
@@ -61,7 +61,8 @@ pub(crate) fn build_chain(
         idle_ms_max: instance.settings.task_idle_ms_max,
         uncommitted: making.uncommitted.clone(),
     };
-    let task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
+    let stores = OpenStores { all: parts.stores, disk, uncommitted: parts.uncommitted };
+    let task = Task::new(ctx, parts.nodes, stores, limits);
     Ok(Chain { task, sources: parts.sources })
 }
 

@@ -305,9 +305,11 @@ mod tests {
     use crate::collector::{Collector, WorkerProducer};
     use crate::log::memory::MemoryLog;
     use crate::log::{NewTopic, ProducerSpec};
-    use crate::record::{Headers, RecordTime};
+    use crate::record::Headers;
+    use crate::store::UncommittedBytes;
     use crate::store::tests::text_to_text;
     use crate::store::{CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier};
+    use crate::task::OpenStores;
     use crate::task::{TaskLimits, UncommittedBudget};
 
     const DAY: Duration = Duration::from_millis(1_000);
@@ -364,7 +366,7 @@ mod tests {
                     application_id: "app".into(),
                     partition: self.partition,
                     cache_budget: CacheBudget::new(0),
-                    record_time: RecordTime::default(),
+                    uncommitted: UncommittedBytes::default(),
                 };
                 Rc::clone(spec(name).make(&place).unwrap().state())
             });
@@ -373,7 +375,11 @@ mod tests {
             let ctx = TaskContext::new(id, "app".into(), collector);
             let uncommitted = UncommittedBudget::new(usize::MAX);
             let limits = TaskLimits { idle_ms_max: 0, uncommitted };
-            Task::new(ctx, Vec::new(), stores, self.disk.clone(), limits)
+            {
+                let uncommitted = UncommittedBytes::default();
+                let stores = OpenStores { all: stores, disk: self.disk.clone(), uncommitted };
+                Task::new(ctx, Vec::new(), stores, limits)
+            }
         }
 
         fn fresh_at(&self) -> Option<i64> {

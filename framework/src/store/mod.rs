@@ -28,8 +28,10 @@ mod row;
 mod state_store;
 mod committed;
 mod cache;
+mod uncommitted;
 mod supplier;
 mod options;
+mod logged;
 mod materialized;
 mod key_value;
 mod window;
@@ -48,6 +50,7 @@ pub(crate) use options::{Serdes, StoreOptions, changelog_topic};
 pub(crate) use state_store::StateStore;
 pub(crate) use supplier::{StorePlace, StoreSupplier, TaskStore};
 pub(crate) use table::{Outcome, Stamp, TableSpec, TableStore, WindowTableSpec};
+pub(crate) use uncommitted::UncommittedBytes;
 pub(crate) use window::WindowSpec;
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
 

@@ -48,9 +48,6 @@ pub(crate) trait StateStore {
     /// Forgets everything uncommitted, cached values included.
     fn rollback(&mut self);
 
-    /// About how much memory uncommitted writes take, for `uncommitted_bytes_max`.
-    fn uncommitted_bytes(&self) -> usize;
-
     /// About how much memory the record cache takes.
     fn cache_bytes(&self) -> usize {
         0

@@ -10,9 +10,9 @@ use millstream_state::{StoreId, StoreSpec, TaskStores};
 
 use crate::collector::Collector;
 use crate::error::{Error, Result};
-use crate::record::RecordTime;
 use crate::store::cache::CacheBudget;
 use crate::store::state_store::StateStore;
+use crate::store::uncommitted::UncommittedBytes;
 
 /// A store as the topology knows it; each task makes its own from it.
 pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
@@ -49,8 +49,8 @@ pub(crate) struct StorePlace {
     pub(crate) partition: i32,
     /// What the record caches of the worker share.
     pub(crate) cache_budget: CacheBudget,
-    /// The time of the record in hand, as the nodes of the task set it.
-    pub(crate) record_time: RecordTime,
+    /// What counts the uncommitted bytes of the task's stores.
+    pub(crate) uncommitted: UncommittedBytes,
 }
 
 /// The store of one task: for the host without types, for its operators with them.

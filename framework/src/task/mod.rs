@@ -12,5 +12,5 @@ mod uncommitted;
 pub(crate) use input::Input;
 pub use life::TaskState;
 pub(crate) use progress::Progress;
-pub(crate) use running::{OwnedQueues, Rest, Task, TaskLimits, Turn, TurnLimits};
+pub(crate) use running::{OpenStores, OwnedQueues, Rest, Task, TaskLimits, Turn, TurnLimits};
 pub(crate) use uncommitted::UncommittedBudget;

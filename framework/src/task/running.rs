@@ -18,7 +18,7 @@ use crate::chain::{Clock, NamedNode, TaskContext};
 use crate::error::Result;
 use crate::log::{Committed, PartitionQueue, Wake};
 use crate::record::{TaskId, Timestamp, TopicPartition};
-use crate::store::{Changelog, StateStore};
+use crate::store::{Changelog, StateStore, UncommittedBytes};
 use crate::task::care::Care;
 use crate::task::input::{Input, Loaded};
 use crate::task::pace::Pace;
@@ -33,6 +33,16 @@ pub(crate) struct TaskLimits {
     /// What the tasks of the worker may hold uncommitted, together. When they hold more, a commit
     /// comes before the next record.
     pub(crate) uncommitted: UncommittedBudget,
+}
+
+/// The stores of a task, open.
+pub(crate) struct OpenStores {
+    /// All of them, in the order of their ids.
+    pub(crate) all: Vec<Rc<RefCell<dyn StateStore>>>,
+    /// The bytes below them.
+    pub(crate) disk: TaskStores,
+    /// What counts their uncommitted bytes.
+    pub(crate) uncommitted: UncommittedBytes,
 }
 
 /// How far one turn may go.
@@ -92,6 +102,7 @@ pub(crate) struct Task {
     nodes: Vec<NamedNode>,
     stores: Vec<Rc<RefCell<dyn StateStore>>>,
     disk: TaskStores,
+    uncommitted_bytes: UncommittedBytes,
     limits: TaskLimits,
     wake: Option<Wake>,
     /// Its share of the uncommitted bytes.
@@ -116,15 +127,15 @@ impl Task {
     pub(crate) fn new(
         ctx: TaskContext,
         nodes: Vec<NamedNode>,
-        stores: Vec<Rc<RefCell<dyn StateStore>>>,
-        disk: TaskStores,
+        stores: OpenStores,
         limits: TaskLimits,
     ) -> Self {
         Self {
             inputs: Vec::new(),
             nodes,
-            stores,
-            disk,
+            stores: stores.all,
+            disk: stores.disk,
+            uncommitted_bytes: stores.uncommitted,
             uncommitted: limits.uncommitted.share(),
             limits,
             wake: None,
@@ -297,7 +308,7 @@ impl Task {
 
     /// Bytes of uncommitted writes over all stores.
     pub(crate) fn uncommitted_bytes(&self) -> usize {
-        self.stores.iter().map(|store| store.borrow().uncommitted_bytes()).sum()
+        self.uncommitted_bytes.get()
     }
 
     /// Bytes in the record caches of all stores.

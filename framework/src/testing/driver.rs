@@ -19,6 +19,7 @@ use crate::policy::DropReason;
 use crate::record::{Headers, Record, TaskId, Timestamp, TopicPartition};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::store::{CacheBudget, TaskStore};
+use crate::task::OpenStores;
 use crate::task::{Input, Progress, Task, TaskLimits, TurnLimits, UncommittedBudget};
 use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
@@ -152,7 +153,8 @@ impl TopologyDriver {
         self.stores.extend(parts.typed_stores);
         let uncommitted = UncommittedBudget::new(usize::MAX);
         let limits = TaskLimits { idle_ms_max: -1, uncommitted };
-        let mut task = Task::new(ctx, parts.nodes, parts.stores, disk, limits);
+        let stores = OpenStores { all: parts.stores, disk, uncommitted: parts.uncommitted };
+        let mut task = Task::new(ctx, parts.nodes, stores, limits);
         for (topic, source) in parts.sources {
             let time = kept.get(&topic).copied().unwrap_or(Timestamp(-1));
             let partition = TopicPartition::new(topic, 0);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use millstream_state::Direction;
 
 use crate::error::{Error, Result};
-use crate::record::{Data, Timestamp, Windowed};
+use crate::record::{Data, RecordTime, Timestamp, Windowed};
 use crate::store::{KeyValueStore, TableStore, TaskStore, WindowStore};
 use crate::testing::driver::TopologyDriver;
 
@@ -28,7 +28,7 @@ impl TopologyDriver {
     /// # Errors
     /// If there is none of this name and these types.
     pub fn key_value_store<K: Data, V: Data>(&self, name: &str) -> Result<KeyValueStore<K, V>> {
-        KeyValueStore::of(self.store(name)?)
+        KeyValueStore::of(self.store(name)?, &RecordTime::default())
     }
 
     /// A window store of processors.
@@ -36,7 +36,7 @@ impl TopologyDriver {
     /// # Errors
     /// If there is none of this name and these types.
     pub fn window_store<K: Data, V: Data>(&self, name: &str) -> Result<WindowStore<K, V>> {
-        WindowStore::of(self.store(name)?)
+        WindowStore::of(self.store(name)?, &RecordTime::default())
     }
 
     /// The rows of a table with their times, in the order of their keys' bytes.

@@ -7,7 +7,7 @@ use millstream_state::{StoreId, StoreKind};
 use crate::chain::TaskContext;
 use crate::error::Result;
 use crate::policy::DropReason;
-use crate::store::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::{StorePlace, StoreSupplier, TaskStore, UncommittedBytes};
 use crate::topology::graph::Graph;
 use crate::topology::ids::{NodeId, StoreIndex};
 use crate::topology::linker::{Linker, Seat, TaskParts, TaskSeed, broken};
@@ -21,8 +21,9 @@ impl Topology {
     /// When a node cannot be made.
     pub(crate) fn instantiate(&self, sub: &SubTopology, seed: TaskSeed<'_>) -> Result<TaskParts> {
         let graph = self.graph();
-        let stores = make_stores(graph, sub, &seed)?;
-        let mut linker = Linker::new(seed, stores);
+        let uncommitted = UncommittedBytes::default();
+        let stores = make_stores(graph, sub, &seed, &uncommitted)?;
+        let mut linker = Linker::new(seed, stores, uncommitted);
         expect_drops(graph, sub, linker.ctx());
         let is_source = |id: &NodeId| graph.node(*id).is_some_and(|node| node.kind.is_source());
         let inner: Vec<NodeId> = sub.nodes.iter().copied().filter(|id| !is_source(id)).collect();
@@ -53,6 +54,7 @@ fn make_stores(
     graph: &Graph,
     sub: &SubTopology,
     seed: &TaskSeed<'_>,
+    uncommitted: &UncommittedBytes,
 ) -> Result<Vec<(StoreIndex, TaskStore)>> {
     let made = suppliers(graph, sub).zip(0..).map(|((index, supplier), id)| {
         let place = StorePlace {
@@ -62,7 +64,7 @@ fn make_stores(
             application_id: Arc::clone(&seed.ctx.application_id),
             partition: seed.ctx.task.partition,
             cache_budget: seed.cache_budget.clone(),
-            record_time: seed.ctx.record_time.clone(),
+            uncommitted: uncommitted.clone(),
         };
         Ok((index, supplier.make(&place)?))
     });

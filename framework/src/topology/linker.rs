@@ -13,8 +13,8 @@ use millstream_state::TaskStores;
 use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode, TaskContext};
 use crate::error::{Error, Result};
 use crate::policy::{DropCounter, DropReason, OnError};
-use crate::record::Data;
-use crate::store::{CacheBudget, StateStore, TaskStore};
+use crate::record::{Data, RecordTime};
+use crate::store::{CacheBudget, StateStore, TaskStore, UncommittedBytes};
 use crate::topology::ids::{NodeId, StoreIndex};
 
 /// What a task is made from.
@@ -38,7 +38,9 @@ pub(crate) struct TaskParts {
     pub(crate) nodes: Vec<NamedNode>,
     /// Its stores, in the order of [`SubTopology::stores`].
     pub(crate) stores: Vec<Rc<RefCell<dyn StateStore>>>,
-    /// The same with their types, for who looks at them from outside.
+    /// What counts their uncommitted bytes.
+    pub(crate) uncommitted: UncommittedBytes,
+    /// The stores with their types, for who looks at them from outside.
     pub(crate) typed_stores: Vec<TaskStore>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct Linker<'a> {
     nodes: HashMap<usize, Rc<RefCell<dyn Node>>>,
     sources: Vec<NamedSource>,
     stores: Vec<(StoreIndex, TaskStore)>,
+    uncommitted: UncommittedBytes,
     seat: Seat,
 }
 
@@ -98,10 +101,14 @@ impl Seat {
 }
 
 impl<'a> Linker<'a> {
-    /// With the stores of the task.
-    pub(crate) fn new(seed: TaskSeed<'a>, stores: Vec<(StoreIndex, TaskStore)>) -> Self {
+    /// With the stores of the task and what counts their uncommitted bytes.
+    pub(crate) fn new(
+        seed: TaskSeed<'a>,
+        stores: Vec<(StoreIndex, TaskStore)>,
+        uncommitted: UncommittedBytes,
+    ) -> Self {
         let (links, nodes) = (HashMap::new(), HashMap::new());
-        Self { seed, links, nodes, sources: Vec::new(), stores, seat: Seat::nobody() }
+        Self { seed, links, nodes, sources: Vec::new(), stores, uncommitted, seat: Seat::nobody() }
     }
 
     /// Takes the next node in hand: what is asked and added from now on is about it.
@@ -118,12 +125,23 @@ impl<'a> Linker<'a> {
     pub(crate) fn finish(self, nodes: Vec<NamedNode>) -> TaskParts {
         let stores = self.stores.iter().map(|(_, store)| Rc::clone(store.state())).collect();
         let typed_stores = self.stores.into_iter().map(|(_, store)| store).collect();
-        TaskParts { sources: self.sources, nodes, stores, typed_stores }
+        TaskParts {
+            sources: self.sources,
+            nodes,
+            stores,
+            uncommitted: self.uncommitted,
+            typed_stores,
+        }
     }
 
     /// The task's context.
     pub(crate) fn ctx(&mut self) -> &mut TaskContext {
         self.seed.ctx
+    }
+
+    /// The time of the record in hand, as the nodes of the task set it.
+    pub(crate) fn record_time(&self) -> &RecordTime {
+        &self.seed.ctx.record_time
     }
 
     /// What the node being made does with a record it cannot process.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::record::Data;
+use crate::record::{Data, RecordTime};
 use crate::serde::{HasSerde, Serde};
 use crate::store::{
     KeyValueSpec, KeyValueStore, Serdes, StoreOptions, StoreSupplier, TaskStore, WindowSpec,
@@ -121,7 +121,7 @@ pub trait StoreKind: Send + Sync + 'static {
 #[doc(hidden)]
 pub struct Declared<H> {
     supplier: Arc<dyn StoreSupplier>,
-    open: fn(&TaskStore) -> Result<H>,
+    open: fn(&TaskStore, &RecordTime) -> Result<H>,
 }
 
 impl<H> fmt::Debug for Declared<H> {
@@ -149,7 +149,7 @@ impl<K: Data, V: Data> StoreKind for Window<K, V> {
 /// A store of a topology with its type: naming it in `process` connects it.
 pub struct Store<S: StoreKind> {
     index: StoreIndex,
-    open: fn(&TaskStore) -> Result<S::Handle>,
+    open: fn(&TaskStore, &RecordTime) -> Result<S::Handle>,
     kind: PhantomData<fn() -> S>,
 }
 
@@ -213,7 +213,8 @@ impl<S: StoreKind> Stores for &Store<S> {
 
     fn connect(self) -> Connection<S::Handle> {
         let (index, open) = (self.index, self.open);
-        let open: Open<S::Handle> = Box::new(move |linker| open(linker.store(index)?));
+        let open: Open<S::Handle> =
+            Box::new(move |linker| open(linker.store(index)?, linker.record_time()));
         Connection { stores: vec![index], open }
     }
 }

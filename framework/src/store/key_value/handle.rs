@@ -15,7 +15,7 @@ use std::rc::Rc;
 use millstream_state::{Direction, KeyRange};
 
 use crate::error::Result;
-use crate::record::Data;
+use crate::record::{Data, RecordTime};
 use crate::store::key_value::iterator::KeyValueIterator;
 use crate::store::key_value::state::KeyValueState;
 use crate::store::supplier::TaskStore;
@@ -28,24 +28,28 @@ use crate::store::supplier::TaskStore;
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
-pub struct KeyValueStore<K, V>(Rc<RefCell<KeyValueState<K, V>>>);
+pub struct KeyValueStore<K, V> {
+    state: Rc<RefCell<KeyValueState<K, V>>>,
+    /// The time of the record in hand, at which writes are logged.
+    time: RecordTime,
+}
 
 impl<K, V> Clone for KeyValueStore<K, V> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self { state: Rc::clone(&self.state), time: self.time.clone() }
     }
 }
 
 impl<K, V> fmt::Debug for KeyValueStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyValueStore").field(&self.0.borrow().name).finish()
+        f.debug_tuple("KeyValueStore").field(self.state.borrow().logged.name()).finish()
     }
 }
 
 impl<K: Data, V: Data> KeyValueStore<K, V> {
-    /// A handle on the store of a task.
-    pub(crate) fn of(store: &TaskStore) -> Result<Self> {
-        store.typed().map(Self)
+    /// A handle on the store of a task, whose writes are logged at this time.
+    pub(crate) fn of(store: &TaskStore, time: &RecordTime) -> Result<Self> {
+        Ok(Self { state: store.typed()?, time: time.clone() })
     }
 
     /// The value of a key.
@@ -53,7 +57,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// # Errors
     /// See [`KeyValueStore`].
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        self.0.borrow_mut().get(key)
+        self.state.borrow_mut().get(key)
     }
 
     /// Puts a value.
@@ -62,7 +66,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// See [`KeyValueStore`].
     #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
     pub fn put(&self, key: K, value: V) -> Result<()> {
-        self.0.borrow_mut().put(&key, Some(value))
+        self.state.borrow_mut().put(&key, Some(value), self.time.get())
     }
 
     /// Puts a value if the key has none; returns the value that is there already.
@@ -71,10 +75,10 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// See [`KeyValueStore`].
     #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
     pub fn put_if_absent(&self, key: K, value: V) -> Result<Option<V>> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let there = state.get(&key)?;
         if there.is_none() {
-            state.put(&key, Some(value))?;
+            state.put(&key, Some(value), self.time.get())?;
         }
         Ok(there)
     }
@@ -84,9 +88,9 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// # Errors
     /// See [`KeyValueStore`].
     pub fn delete(&self, key: &K) -> Result<Option<V>> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let there = state.get(key)?;
-        state.put(key, None)?;
+        state.put(key, None, self.time.get())?;
         Ok(there)
     }
 
@@ -95,7 +99,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// # Errors
     /// See [`KeyValueStore`].
     pub fn range(&self, keys: impl RangeBounds<K>) -> Result<KeyValueIterator<K, V>> {
-        self.0.borrow().range(keys, Direction::Forward)
+        self.state.borrow().range(keys, Direction::Forward)
     }
 
     /// The entries whose keys lie in a range, descending.
@@ -103,7 +107,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// # Errors
     /// See [`KeyValueStore`].
     pub fn reverse_range(&self, keys: impl RangeBounds<K>) -> Result<KeyValueIterator<K, V>> {
-        self.0.borrow().range(keys, Direction::Backward)
+        self.state.borrow().range(keys, Direction::Backward)
     }
 
     /// The entries whose keys begin, as bytes, with the bytes of `prefix`, ascending.
@@ -111,7 +115,7 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
     /// # Errors
     /// See [`KeyValueStore`].
     pub fn prefix_scan(&self, prefix: &K) -> Result<KeyValueIterator<K, V>> {
-        let state = self.0.borrow();
+        let state = self.state.borrow();
         let mut bytes = Vec::new();
         state.keys.encode_key(prefix, &mut bytes)?;
         Ok(state.scan(KeyRange::prefix(&bytes), Direction::Forward))
@@ -135,7 +139,6 @@ impl<K: Data, V: Data> KeyValueStore<K, V> {
 
     /// About how many entries there are.
     pub fn approximate_entries(&self) -> u64 {
-        let state = self.0.borrow();
-        state.stores.entries_estimate(state.id) + state.dirty.len() as u64
+        self.state.borrow().logged.entries_estimate()
     }
 }

@@ -3,21 +3,19 @@
 use std::any::Any;
 use std::ops::RangeBounds;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use millstream_state::{
-    Batch, Direction, Dirty, KeyRange, Merged, StoreId, StoreKind, StoreSpec, TaskStores,
-};
+use millstream_state::{Batch, Direction, KeyRange, StoreId, StoreKind, StoreSpec};
 
 use crate::error::Result;
 use crate::log::RawRecord;
-use crate::record::{Data, RecordTime};
+use crate::record::{Data, Timestamp};
 use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::key_value::iterator::KeyValueIterator;
 use crate::store::keys::{PlainKeys, RowKeys};
+use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::ranges::encoded_range;
 use crate::store::state_store::StateStore;
@@ -45,72 +43,50 @@ impl<K: Data, V: Data> StoreSupplier for KeyValueSpec<K, V> {
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let name = &self.options.name;
-        let codecs = self.serdes.codecs(name, place);
-        let changelog = self.options.open_changelog(place)?;
-        Ok(TaskStore::new(KeyValueState::new(Arc::clone(name), place, codecs, changelog)))
+        let (keys, values) = self.serdes.codecs(&self.options.name, place);
+        let logged = Logged::open(&self.options, None, place)?;
+        Ok(TaskStore::new(KeyValueState {
+            keys,
+            values,
+            logged,
+            local: Vec::new(),
+            bytes: Vec::new(),
+        }))
     }
 }
 
 /// The store itself.
 pub(crate) struct KeyValueState<K, V> {
-    pub(super) name: Arc<str>,
-    pub(super) id: StoreId,
-    pub(super) stores: TaskStores,
     pub(super) keys: Codec<K>,
     values: Codec<V>,
-    pub(super) dirty: Dirty<V>,
-    changelog: Option<Changelog>,
-    record_time: RecordTime,
+    pub(super) logged: Logged<V>,
     /// The key in hand.
     local: Vec<u8>,
+    /// The value in hand.
+    bytes: Vec<u8>,
 }
 
 impl<K: Data, V: Data> KeyValueState<K, V> {
-    pub(super) fn new(
-        name: Arc<str>,
-        place: &StorePlace,
-        (keys, values): (Codec<K>, Codec<V>),
-        changelog: Option<Changelog>,
-    ) -> Self {
-        Self {
-            name,
-            id: place.id,
-            stores: place.stores.clone(),
-            keys,
-            values,
-            dirty: Dirty::new(),
-            changelog,
-            record_time: place.record_time.clone(),
-            local: Vec::new(),
-        }
-    }
-
     pub(super) fn get(&mut self, key: &K) -> Result<Option<V>> {
         self.keys.encode_key(key, &mut self.local)?;
-        if let Some(entry) = self.dirty.get(&self.local) {
-            return Ok(entry.value.clone());
-        }
-        self.stores.get_with(self.id, &self.local, |bytes| self.values.decode(bytes))?.transpose()
+        self.logged.find(&self.local, |bytes| self.values.decode(bytes))
     }
 
-    pub(super) fn put(&mut self, key: &K, value: Option<V>) -> Result<()> {
+    /// Puts a value (none deletes) and logs it at a time.
+    pub(super) fn put(&mut self, key: &K, value: Option<V>, at: Timestamp) -> Result<()> {
         self.keys.encode_key(key, &mut self.local)?;
-        let at = self.record_time.get();
-        let mut bytes = Vec::new();
+        self.bytes.clear();
         let value = match value {
-            Some(value) => match self.values.encode(&value, &mut bytes)? {
+            Some(value) => match self.values.encode(&value, &mut self.bytes)? {
                 Null::No => Some(value),
                 Null::Yes => None,
             },
             None => None,
         };
-        if let Some(changelog) = &mut self.changelog {
-            changelog.log(&self.local, value.as_ref().map(|_| &*bytes), at)?;
-        }
+        self.logged.log(&self.local, value.as_ref().map(|_| &*self.bytes), at)?;
         match value {
-            Some(value) => self.dirty.put(&self.local, value, &bytes),
-            None => self.dirty.delete(&self.local),
+            Some(value) => self.logged.put(&self.local, value, &self.bytes),
+            None => self.logged.delete(&self.local),
         }
         Ok(())
     }
@@ -126,7 +102,7 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
 
     pub(super) fn scan(&self, range: KeyRange, direction: Direction) -> KeyValueIterator<K, V> {
         KeyValueIterator {
-            merged: Merged::new(&self.dirty, &self.stores, self.id, range, direction),
+            merged: self.logged.scan(vec![range], direction),
             keys: self.keys.clone(),
             values: self.values.clone(),
         }
@@ -135,46 +111,36 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
 
 impl<K: Data, V: Data> StateStore for KeyValueState<K, V> {
     fn name(&self) -> &str {
-        &self.name
+        self.logged.name()
     }
 
     fn id(&self) -> StoreId {
-        self.id
+        self.logged.id()
     }
 
     fn changelog(&self) -> Option<&Changelog> {
-        self.changelog.as_ref()
+        self.logged.changelog()
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
-        match (record.key, record.value) {
-            (Some(key), Some(value)) => batch.put(self.id, key, value),
-            (Some(key), None) => batch.delete(self.id, key),
-            (None, _) => {}
-        }
-        Ok(())
+        record.key.map_or(Ok(()), |key| self.logged.restore(batch, key, record.value))
     }
 
     fn drain(&mut self, batch: &mut Batch) {
-        self.dirty.drain_into(batch, self.id);
+        self.logged.drain(batch);
     }
 
     fn rollback(&mut self) {
-        self.dirty.clear();
+        self.logged.rollback();
     }
 
     fn clear(&mut self) -> Result<()> {
-        self.dirty.clear();
-        Ok(self.stores.clear(self.id)?)
-    }
-
-    fn uncommitted_bytes(&self) -> usize {
-        self.dirty.bytes()
+        self.logged.clear()
     }
 
     fn committed(&self) -> Box<dyn Any> {
         let keys: Rc<dyn RowKeys<K>> = Rc::new(PlainKeys(self.keys.clone()));
-        let place = (self.stores.clone(), self.id);
+        let place = (self.logged.stores().clone(), self.logged.id());
         Box::new(Committed::new(place, keys, self.values.clone(), false, None))
     }
 }

@@ -1,13 +1,13 @@
 //! The store of a table.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use millstream_state::{StoreKind, StoreSpec};
 
 use crate::error::Result;
 use crate::record::Data;
 use crate::store::keys::PlainKeys;
+use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
 use crate::store::table::rows::Rows;
@@ -36,10 +36,8 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let name = &self.options.name;
-        let (keys, values) = self.serdes.codecs(name, place);
-        let changelog = self.options.open_changelog(place)?;
-        let rows = Rows::new(Arc::clone(name), place, values, changelog, None);
+        let (keys, values) = self.serdes.codecs(&self.options.name, place);
+        let rows = Rows::new(Logged::open(&self.options, None, place)?, values);
         let cache = self.cached.then_some(&place.cache_budget);
         Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache)))
     }

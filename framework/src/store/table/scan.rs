@@ -147,12 +147,12 @@ impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
     }
 
     fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
-        self.rows.expiry()?.clamp(from, to)
+        self.rows.logged().expiry()?.clamp(from, to)
     }
 
     fn layout(&self) -> Result<WindowLayout> {
-        let expiry = self.rows.expiry().ok_or_else(|| Error::Fatal {
-            what: format!("reading store {}", self.rows.name()),
+        let expiry = self.rows.logged().expiry().ok_or_else(|| Error::Fatal {
+            what: format!("reading store {}", self.rows.logged().name()),
             reason: "it does not hold windows".to_owned(),
         })?;
         Ok(*expiry.layout())

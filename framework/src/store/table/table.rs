@@ -114,7 +114,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         read: impl FnOnce(Option<(&V, Timestamp)>) -> R,
     ) -> Result<R> {
         let start = self.keys.start(key);
-        if self.rows.expiry().is_some_and(|expiry| !expiry.shows(start)) {
+        if self.rows.logged().expiry().is_some_and(|expiry| !expiry.shows(start)) {
             return Ok(read(None));
         }
         self.keys.encode(key, &mut self.local)?;
@@ -271,7 +271,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
     /// Whether a write to a window that starts then is not too late.
     #[inline]
     fn admits(&mut self, start: i64) -> bool {
-        self.rows.expiry_mut().is_none_or(|expiry| expiry.admits(start))
+        self.rows.logged_mut().expiry_mut().is_none_or(|expiry| expiry.admits(start))
     }
 
     /// A write with the cache off.
@@ -299,7 +299,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
     ) -> Result<Outcome<V>> {
         let Some(cache) = &mut self.cache else { return Ok(Outcome::Held) };
         cache.soil(slot, self.needs_old);
-        let Some(entry) = cache.get_mut(slot) else { return Err(lost_entry(self.rows.name())) };
+        let Some(entry) = cache.get_mut(slot) else {
+            return Err(lost_entry(self.rows.logged().name()));
+        };
         let time = entry.time;
         let (value, time) = make(entry.value.take().map(|value| (value, time)));
         entry.time = if value.is_some() { time } else { stamp.timestamp };
@@ -322,7 +324,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         self.in_hand.clear();
         self.in_hand.extend_from_slice(&entry.local);
         if entry.value.is_none() {
-            if entry.below == Below::Unread && !self.rows.has(&entry.local)? {
+            if entry.below == Below::Unread && !self.rows.logged().has(&entry.local)? {
                 entry.below = Below::Absent;
             }
             if entry.below == Below::Absent {
@@ -375,15 +377,15 @@ fn lost_entry(store: &str) -> Error {
 
 impl<K: Data, V: Data> StateStore for TableStore<K, V> {
     fn name(&self) -> &str {
-        self.rows.name()
+        self.rows.logged().name()
     }
 
     fn id(&self) -> StoreId {
-        self.rows.id()
+        self.rows.logged().id()
     }
 
     fn changelog(&self) -> Option<&Changelog> {
-        self.rows.changelog()
+        self.rows.logged().changelog()
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
@@ -391,27 +393,23 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
     }
 
     fn drain(&mut self, batch: &mut Batch) {
-        self.rows.drain(batch);
+        self.rows.logged_mut().drain(batch);
     }
 
     fn drop_expired(&mut self) -> Result<()> {
-        self.rows.drop_expired()
+        self.rows.logged().drop_expired()
     }
 
     fn rollback(&mut self) {
         if let Some(cache) = &mut self.cache {
             cache.clear();
         }
-        self.rows.rollback();
+        self.rows.logged_mut().rollback();
     }
 
     fn clear(&mut self) -> Result<()> {
         self.rollback();
-        self.rows.clear()
-    }
-
-    fn uncommitted_bytes(&self) -> usize {
-        self.rows.uncommitted_bytes()
+        self.rows.logged_mut().clear()
     }
 
     fn cache_bytes(&self) -> usize {
@@ -419,14 +417,14 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
     }
 
     fn committed(&self) -> Box<dyn Any> {
-        let layout = self.rows.expiry().map(|expiry| *expiry.layout());
+        let layout = self.rows.logged().expiry().map(|expiry| *expiry.layout());
         let values = self.rows.values().clone();
-        let place = (self.rows.stores().clone(), self.rows.id());
+        let place = (self.rows.logged().stores().clone(), self.rows.logged().id());
         Box::new(Committed::new(place, Rc::clone(&self.keys), values, true, layout))
     }
 
     fn take_expired(&mut self) -> u64 {
-        self.rows.expiry_mut().map_or(0, |expiry| expiry.take_dropped())
+        self.rows.logged_mut().take_expired()
     }
 }
 
@@ -450,6 +448,6 @@ impl<K: Data, V: Data> HandsOnRows for TableStore<K, V> {
         };
         // A row may be in hand because it cannot be written: then there are no bytes of it.
         let value = row.and_then(|(value, _)| self.rows.encoded(&value).ok().flatten());
-        Ok(RowInHand { key: self.rows.changelog_key(local), value, timestamp, headers })
+        Ok(RowInHand { key: self.rows.logged().changelog_key(local), value, timestamp, headers })
     }
 }

@@ -1,14 +1,13 @@
 //! The store of a table of windows.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use millstream_state::{StoreKind, StoreSpec, WindowLayout, WindowOrder};
 
 use crate::error::Result;
 use crate::record::{Data, Windowed};
-use crate::store::expiry::Expiry;
 use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
 use crate::store::table::rows::Rows;
@@ -49,12 +48,9 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let name = &self.options.name;
-        let (inner, values) = self.serdes.codecs(name, place);
-        let changelog = self.options.open_changelog(place)?;
+        let (inner, values) = self.serdes.codecs(&self.options.name, place);
         let layout = self.layout();
-        let expiry = Expiry::new(layout, &place.stores, place.id);
-        let rows = Rows::new(Arc::clone(name), place, values, changelog, Some(expiry));
+        let rows = Rows::new(Logged::open(&self.options, Some(layout), place)?, values);
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
             Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
         let cache = self.cached.then_some(&place.cache_budget);

@@ -23,7 +23,7 @@ fn pairs<K: crate::record::Data, V: crate::record::Data>(
 #[test]
 fn each_put_is_logged_in_order_at_the_time_of_the_record() {
     let rig = Rig::new(&counts(), 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     rig.at(101_042);
     seen.put("b".to_owned(), 1).unwrap();
     seen.put("b".to_owned(), 2).unwrap();
@@ -45,7 +45,7 @@ fn each_put_is_logged_in_order_at_the_time_of_the_record() {
 #[test]
 fn a_value_that_its_serde_writes_as_null_deletes() {
     let rig = Rig::new(&counts(), 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     seen.put("b".to_owned(), 1).unwrap();
     seen.put("b".to_owned(), i64::MIN).unwrap();
     assert_eq!(seen.get(&"b".to_owned()).unwrap(), None);
@@ -55,7 +55,7 @@ fn a_value_that_its_serde_writes_as_null_deletes() {
 #[test]
 fn put_if_absent_returns_what_is_there() {
     let rig = Rig::new(&counts(), 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     assert_eq!(seen.put_if_absent("a".to_owned(), 1).unwrap(), None);
     assert_eq!(seen.put_if_absent("a".to_owned(), 2).unwrap(), Some(1));
     assert_eq!(seen.get(&"a".to_owned()).unwrap(), Some(1));
@@ -65,7 +65,7 @@ fn put_if_absent_returns_what_is_there() {
 #[test]
 fn ranges_go_over_committed_and_uncommitted_entries() {
     let rig = Rig::new(&texts(), 0);
-    let store = KeyValueStore::<String, String>::of(&rig.store).unwrap();
+    let store = KeyValueStore::<String, String>::of(&rig.store, &rig.time).unwrap();
     for key in ["a2", "a4", "a7", "b2"] {
         store.put(key.to_owned(), format!("old {key}")).unwrap();
     }
@@ -90,7 +90,7 @@ fn ranges_go_over_committed_and_uncommitted_entries() {
 #[test]
 fn an_iterator_shows_the_store_as_it_was() {
     let rig = Rig::new(&texts(), 0);
-    let store = KeyValueStore::<String, String>::of(&rig.store).unwrap();
+    let store = KeyValueStore::<String, String>::of(&rig.store, &rig.time).unwrap();
     for i in 0..100 {
         store.put(format!("{i:03}"), "old".to_owned()).unwrap();
         if i == 49 {
@@ -112,23 +112,23 @@ fn an_iterator_shows_the_store_as_it_was() {
 #[test]
 fn a_rollback_returns_to_the_last_commit() {
     let rig = Rig::new(&counts(), 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     seen.put("a".to_owned(), 1).unwrap();
-    assert!(rig.store.state().borrow().uncommitted_bytes() > 0);
+    assert!(rig.place.uncommitted.get() > 0);
     rig.commit();
-    assert_eq!(rig.store.state().borrow().uncommitted_bytes(), 0);
+    assert_eq!(rig.place.uncommitted.get(), 0);
     seen.put("a".to_owned(), 2).unwrap();
     seen.put("b".to_owned(), 2).unwrap();
     rig.rollback();
     assert_eq!(pairs(seen.all().unwrap()), [("a".to_owned(), 1)]);
-    let after = KeyValueStore::<String, i64>::of(&rig.reopened(&counts())).unwrap();
+    let after = KeyValueStore::<String, i64>::of(&rig.reopened(&counts()), &rig.time).unwrap();
     assert_eq!(after.get(&"a".to_owned()).unwrap(), Some(1));
 }
 
 #[test]
 fn the_changelog_restores_the_store() {
     let rig = Rig::new(&counts(), 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     for i in 0..50_i64 {
         seen.put(format!("{}", i % 7), i).unwrap();
         if i % 5 == 0 {
@@ -136,7 +136,7 @@ fn the_changelog_restores_the_store() {
         }
     }
     let other = rig.restored(&counts());
-    let restored = KeyValueStore::<String, i64>::of(&other.store).unwrap();
+    let restored = KeyValueStore::<String, i64>::of(&other.store, &other.time).unwrap();
     assert_eq!(pairs(restored.all().unwrap()), pairs(seen.all().unwrap()));
 }
 
@@ -151,7 +151,7 @@ fn its_changelog_is_compacted_unless_told_otherwise() {
     spec.options.logged = false;
     assert_eq!(spec.changelog_config(DAY_MS), None);
     let rig = Rig::new(&spec, 0);
-    let seen = KeyValueStore::<String, i64>::of(&rig.store).unwrap();
+    let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     seen.put("a".to_owned(), 1).unwrap();
     assert!(rig.logged().is_empty());
     assert!(rig.store.state().borrow().changelog().is_none());

@@ -20,6 +20,7 @@ use crate::serde::{Null, Place, Serde};
 use crate::store::cache::CacheBudget;
 use crate::store::options::Serdes;
 use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::uncommitted::UncommittedBytes;
 
 /// Strings as UTF-8.
 pub(crate) struct Text;
@@ -77,6 +78,8 @@ pub(crate) fn text_to_text() -> Serdes<String, String> {
 pub(crate) struct Rig {
     log: MemoryLog,
     pub(crate) place: StorePlace,
+    /// The time in hand of its handles.
+    pub(crate) time: RecordTime,
     pub(crate) store: TaskStore,
     topic: String,
     cache_bytes: usize,
@@ -98,10 +101,10 @@ impl Rig {
             application_id: "app".into(),
             partition: 0,
             cache_budget: CacheBudget::new(cache_bytes),
-            record_time: RecordTime::default(),
+            uncommitted: UncommittedBytes::default(),
         };
         let store = supplier.make(&place).unwrap();
-        Self { log, place, store, topic, cache_bytes }
+        Self { log, place, time: RecordTime::default(), store, topic, cache_bytes }
     }
 
     /// The same store made anew over the same state: what a restart finds.
@@ -110,7 +113,7 @@ impl Rig {
     }
 
     pub(crate) fn at(&self, time: i64) {
-        self.place.record_time.replace(Timestamp(time));
+        self.time.replace(Timestamp(time));
     }
 
     /// The commit of a store, after its record cache was flushed.

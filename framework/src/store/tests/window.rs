@@ -17,7 +17,7 @@ fn windows(duplicates: bool) -> WindowSpec<String, String> {
 }
 
 fn open(rig: &Rig) -> WindowStore<String, String> {
-    WindowStore::of(&rig.store).unwrap()
+    WindowStore::of(&rig.store, &rig.time).unwrap()
 }
 
 fn put(rig: &Rig, key: &str, value: &str, start: i64) {
@@ -114,7 +114,7 @@ fn a_restart_does_not_replace_duplicates() {
     let rig = Rig::new(&spec, 0);
     put(&rig, "b", "i0", 100);
     rig.commit();
-    let store = WindowStore::of(&rig.reopened(&spec)).unwrap();
+    let store = WindowStore::of(&rig.reopened(&spec), &rig.time).unwrap();
     store.put("b".to_owned(), "i1".to_owned(), Timestamp(100)).unwrap();
     assert_eq!(fetched(&store, "b", 0, 1_000), ["i0", "i1"]);
 
@@ -133,7 +133,7 @@ fn a_rebuilt_store_knows_its_times() {
     rig.commit();
     rig.rebuild();
     assert_eq!(rig.place.stores.observed(rig.place.id), Some(200_000));
-    let store = WindowStore::of(&rig.reopened(&spec)).unwrap();
+    let store = WindowStore::of(&rig.reopened(&spec), &rig.time).unwrap();
     assert_eq!(fetched(&store, "b", 0, 300_000), ["new"]);
     store.put("a".to_owned(), "late".to_owned(), Timestamp(100)).unwrap();
     assert_eq!(fetched(&store, "a", 0, 300_000), Vec::<String>::new());
@@ -190,7 +190,7 @@ fn lateness_survives_a_restart_and_a_rollback() {
     assert_eq!(fetched(&open(&rig), "a", 0, i64::MAX), ["in time again", "new"]);
     rig.rollback();
 
-    let after = WindowStore::of(&rig.reopened(&spec)).unwrap();
+    let after = WindowStore::of(&rig.reopened(&spec), &rig.time).unwrap();
     after.put("a".to_owned(), "late".to_owned(), Timestamp(1_000)).unwrap();
     assert_eq!(fetched(&after, "a", 0, i64::MAX), ["new"]);
 }

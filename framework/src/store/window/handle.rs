@@ -19,7 +19,7 @@ use std::rc::Rc;
 use millstream_state::Direction;
 
 use crate::error::Result;
-use crate::record::{Data, Timestamp};
+use crate::record::{Data, RecordTime, Timestamp};
 use crate::store::supplier::TaskStore;
 use crate::store::window::iterators::{WindowIterator, WindowedIterator};
 use crate::store::window::state::WindowState;
@@ -32,24 +32,28 @@ use crate::store::window::state::WindowState;
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
-pub struct WindowStore<K, V>(Rc<RefCell<WindowState<K, V>>>);
+pub struct WindowStore<K, V> {
+    state: Rc<RefCell<WindowState<K, V>>>,
+    /// The time of the record in hand, at which writes are logged.
+    time: RecordTime,
+}
 
 impl<K, V> Clone for WindowStore<K, V> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self { state: Rc::clone(&self.state), time: self.time.clone() }
     }
 }
 
 impl<K, V> fmt::Debug for WindowStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WindowStore").field(&self.0.borrow().name).finish()
+        f.debug_tuple("WindowStore").field(self.state.borrow().logged.name()).finish()
     }
 }
 
 impl<K: Data, V: Data> WindowStore<K, V> {
-    /// A handle on the store of a task.
-    pub(crate) fn of(store: &TaskStore) -> Result<Self> {
-        store.typed().map(Self)
+    /// A handle on the store of a task, whose writes are logged at this time.
+    pub(crate) fn of(store: &TaskStore, time: &RecordTime) -> Result<Self> {
+        Ok(Self { state: store.typed()?, time: time.clone() })
     }
 
     /// Puts the value of a key in the window that starts at `start`.
@@ -58,7 +62,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
     /// See [`WindowStore`].
     #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
     pub fn put(&self, key: K, value: V, start: Timestamp) -> Result<()> {
-        self.0.borrow_mut().put(&key, Some(value), start)
+        self.state.borrow_mut().put(&key, Some(value), start, self.time.get())
     }
 
     /// Deletes the value of a key in the window that starts at `start`.
@@ -66,7 +70,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
     /// # Errors
     /// See [`WindowStore`].
     pub fn delete(&self, key: &K, start: Timestamp) -> Result<()> {
-        self.0.borrow_mut().put(key, None, start)
+        self.state.borrow_mut().put(key, None, start, self.time.get())
     }
 
     /// The value of a key in the window that starts at `start`; with duplicates the first one.
@@ -74,7 +78,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
     /// # Errors
     /// See [`WindowStore`].
     pub fn fetch(&self, key: &K, start: Timestamp) -> Result<Option<V>> {
-        self.0.borrow_mut().get(key, start)
+        self.state.borrow_mut().get(key, start)
     }
 
     /// The values of a key in windows that start in `[from, to]`, by start.
@@ -87,7 +91,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<WindowIterator<K, V>> {
-        self.0.borrow_mut().of_key(key, (from, to), Direction::Forward)
+        self.state.borrow_mut().of_key(key, (from, to), Direction::Forward)
     }
 
     /// As [`Self::fetch_range`], latest first.
@@ -100,18 +104,18 @@ impl<K: Data, V: Data> WindowStore<K, V> {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<WindowIterator<K, V>> {
-        self.0.borrow_mut().of_key(key, (from, to), Direction::Backward)
+        self.state.borrow_mut().of_key(key, (from, to), Direction::Backward)
     }
 
     /// The values of all keys in windows that start in `[from, to]`: by segment, then by key, then
     /// by start.
     pub fn fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
-        self.0.borrow().of_all((from, to), Direction::Forward)
+        self.state.borrow().of_all((from, to), Direction::Forward)
     }
 
     /// As [`Self::fetch_all`], in the opposite order.
     pub fn backward_fetch_all(&self, from: Timestamp, to: Timestamp) -> WindowedIterator<K, V> {
-        self.0.borrow().of_all((from, to), Direction::Backward)
+        self.state.borrow().of_all((from, to), Direction::Backward)
     }
 
     /// All that has not expired, in the order of [`Self::fetch_all`].

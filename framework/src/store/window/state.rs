@@ -2,22 +2,21 @@
 
 use std::any::Any;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use millstream_state::{
-    Batch, Direction, Dirty, KeyRange, Merged, StoreId, StoreKind, StoreSpec, TaskStores,
-    WindowKey, WindowLayout, WindowOrder,
+    Batch, Direction, KeyRange, StoreId, StoreKind, StoreSpec, WindowLayout, WindowOrder,
 };
 
 use crate::error::Result;
 use crate::log::RawRecord;
-use crate::record::{Data, RecordTime, Timestamp, Windowed};
+use crate::record::{Data, Timestamp, Windowed};
 use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::expiry::Expiry;
 use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::ranges::Wanted;
 use crate::store::row::window_key;
@@ -58,33 +57,36 @@ impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let name = &self.options.name;
-        let codecs = self.serdes.codecs(name, place);
-        let changelog = self.options.open_changelog(place)?;
-        let expiry = Expiry::new(self.layout(), &place.stores, place.id);
-        let sizes = (self.window_size_ms, self.duplicates);
-        Ok(TaskStore::new(WindowState::new(name, place, codecs, (changelog, expiry), sizes)))
+        let (keys, values) = self.serdes.codecs(&self.options.name, place);
+        let logged = Logged::open(&self.options, Some(self.layout()), place)?;
+        let seq = self.duplicates.then(|| Sequence::noted_in(place, logged.name()));
+        Ok(TaskStore::new(WindowState {
+            keys,
+            values,
+            logged,
+            layout: self.layout(),
+            size_ms: self.window_size_ms,
+            seq,
+            key: Vec::new(),
+            local: Vec::new(),
+            bytes: Vec::new(),
+        }))
     }
 }
 
 /// The store itself.
 pub(crate) struct WindowState<K, V> {
-    pub(super) name: Arc<str>,
-    id: StoreId,
-    stores: TaskStores,
     keys: Codec<K>,
     values: Codec<V>,
-    dirty: Dirty<V>,
-    changelog: Option<Changelog>,
-    expiry: Expiry,
+    pub(super) logged: Logged<V>,
+    layout: WindowLayout,
     size_ms: i64,
     /// The number of the last put, of a store with duplicates.
     seq: Option<Sequence>,
-    record_time: RecordTime,
-    /// Key, local key and changelog key in hand.
+    /// Key, local key and value in hand.
     key: Vec<u8>,
     local: Vec<u8>,
-    logged: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// Numbers the puts of a store with duplicates, over restarts too.
@@ -95,6 +97,12 @@ struct Sequence {
 }
 
 impl Sequence {
+    fn noted_in(place: &StorePlace, store: &str) -> Self {
+        let noted = place.stores.meta(&sequence_note(store));
+        let noted = noted.and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes);
+        Self { last: noted, noted }
+    }
+
     /// Java's rule: from 1 on, and after the largest number from 0.
     fn next(&mut self) -> i32 {
         self.last = self.last.wrapping_add(1) & i32::MAX;
@@ -103,60 +111,34 @@ impl Sequence {
 }
 
 impl<K: Data, V: Data> WindowState<K, V> {
-    pub(super) fn new(
-        name: &Arc<str>,
-        place: &StorePlace,
-        (keys, values): (Codec<K>, Codec<V>),
-        (changelog, expiry): (Option<Changelog>, Expiry),
-        (size_ms, duplicates): (i64, bool),
-    ) -> Self {
-        let seq = duplicates.then(|| {
-            let noted = place.stores.meta(&sequence_note(name));
-            let noted = noted.and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_be_bytes);
-            Sequence { last: noted, noted }
-        });
-        Self {
-            name: Arc::clone(name),
-            id: place.id,
-            stores: place.stores.clone(),
-            keys,
-            values,
-            dirty: Dirty::new(),
-            changelog,
-            expiry,
-            size_ms,
-            seq,
-            record_time: place.record_time.clone(),
-            key: Vec::new(),
-            local: Vec::new(),
-            logged: Vec::new(),
-        }
-    }
-
-    pub(super) fn put(&mut self, key: &K, value: Option<V>, start: Timestamp) -> Result<()> {
+    /// Puts a value (none deletes) and logs it at a time.
+    pub(super) fn put(
+        &mut self,
+        key: &K,
+        value: Option<V>,
+        start: Timestamp,
+        at: Timestamp,
+    ) -> Result<()> {
         self.keys.encode_key(key, &mut self.key)?;
         let start = start.0.max(0);
         let seq = self.seq.as_mut().map_or(0, Sequence::next);
-        let mut bytes = Vec::new();
+        self.bytes.clear();
         let value = match value {
-            Some(value) => match self.values.encode(&value, &mut bytes)? {
+            Some(value) => match self.values.encode(&value, &mut self.bytes)? {
                 Null::No => Some(value),
                 Null::Yes => None,
             },
             None => None,
         };
-        if let Some(changelog) = &mut self.changelog {
-            WindowKey { key: &self.key, start, seq }.to_changelog(&mut self.logged);
-            let at = self.record_time.get();
-            changelog.log(&self.logged, value.as_ref().map(|_| &*bytes), at)?;
-        }
-        if value.is_none() && self.seq.is_some() || !self.expiry.admits(start) {
+        self.layout.encode(&self.key, start, seq, &mut self.local);
+        self.logged.log(&self.local, value.as_ref().map(|_| &*self.bytes), at)?;
+        let admitted = |expiry: &mut Expiry| expiry.admits(start);
+        if value.is_none() && self.seq.is_some() || !self.logged.expiry_mut().is_none_or(admitted) {
             return Ok(());
         }
-        self.expiry.layout().encode(&self.key, start, seq, &mut self.local);
         match value {
-            Some(value) => self.dirty.put(&self.local, value, &bytes),
-            None => self.dirty.delete(&self.local),
+            Some(value) => self.logged.put(&self.local, value, &self.bytes),
+            None => self.logged.delete(&self.local),
         }
         Ok(())
     }
@@ -166,15 +148,17 @@ impl<K: Data, V: Data> WindowState<K, V> {
             let mut found = self.of_key(key, (start, start), Direction::Forward)?;
             return found.next().transpose().map(|first| first.map(|(_, value)| value));
         }
-        if !self.expiry.shows(start.0) {
+        if self.clamp(start, start).is_none() {
             return Ok(None);
         }
         self.keys.encode_key(key, &mut self.key)?;
-        self.expiry.layout().encode(&self.key, start.0, 0, &mut self.local);
-        if let Some(entry) = self.dirty.get(&self.local) {
-            return Ok(entry.value.clone());
-        }
-        self.stores.get_with(self.id, &self.local, |bytes| self.values.decode(bytes))?.transpose()
+        self.layout.encode(&self.key, start.0, 0, &mut self.local);
+        self.logged.find(&self.local, |bytes| self.values.decode(bytes))
+    }
+
+    /// The part of a span of starts that can be read.
+    fn clamp(&self, from: Timestamp, to: Timestamp) -> Option<(i64, i64)> {
+        self.logged.expiry()?.clamp(from.0, to.0)
     }
 
     pub(super) fn of_key(
@@ -184,8 +168,8 @@ impl<K: Data, V: Data> WindowState<K, V> {
         direction: Direction,
     ) -> Result<WindowIterator<K, V>> {
         self.keys.encode_key(key, &mut self.key)?;
-        let layout = *self.expiry.layout();
-        let (ranges, from, to) = match self.expiry.clamp(from.0, to.0) {
+        let layout = self.layout;
+        let (ranges, from, to) = match self.clamp(from, to) {
             Some((from, to)) => (layout.fetch(&self.key, from, to, direction), from, to),
             None => (Vec::new(), 0, 0),
         };
@@ -198,8 +182,8 @@ impl<K: Data, V: Data> WindowState<K, V> {
         (from, to): (Timestamp, Timestamp),
         direction: Direction,
     ) -> WindowedIterator<K, V> {
-        let layout = *self.expiry.layout();
-        let (ranges, from, to) = match self.expiry.clamp(from.0, to.0) {
+        let layout = self.layout;
+        let (ranges, from, to) = match self.clamp(from, to) {
             Some((from, to)) => (vec![layout.fetch_all(from, to)], from, to),
             None => (Vec::new(), 0, 0),
         };
@@ -212,10 +196,10 @@ impl<K: Data, V: Data> WindowState<K, V> {
         wanted: Wanted,
         direction: Direction,
     ) -> WindowedIterator<K, V> {
-        let layout = *self.expiry.layout();
-        let keys = WindowKeysOf { codec: self.keys.clone(), layout, size_ms: self.size_ms };
+        let (codec, layout, size_ms) = (self.keys.clone(), self.layout, self.size_ms);
+        let keys = WindowKeysOf { codec, layout, size_ms };
         WindowedIterator {
-            merged: Merged::over(&self.dirty, &self.stores, self.id, ranges, direction),
+            merged: self.logged.scan(ranges, direction),
             wanted,
             keys,
             values: self.values.clone(),
@@ -226,7 +210,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         if let Some(seq) = &mut self.seq
             && seq.last != seq.noted
         {
-            batch.set_meta(&sequence_note(&self.name), &seq.last.to_be_bytes());
+            batch.set_meta(&sequence_note(self.logged.name()), &seq.last.to_be_bytes());
             seq.noted = seq.last;
         }
     }
@@ -239,48 +223,37 @@ fn sequence_note(store: &str) -> Vec<u8> {
 
 impl<K: Data, V: Data> StateStore for WindowState<K, V> {
     fn name(&self) -> &str {
-        &self.name
+        self.logged.name()
     }
 
     fn id(&self) -> StoreId {
-        self.id
+        self.logged.id()
     }
 
     fn changelog(&self) -> Option<&Changelog> {
-        self.changelog.as_ref()
+        self.logged.changelog()
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
         let Some(key) = record.key else { return Ok(()) };
-        let WindowKey { key, start, seq } = window_key(&self.name, key)?;
         if let Some(numbers) = &mut self.seq {
-            numbers.last = seq;
+            numbers.last = window_key(self.logged.name(), key)?.seq;
+            self.note_sequence(batch);
         }
-        self.note_sequence(batch);
-        if !self.expiry.restores(start, batch, self.id) {
-            return Ok(());
-        }
-        self.expiry.layout().encode(key, start, seq, &mut self.local);
-        match record.value {
-            Some(value) => batch.put(self.id, &self.local, value),
-            None => batch.delete(self.id, &self.local),
-        }
-        Ok(())
+        self.logged.restore(batch, key, record.value)
     }
 
     fn drain(&mut self, batch: &mut Batch) {
-        self.dirty.drain_into(batch, self.id);
-        self.expiry.note(batch, self.id);
+        self.logged.drain(batch);
         self.note_sequence(batch);
     }
 
     fn drop_expired(&mut self) -> Result<()> {
-        self.expiry.drop_expired(&self.stores, self.id)
+        self.logged.drop_expired()
     }
 
     fn rollback(&mut self) {
-        self.dirty.clear();
-        self.expiry.rollback();
+        self.logged.rollback();
         if let Some(seq) = &mut self.seq {
             seq.last = seq.noted;
         }
@@ -288,23 +261,17 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
 
     fn clear(&mut self) -> Result<()> {
         self.rollback();
-        self.expiry.clear();
-        Ok(self.stores.clear(self.id)?)
-    }
-
-    fn uncommitted_bytes(&self) -> usize {
-        self.dirty.bytes()
+        self.logged.clear()
     }
 
     fn committed(&self) -> Box<dyn Any> {
-        let layout = *self.expiry.layout();
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
-            Rc::new(WindowKeys::new(self.keys.clone(), layout, self.size_ms));
-        let place = (self.stores.clone(), self.id);
-        Box::new(Committed::new(place, keys, self.values.clone(), false, Some(layout)))
+            Rc::new(WindowKeys::new(self.keys.clone(), self.layout, self.size_ms));
+        let place = (self.logged.stores().clone(), self.logged.id());
+        Box::new(Committed::new(place, keys, self.values.clone(), false, Some(self.layout)))
     }
 
     fn take_expired(&mut self) -> u64 {
-        self.expiry.take_dropped()
+        self.logged.take_expired()
     }
 }

@@ -1,0 +1,290 @@
+//! What every store of a task has below its types: uncommitted writes, the changelog, what expires.
+//!
+//! A kind of store is a typed face above one of these: it makes local keys and the bytes of values, and
+//! says what is logged. Local keys of stores with windows are laid out as their [`WindowLayout`] says; in
+//! the changelog they stand as Java writes them.
+
+use std::sync::Arc;
+
+use millstream_state::{
+    Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores, WindowKey, WindowLayout,
+};
+
+use crate::error::Result;
+use crate::record::Timestamp;
+use crate::store::changelog::Changelog;
+use crate::store::expiry::Expiry;
+use crate::store::options::StoreOptions;
+use crate::store::row::window_key;
+use crate::store::supplier::StorePlace;
+use crate::store::uncommitted::UncommittedBytes;
+
+/// The part of a store that is the same for all kinds.
+pub(super) struct Logged<V> {
+    name: Arc<str>,
+    id: StoreId,
+    stores: TaskStores,
+    dirty: Dirty<V>,
+    changelog: Option<Changelog>,
+    /// Of stores with windows.
+    expiry: Option<Expiry>,
+    /// The changelog's key in hand.
+    changelog_key: Vec<u8>,
+    /// The count of the task, and what of it is ours.
+    uncommitted: UncommittedBytes,
+    counted: usize,
+}
+
+impl<V> Drop for Logged<V> {
+    fn drop(&mut self) {
+        self.dirty.clear();
+        self.count();
+    }
+}
+
+impl<V> Logged<V> {
+    /// Opens the store's changelog, whose topic must exist.
+    pub(super) fn open(
+        options: &StoreOptions,
+        windows: Option<WindowLayout>,
+        place: &StorePlace,
+    ) -> Result<Self> {
+        Ok(Self {
+            name: Arc::clone(&options.name),
+            id: place.id,
+            stores: place.stores.clone(),
+            dirty: Dirty::new(),
+            changelog: options.open_changelog(place)?,
+            expiry: windows.map(|layout| Expiry::new(layout, &place.stores, place.id)),
+            changelog_key: Vec::new(),
+            uncommitted: place.uncommitted.clone(),
+            counted: 0,
+        })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(super) fn stores(&self) -> &TaskStores {
+        &self.stores
+    }
+
+    pub(super) fn changelog(&self) -> Option<&Changelog> {
+        self.changelog.as_ref()
+    }
+
+    pub(super) fn expiry(&self) -> Option<&Expiry> {
+        self.expiry.as_ref()
+    }
+
+    pub(super) fn expiry_mut(&mut self) -> Option<&mut Expiry> {
+        self.expiry.as_mut()
+    }
+
+    /// About how many entries there are.
+    pub(super) fn entries_estimate(&self) -> u64 {
+        self.stores.entries_estimate(self.id) + self.dirty.len() as u64
+    }
+
+    /// The value of a local key, uncommitted or as `decode` reads it from what is stored.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        local: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<V>,
+    ) -> Result<Option<V>>
+    where
+        V: Clone,
+    {
+        if let Some(entry) = self.dirty.get(local) {
+            return Ok(entry.value.clone());
+        }
+        self.stores.get_with(self.id, local, decode)?.transpose()
+    }
+
+    /// Whether there is a value of a local key, without reading it.
+    pub(super) fn has(&self, local: &[u8]) -> Result<bool> {
+        match self.dirty.get(local) {
+            Some(entry) => Ok(entry.value.is_some()),
+            None => Ok(self.stores.get_with(self.id, local, |_| ())?.is_some()),
+        }
+    }
+
+    /// Writes a record of the changelog, if there is one; no value is a deletion.
+    #[inline]
+    pub(super) fn log(&mut self, local: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
+        let mut key = local;
+        if let Some(expiry) = &mut self.expiry
+            && let Some(window) = expiry.layout().decode(local)
+        {
+            expiry.wrote(window.start);
+            window.to_changelog(&mut self.changelog_key);
+            key = &self.changelog_key;
+        }
+        match &mut self.changelog {
+            Some(changelog) => changelog.log(key, value, at),
+            None => Ok(()),
+        }
+    }
+
+    /// A local key as the changelog has it.
+    pub(super) fn changelog_key(&self, local: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        match self.expiry.as_ref().and_then(|expiry| expiry.layout().decode(local)) {
+            Some(window) => window.to_changelog(&mut key),
+            None => key.extend_from_slice(local),
+        }
+        key
+    }
+
+    /// Puts a value, with its bytes as they are stored.
+    #[inline]
+    pub(super) fn put(&mut self, local: &[u8], value: V, stored: &[u8]) {
+        self.dirty.put(local, value, stored);
+        self.count();
+    }
+
+    /// Deletes a local key.
+    #[inline]
+    pub(super) fn delete(&mut self, local: &[u8]) {
+        self.dirty.delete(local);
+        self.count();
+    }
+
+    /// Ranges of local keys, read one after another.
+    pub(super) fn scan(&self, ranges: Vec<KeyRange>, direction: Direction) -> Merged<V>
+    where
+        V: Clone,
+    {
+        Merged::over(&self.dirty, &self.stores, self.id, ranges, direction)
+    }
+
+    /// As [`Self::scan`], with `above` (by local key; none: there is nothing) on top of all that is here.
+    pub(super) fn scan_below(
+        &self,
+        ranges: Vec<KeyRange>,
+        direction: Direction,
+        above: impl Iterator<Item = (Vec<u8>, Option<V>)>,
+    ) -> Merged<V>
+    where
+        V: Clone,
+    {
+        let mut layered = Dirty::new();
+        let dirty = ranges.iter().flat_map(|range| self.dirty.snapshot(range, Direction::Forward));
+        for (key, value) in dirty.chain(above) {
+            match value {
+                Some(value) => layered.put(&key, value, &[]),
+                None => layered.delete(&key),
+            }
+        }
+        Merged::over(&layered, &self.stores, self.id, ranges, direction)
+    }
+
+    /// Takes over a record of the changelog, with its value as it is stored; of windows that have expired
+    /// only the time counts.
+    pub(super) fn restore(
+        &mut self,
+        batch: &mut Batch,
+        key: &[u8],
+        stored: Option<&[u8]>,
+    ) -> Result<()> {
+        let mut local = Vec::new();
+        let key = match &mut self.expiry {
+            None => key,
+            Some(expiry) => {
+                let WindowKey { key, start, seq } = window_key(&self.name, key)?;
+                if !expiry.restores(start, batch, self.id) {
+                    return Ok(());
+                }
+                expiry.layout().encode(key, start, seq, &mut local);
+                &local
+            }
+        };
+        match stored {
+            Some(stored) => batch.put(self.id, key, stored),
+            None => batch.delete(self.id, key),
+        }
+        Ok(())
+    }
+
+    /// Moves everything uncommitted into the batch.
+    pub(super) fn drain(&mut self, batch: &mut Batch) {
+        self.dirty.drain_into(batch, self.id);
+        self.count();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(batch, self.id);
+        }
+    }
+
+    pub(super) fn drop_expired(&self) -> Result<()> {
+        self.expiry.as_ref().map_or(Ok(()), |expiry| expiry.drop_expired(&self.stores, self.id))
+    }
+
+    /// How many puts were dropped as expired since the last call.
+    pub(super) fn take_expired(&mut self) -> u64 {
+        self.expiry.as_mut().map_or(0, Expiry::take_dropped)
+    }
+
+    /// Forgets everything uncommitted.
+    pub(super) fn rollback(&mut self) {
+        self.dirty.clear();
+        self.count();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.rollback();
+        }
+    }
+
+    /// Throws everything away.
+    pub(super) fn clear(&mut self) -> Result<()> {
+        self.rollback();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.clear();
+        }
+        Ok(self.stores.clear(self.id)?)
+    }
+
+    #[inline]
+    fn count(&mut self) {
+        let bytes = self.dirty.bytes();
+        self.uncommitted.change(self.counted, bytes);
+        self.counted = bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::tests::{DAY_MS, Rig, text_to_text};
+    use crate::store::{KeyValueSpec, KeyValueStore, StoreOptions};
+
+    #[test]
+    fn the_task_counts_what_its_stores_hold() {
+        let spec = || KeyValueSpec { options: StoreOptions::named("s"), serdes: text_to_text() };
+        let rig = Rig::new(&spec(), 0);
+        let store = KeyValueStore::<String, String>::of(&rig.store, &rig.time).unwrap();
+        let count = || rig.place.uncommitted.get();
+        assert_eq!(count(), 0);
+        store.put("key".to_owned(), "x".repeat(1_000)).unwrap();
+        let one = count();
+        assert!(one > 2_000 && one < DAY_MS as usize, "{one}");
+        store.put("key".to_owned(), "y".repeat(1_000)).unwrap();
+        assert_eq!(count(), one, "the same key again");
+        store.put("other".to_owned(), String::new()).unwrap();
+        assert!(count() > one);
+        rig.rollback();
+        assert_eq!(count(), 0);
+        store.put("key".to_owned(), "z".to_owned()).unwrap();
+        let other = rig.reopened(&spec());
+        let second = KeyValueStore::<String, String>::of(&other, &rig.time).unwrap();
+        second.put("more".to_owned(), "z".to_owned()).unwrap();
+        let both = count();
+        rig.commit();
+        assert!(count() > 0 && count() < both, "the other store still holds its own");
+        drop((second, other));
+        assert_eq!(count(), 0, "what a store held goes with it");
+    }
+}
