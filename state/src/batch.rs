@@ -2,10 +2,11 @@
 //! the task's own notes.
 
 use crate::error::{Error, Result};
-use crate::memory::MemoryWrite;
-use crate::rocks::RocksBatch;
+use crate::note::Note;
+use crate::rocks::{Rocks, RocksBatch};
 use crate::spec::StoreId;
 use crate::stores::TaskStores;
+use crate::write::{MemoryWrite, Write};
 
 /// A batch for [`TaskStores::write`]. A fault while it is filled (a store the task does not have)
 /// is kept and returned by the write, which then writes nothing.
@@ -13,32 +14,58 @@ use crate::stores::TaskStores;
 #[must_use = "a batch does nothing until it is written"]
 pub struct Batch {
     stores: TaskStores,
-    pub(crate) rocks: RocksBatch,
-    pub(crate) memory: Vec<(StoreId, MemoryWrite)>,
-    pub(crate) notes: Vec<Note>,
+    rocks: RocksBatch,
+    memory: Vec<(StoreId, MemoryWrite)>,
+    notes: Vec<Note>,
     memory_bytes: usize,
     fault: Option<Error>,
 }
 
-/// One write to a store, on its way into a batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Write<'a> {
-    Put(&'a [u8], &'a [u8]),
-    Delete(&'a [u8]),
-    DeleteRange(&'a [u8], &'a [u8]),
-}
+impl TaskStores {
+    /// An empty batch for these stores.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.clone())
+    }
 
-/// Something the task remembers beside its data.
-#[derive(Clone, Debug)]
-pub(crate) enum Note {
-    Offset(StoreId, i64),
-    Observed(StoreId, i64),
-    FreshAt(StoreId, i64),
-    Meta(Vec<u8>, Vec<u8>),
+    /// Writes a batch as a whole: data, offsets and notes in one step, through the write-ahead log,
+    /// which is not synced. A killed process keeps it; after a power cut it is there whole or not
+    /// at all. Stores in memory follow once the disk has taken it.
+    ///
+    /// # Errors
+    /// The database refuses, or the batch names a store that is not there: nothing is written.
+    pub fn write(&self, mut batch: Batch) -> Result<()> {
+        batch.take_fault()?;
+        let Batch { mut rocks, memory, notes, .. } = batch;
+        if let Some(database) = self.database() {
+            for note in &notes {
+                match note {
+                    Note::Offset(id, offset) if self.is_on_disk(*id) => {
+                        database.put_offset(&mut rocks, *id, *offset)?;
+                    }
+                    Note::Observed(id, observed) if self.is_on_disk(*id) => {
+                        database.put_observed(&mut rocks, *id, *observed)?;
+                    }
+                    Note::FreshAt(id, time_ms) if self.is_on_disk(*id) => {
+                        database.put_fresh_at(&mut rocks, *id, *time_ms)?;
+                    }
+                    Note::Meta(key, value) => Rocks::put_meta(&mut rocks, key, value),
+                    Note::Offset(..) | Note::Observed(..) | Note::FreshAt(..) => {}
+                }
+            }
+            database.write(rocks)?;
+        }
+        for (id, write) in memory {
+            self.apply_in_memory(id, write)?;
+        }
+        for note in notes {
+            self.remember(note)?;
+        }
+        Ok(())
+    }
 }
 
 impl Batch {
-    pub(crate) fn new(stores: TaskStores) -> Self {
+    fn new(stores: TaskStores) -> Self {
         Self {
             stores,
             rocks: RocksBatch::default(),
@@ -102,7 +129,7 @@ impl Batch {
         self.rocks.is_empty() && self.memory.is_empty() && self.notes.is_empty()
     }
 
-    pub(crate) fn take_fault(&mut self) -> Result<()> {
+    fn take_fault(&mut self) -> Result<()> {
         self.fault.take().map_or(Ok(()), Err)
     }
 
@@ -128,17 +155,6 @@ impl Batch {
     fn note_fault(&mut self, done: Result<()>) {
         if let (Err(error), None) = (done, &self.fault) {
             self.fault = Some(error);
-        }
-    }
-}
-
-impl Write<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Put(first, second) | Self::DeleteRange(first, second) => {
-                first.len() + second.len()
-            }
-            Self::Delete(key) => key.len(),
         }
     }
 }

@@ -39,12 +39,15 @@ mod segments;
 mod window;
 mod session;
 mod dirty;
-mod merged;
-mod batch;
-mod stores;
-mod scan;
+mod write;
+mod note;
+mod chunk;
 mod memory;
 mod rocks;
+mod stores;
+mod merged;
+mod scan;
+mod batch;
 
 #[cfg(test)]
 mod suite;

@@ -1,8 +1,8 @@
 //! A store in memory: an ordered map and its size.
 
-use crate::batch::Write;
+use crate::chunk::Chunk;
 use crate::range::{Direction, map_bounds};
-use crate::scan::Chunk;
+use crate::write::MemoryWrite;
 use std::collections::BTreeMap;
 
 /// What one entry costs beside its key and value.
@@ -12,24 +12,6 @@ const ENTRY_OVERHEAD: usize = 64;
 pub(crate) struct MemoryStore {
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
-}
-
-/// One write to a store in memory, owned while it waits in a batch.
-#[derive(Debug)]
-pub(crate) enum MemoryWrite {
-    Put(Vec<u8>, Vec<u8>),
-    Delete(Vec<u8>),
-    DeleteRange(Vec<u8>, Vec<u8>),
-}
-
-impl From<Write<'_>> for MemoryWrite {
-    fn from(write: Write<'_>) -> Self {
-        match write {
-            Write::Put(key, value) => Self::Put(key.to_vec(), value.to_vec()),
-            Write::Delete(key) => Self::Delete(key.to_vec()),
-            Write::DeleteRange(from, to) => Self::DeleteRange(from.to_vec(), to.to_vec()),
-        }
-    }
 }
 
 impl MemoryStore {

@@ -4,6 +4,7 @@
 //! beside writes to the dirty layer. Committed state itself changes only at a commit or a clear,
 //! neither of which happens within one record; across one, a scan sees each chunk as it is when read.
 
+use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::range::{Direction, KeyRange, successor};
 use crate::spec::StoreId;
@@ -28,13 +29,16 @@ pub struct Scan {
     done: bool,
 }
 
+impl TaskStores {
+    /// The entries of a range in order. It reads as it goes, and owns what it needs.
+    #[must_use]
+    pub fn scan(&self, store: StoreId, range: KeyRange, direction: Direction) -> Scan {
+        Scan::new(self.clone(), store, range, direction)
+    }
+}
+
 impl Scan {
-    pub(crate) fn new(
-        stores: TaskStores,
-        store: StoreId,
-        range: KeyRange,
-        direction: Direction,
-    ) -> Self {
+    fn new(stores: TaskStores, store: StoreId, range: KeyRange, direction: Direction) -> Self {
         let (start, end) = range.into_half_open();
         let done = end.as_ref().is_some_and(|end| *end <= start);
         let chunk = Vec::new().into_iter();
@@ -77,21 +81,5 @@ impl Iterator for Scan {
             return Some(Err(error));
         }
         self.chunk.next().map(Ok)
-    }
-}
-
-/// What to read at once: at most `len` entries from `start` up to before `end`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Chunk<'a> {
-    pub(crate) start: &'a [u8],
-    pub(crate) end: Option<&'a [u8]>,
-    pub(crate) direction: Direction,
-    pub(crate) len: usize,
-}
-
-impl Chunk<'static> {
-    /// Everything at once, for what is known to be small.
-    pub(crate) fn whole() -> Self {
-        Self { start: &[], end: None, direction: Direction::Forward, len: usize::MAX }
     }
 }

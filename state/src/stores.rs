@@ -1,12 +1,12 @@
 //! The stores of one task behind one handle, whatever holds them.
 
-use crate::batch::{Batch, Note};
+use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::memory::MemoryStore;
-use crate::range::{Direction, KeyRange};
+use crate::note::Note;
 use crate::rocks::{Notes, Rocks, SharedResources};
-use crate::scan::{Chunk, Scan};
 use crate::spec::{StoreId, StoreSpec};
+use crate::write::MemoryWrite;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -105,55 +105,6 @@ impl TaskStores {
         }
     }
 
-    /// The entries of a range in order. It reads as it goes, and owns what it needs.
-    #[must_use]
-    pub fn scan(&self, store: StoreId, range: KeyRange, direction: Direction) -> Scan {
-        Scan::new(self.clone(), store, range, direction)
-    }
-
-    /// An empty batch for these stores.
-    pub fn batch(&self) -> Batch {
-        Batch::new(self.clone())
-    }
-
-    /// Writes a batch as a whole: data, offsets and notes in one step, through the write-ahead log,
-    /// which is not synced. A killed process keeps it; after a power cut it is there whole or not
-    /// at all. Stores in memory follow once the disk has taken it.
-    ///
-    /// # Errors
-    /// The database refuses, or the batch names a store that is not there: nothing is written.
-    pub fn write(&self, mut batch: Batch) -> Result<()> {
-        batch.take_fault()?;
-        let Batch { mut rocks, memory, notes, .. } = batch;
-        if let Some(database) = &self.inner.rocks {
-            for note in &notes {
-                match note {
-                    Note::Offset(id, offset) if self.is_on_disk(*id) => {
-                        database.put_offset(&mut rocks, *id, *offset)?;
-                    }
-                    Note::Observed(id, observed) if self.is_on_disk(*id) => {
-                        database.put_observed(&mut rocks, *id, *observed)?;
-                    }
-                    Note::FreshAt(id, time_ms) if self.is_on_disk(*id) => {
-                        database.put_fresh_at(&mut rocks, *id, *time_ms)?;
-                    }
-                    Note::Meta(key, value) => Rocks::put_meta(&mut rocks, key, value),
-                    Note::Offset(..) | Note::Observed(..) | Note::FreshAt(..) => {}
-                }
-            }
-            database.write(rocks)?;
-        }
-        for (id, write) in memory {
-            if let Place::Memory(memory) = self.place(id)? {
-                borrow_memory(memory)?.apply(write);
-            }
-        }
-        for note in notes {
-            self.remember(note)?;
-        }
-        Ok(())
-    }
-
     /// Up to where the store has taken in its changelog; none: nothing is known, restore from its
     /// start.
     #[must_use]
@@ -249,6 +200,19 @@ impl TaskStores {
         self.inner.rocks.as_ref().map_or(Ok(()), Rocks::close)
     }
 
+    /// The database; none if every store is in memory.
+    pub(crate) fn database(&self) -> Option<&Rocks> {
+        self.inner.rocks.as_ref()
+    }
+
+    /// Does a write to a store that is in memory.
+    pub(crate) fn apply_in_memory(&self, id: StoreId, write: MemoryWrite) -> Result<()> {
+        if let Place::Memory(memory) = self.place(id)? {
+            borrow_memory(memory)?.apply(write);
+        }
+        Ok(())
+    }
+
     /// The database, if the store is in it.
     pub(crate) fn rocks_of(&self, id: StoreId) -> Result<Option<&Rocks>> {
         match self.place(id)? {
@@ -268,7 +232,7 @@ impl TaskStores {
         }
     }
 
-    fn remember(&self, note: Note) -> Result<()> {
+    pub(crate) fn remember(&self, note: Note) -> Result<()> {
         match note {
             Note::Offset(id, offset) => self.store(id)?.offset.set(Some(offset)),
             Note::Observed(id, observed) => self.store(id)?.observed.set(Some(observed)),
@@ -280,7 +244,7 @@ impl TaskStores {
         Ok(())
     }
 
-    fn is_on_disk(&self, id: StoreId) -> bool {
+    pub(crate) fn is_on_disk(&self, id: StoreId) -> bool {
         self.store(id).is_ok_and(|store| store.memory.is_none())
     }
 

@@ -10,11 +10,11 @@ mod tests;
 pub(crate) use notes::Notes;
 pub use resources::SharedResources;
 
-use crate::batch::Write;
+use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::range::Direction;
-use crate::scan::Chunk;
 use crate::spec::{StoreId, StoreSpec};
+use crate::write::Write;
 use notes::{FRESH_AT, LAYOUT, META, NUMBERS, OBSERVED, OFFSET, family, format_entry, note_key};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
