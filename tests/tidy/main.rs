@@ -6,6 +6,7 @@
 mod corners;
 mod documents;
 mod guarantees;
+mod layers;
 mod names;
 mod source;
 mod text;

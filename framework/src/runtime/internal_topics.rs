@@ -19,11 +19,11 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
 use crate::policy::OnError;
-use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
-use crate::runtime::instance::Settings;
 use crate::runtime::partition_counts::{Counts, count_repartition_topics};
+use crate::runtime::settings::Settings;
+use crate::runtime::task_plan::TaskPlan;
 use crate::store::changelog_topic;
-use crate::topology::{SubTopology, Topology};
+use crate::topology::{SubTopology, SubTopologyShape, Topology};
 
 /// Looks at the user's topics and at the internal ones, and creates those that are missing once
 /// everything that can be checked before has been found right; says what the sub-topologies read.

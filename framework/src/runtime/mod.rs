@@ -2,29 +2,23 @@
 //! the group, commit, abort, restore.
 
 mod clock;
+mod settings;
+mod commit_step;
 mod stop;
 mod board;
 mod instance;
 mod state_dir;
 mod cleaning;
-mod assignment;
+mod task_plan;
 mod positions;
 mod partition_counts;
 mod internal_topics;
-mod grown;
 mod reset;
-mod build;
-mod restore;
-mod task_actor;
+mod running_tasks;
 mod questions;
 mod worker;
-mod failing;
+mod group;
 mod ownership;
-mod late;
-mod starting;
-mod commit;
-mod listener;
-mod control;
 mod connect;
 mod probe;
 mod stall;
@@ -35,6 +29,6 @@ mod streams;
 mod tests;
 
 pub use board::StreamsState;
-pub use instance::CommitStep;
+pub use commit_step::CommitStep;
 pub use reset::{ResetOffsets, ResetPlan};
 pub use streams::{Streams, StreamsOptions};

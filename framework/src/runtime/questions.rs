@@ -1,41 +1,12 @@
 //! How questions about stores reach the running tasks of an instance.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-use actix::{Addr, Message};
+use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
 use crate::query::{Question, Tasks};
-use crate::record::TaskId;
 use crate::runtime::board::StreamsState;
 use crate::runtime::instance::Instance;
-use crate::runtime::task_actor::TaskActor;
-
-/// A question, on its way to a task.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Ask(pub(crate) Question);
-
-/// The actors of the running tasks.
-#[derive(Debug, Default)]
-pub(crate) struct RunningTasks(Mutex<BTreeMap<TaskId, Addr<TaskActor>>>);
-
-impl RunningTasks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskId, Addr<TaskActor>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A task runs from now on.
-    pub(crate) fn add(&self, task: TaskId, actor: Addr<TaskActor>) {
-        self.lock().insert(task, actor);
-    }
-
-    /// A task runs no more.
-    pub(crate) fn remove(&self, task: TaskId) {
-        self.lock().remove(&task);
-    }
-}
+use crate::runtime::worker::Ask;
 
 /// The tasks of an instance as a question sees them. A handle that outlives the instance must not
 /// keep its state directory locked.

@@ -9,18 +9,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::record::TopicPartition;
-use crate::runtime::worker::{MEASURE_INTERVAL, Stage, Worker};
 
+/// How often lag, sizes and the like are measured.
+pub(super) const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 /// So many pieces of work are named at most.
 const NAMED_MAX: usize = 5;
 
 /// What a worker says of its work.
 #[derive(Clone, Debug, Default)]
-struct Report {
-    at: Duration,
+pub(super) struct Report {
+    pub(super) at: Duration,
     /// When it got on, or had nothing to do.
-    moved: Duration,
-    work: Vec<String>,
+    pub(super) moved: Duration,
+    pub(super) work: Vec<String>,
 }
 
 /// What all workers said last.
@@ -28,7 +29,7 @@ struct Report {
 pub(crate) struct WorkReports(Mutex<BTreeMap<usize, Report>>);
 
 impl WorkReports {
-    fn put(&self, worker: usize, report: Report) {
+    pub(super) fn put(&self, worker: usize, report: Report) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, report);
     }
 
@@ -73,9 +74,19 @@ pub(crate) struct WorkProgress {
 }
 
 impl WorkProgress {
+    /// It got on, or had nothing to do.
+    pub(super) fn moved(&mut self, now: Duration) {
+        self.moved = now;
+    }
+
+    /// When it got on last.
+    pub(super) fn since(&self) -> Duration {
+        self.moved
+    }
+
     /// Notes positions and the number of records restored since the last call; true if the worker
     /// got on.
-    fn note(&mut self, positions: Vec<(TopicPartition, i64)>, restored: u64) -> bool {
+    pub(super) fn note(&mut self, positions: Vec<(TopicPartition, i64)>, restored: u64) -> bool {
         let here: BTreeSet<&TopicPartition> = positions.iter().map(|(at, _)| at).collect();
         self.highest.retain(|partition, _| here.contains(partition));
         let mut moved = restored > 0;
@@ -85,47 +96,6 @@ impl WorkProgress {
             *highest = position.max(*highest);
         }
         moved
-    }
-}
-
-impl Worker {
-    /// Says what there is to do and whether it goes on.
-    pub(super) fn report_work(&mut self, restored: u64) {
-        let now = self.instance.clock.elapsed();
-        let mut work = Vec::new();
-        let mut positions = Vec::new();
-        for (id, stage) in &mut self.hosted {
-            let inputs = match stage {
-                Stage::Waiting { inputs, .. } => {
-                    work.push(format!("task {id} waiting to start"));
-                    positions.extend(inputs.iter().map(|(p, _, _)| (p.clone(), i64::MIN)));
-                    continue;
-                }
-                Stage::Restoring(task) => {
-                    work.push(format!("task {id} restoring"));
-                    positions
-                        .extend(task.inputs_mut().iter().map(|i| (i.partition.clone(), i64::MIN)));
-                    continue;
-                }
-                Stage::Running { cell, .. } => cell,
-            };
-            let mut cell = inputs.borrow_mut();
-            for input in cell.as_mut().map(|task| task.inputs_mut()).unwrap_or_default() {
-                positions.push((input.partition.clone(), input.committable()));
-                match input.remaining() {
-                    None => work.push(format!("{} (nothing known of its end)", input.partition)),
-                    Some(0) if input.head().is_none() => {}
-                    Some(behind) => {
-                        work.push(format!("{} ({} behind)", input.partition, behind.max(1)));
-                    }
-                }
-            }
-        }
-        if self.progress.note(positions, restored) || work.is_empty() {
-            self.progress.moved = now;
-        }
-        let report = Report { at: now, moved: self.progress.moved, work };
-        self.instance.work.put(self.index, report);
     }
 }
 

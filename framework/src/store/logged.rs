@@ -258,8 +258,9 @@ impl<V> Logged<V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::key_value::{KeyValueSpec, KeyValueStore};
+    use crate::store::options::StoreOptions;
     use crate::store::tests::{DAY_MS, Rig, text_to_text};
-    use crate::store::{KeyValueSpec, KeyValueStore, StoreOptions};
 
     #[test]
     fn the_task_counts_what_its_stores_hold() {

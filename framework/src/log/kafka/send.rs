@@ -37,8 +37,7 @@ use super::listening::Ear;
 use super::refused::refused;
 use super::timestamp::native_timestamp;
 use crate::log::locked::locked;
-use crate::log::refused::Refused;
-use crate::log::{OutgoingRecord, TopicHandle};
+use crate::log::{OutgoingRecord, Refused, TopicHandle};
 use crate::record::{Headers, TopicPartition};
 
 /// A producer, the topics it knows, and how far each partition is acknowledged.

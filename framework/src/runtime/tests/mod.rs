@@ -25,7 +25,7 @@ use crate::log::{Isolation, Log, NewTopic};
 use crate::operators::{Context, Processor};
 use crate::record::{Headers, Record, TopicPartition};
 use crate::runtime::board::StreamsState;
-use crate::runtime::instance::CommitStep;
+use crate::runtime::commit_step::CommitStep;
 use crate::runtime::streams::Streams;
 use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};

@@ -12,7 +12,7 @@ use crate::log::{
 use crate::record::{Headers, TopicPartition};
 use crate::runtime::board::StreamsState;
 use crate::runtime::clock::{SystemClock, WallClock as _};
-use crate::runtime::instance::CommitStep;
+use crate::runtime::commit_step::CommitStep;
 use crate::runtime::streams::Streams;
 use crate::store::Materialized;
 use crate::time::TimeWindows;

@@ -17,8 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use crate::record::{Headers, Timestamp};
-use crate::store::cache::budget::CacheBudget;
-use crate::store::cache::budget::Part;
+use crate::store::cache::budget::{CacheBudget, Part};
 use crate::store::row::Row;
 
 /// What an entry costs beside itself: its place in the table, which is between half and fully

@@ -7,78 +7,9 @@
 //! the task stops too, and starts again with those that stay.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use crate::error::{Error, Result};
 use crate::record::{TaskId, TopicPartition};
-
-/// A sub-topology as far as its partitions are concerned.
-#[derive(Clone, Debug)]
-pub(crate) struct SubTopologyShape {
-    pub(crate) id: u32,
-    /// Source topics with their partition counts.
-    pub(crate) topics: Vec<(Arc<str>, i32)>,
-    /// Its operators need records of a key in one task.
-    pub(crate) copartitioned: bool,
-}
-
-/// The tasks of a topology over the topics as they are.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TaskPlan {
-    required: BTreeMap<TaskId, BTreeSet<TopicPartition>>,
-    task_of: BTreeMap<TopicPartition, TaskId>,
-    /// Sub-topologies whose tasks run with what is here.
-    partial: BTreeSet<u32>,
-}
-
-impl TaskPlan {
-    /// Plans the tasks.
-    ///
-    /// # Errors
-    /// `Topic` if topics of a co-partitioned sub-topology differ in partition count.
-    pub(crate) fn new(shapes: &[SubTopologyShape]) -> Result<Self> {
-        let mut plan = Self::default();
-        for shape in shapes {
-            let unequal = shape.topics.windows(2).any(|pair| match pair {
-                [(_, a), (_, b)] => a != b,
-                _ => false,
-            });
-            if unequal && shape.copartitioned {
-                return Err(not_copartitioned(shape));
-            }
-            if unequal {
-                plan.partial.insert(shape.id);
-            }
-            for (topic, partitions) in &shape.topics {
-                for partition in 0..*partitions {
-                    let task = TaskId { sub_topology: shape.id, partition };
-                    let partition = TopicPartition::new(Arc::clone(topic), partition);
-                    plan.required.entry(task).or_default().insert(partition.clone());
-                    plan.task_of.insert(partition, task);
-                }
-            }
-        }
-        Ok(plan)
-    }
-
-    /// How many tasks there are in all instances together.
-    pub(crate) fn tasks(&self) -> usize {
-        self.required.len()
-    }
-}
-
-fn not_copartitioned(shape: &SubTopologyShape) -> Error {
-    let counts: Vec<String> =
-        shape.topics.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
-    Error::Topic {
-        topic: shape.topics.iter().map(|(topic, _)| &**topic).collect::<Vec<_>>().join(", "),
-        reason: format!(
-            "sub-topology {} needs equal partition counts, but {}",
-            shape.id,
-            counts.join(", ")
-        ),
-    }
-}
+use crate::runtime::task_plan::TaskPlan;
 
 /// A task to be started, with what it reads.
 #[derive(Debug)]
@@ -202,6 +133,7 @@ impl<Q> Assignments<Q> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::SubTopologyShape;
 
     fn shape(id: u32, topics: &[(&str, i32)], copartitioned: bool) -> SubTopologyShape {
         let topics = topics.iter().map(|(topic, n)| ((*topic).into(), *n)).collect();

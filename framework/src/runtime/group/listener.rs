@@ -12,17 +12,19 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupListener, Member, PartitionQueue, WaitingForBroker};
 use crate::metrics::Beating;
 use crate::record::{TaskId, TopicPartition};
-use crate::runtime::assignment::{Assignments, SubTopologyShape, TaskPlan, TaskStart};
 use crate::runtime::board::{StreamsState, Waiter};
 use crate::runtime::cleaning::Cleaning;
-use crate::runtime::grown;
+use crate::runtime::group::assignment::{Assignments, TaskStart};
+use crate::runtime::group::grown;
+use crate::runtime::group::late::LateAnswers;
 use crate::runtime::instance::Instance;
-use crate::runtime::late::LateAnswers;
 use crate::runtime::ownership::Revocation;
 use crate::runtime::positions::StartPosition;
 use crate::runtime::stop::StopSignal;
+use crate::runtime::task_plan::TaskPlan;
 use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
 use crate::task::{OwnedQueues, TaskState};
+use crate::topology::SubTopologyShape;
 
 /// A partition's queue and where it starts; the position is absent where it must be looked up.
 type Queued = (Box<dyn PartitionQueue>, Option<StartPosition>);

@@ -14,24 +14,25 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Recipient};
 use millstream_state::TaskStores;
 
 use crate::collector::{Refusals, WorkerProducer};
-use crate::error::{Error, Result};
-use crate::log::{Member, PartitionQueue};
+use crate::error::Error;
+use crate::log::Member;
 use crate::metrics::Beating;
-use crate::record::{TaskId, TopicPartition};
-use crate::runtime::failing::Failure;
+use crate::record::TaskId;
 use crate::runtime::instance::Instance;
-use crate::runtime::ownership::Revocation;
-use crate::runtime::positions::StartPosition;
-use crate::runtime::restore::{Freshness, Restorer};
-use crate::runtime::stall::WorkProgress;
-use crate::runtime::task_actor::{NextTick, Retire, TaskActor, TaskCell};
+use crate::runtime::stall::{MEASURE_INTERVAL, WorkProgress};
+use crate::runtime::worker::failure::Failure;
+use crate::runtime::worker::messages::{
+    Advance, AssignTasks, AssignedInput, CommitWanted, Retire, RevokeTasks, StopWorker, TakeOver,
+    TaskFailed,
+};
+use crate::runtime::worker::restore::{Freshness, Restorer};
+use crate::runtime::worker::task_cell::{NextTick, TaskCell};
 use crate::store::CacheBudget;
 use crate::task::{OwnedQueues, Task, TaskState, UncommittedBudget};
 
@@ -40,70 +41,11 @@ use crate::task::{OwnedQueues, Task, TaskState, UncommittedBudget};
 const MAILBOX_MESSAGES_MAX: usize = 1024;
 /// After so long nobody expects a revoked task back: its stores are closed.
 const SUSPENDED_MAX: Duration = Duration::from_secs(30);
-/// How often lag, sizes and the like are measured.
-pub(super) const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A partition with its queue; the position is absent where it must be looked up.
-pub(crate) type AssignedInput = (TopicPartition, Box<dyn PartitionQueue>, Option<StartPosition>);
-
-/// Tasks to start.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct AssignTasks {
-    pub(crate) member: Arc<dyn Member>,
-    /// Suspended tasks that are not among those are closed.
-    pub(crate) tasks: Vec<(TaskId, Vec<AssignedInput>)>,
-}
-
-/// Tasks to stop; the group waits for the answer, which holds their queues.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct RevokeTasks {
-    pub(crate) tasks: Vec<TaskId>,
-    /// If they are lost, nothing may be committed; each loss is counted.
-    pub(crate) revocation: Revocation,
-    pub(crate) answer: SyncSender<OwnedQueues>,
-}
-
-/// The producer is opened before the group is joined.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct TakeOver {
-    pub(crate) answer: SyncSender<Result<()>>,
-}
-
-/// The worker closes what it has and ends.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct StopWorker;
-
-/// A task asks for a commit before it goes on.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct CommitWanted;
-
-/// A task could not go on.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct TaskFailed {
-    pub(crate) task: TaskId,
-    pub(crate) error: Error,
-}
-
-/// Something may have become possible.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Advance;
-
-/// More of the changelogs may be there.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct RestoreStep;
 
 pub(super) enum Stage {
     Waiting { inputs: Vec<AssignedInput>, disk: Option<TaskStores> },
     Restoring(Box<Task>),
-    Running { cell: TaskCell, actor: Addr<TaskActor> },
+    Running { cell: TaskCell, retire: Recipient<Retire> },
 }
 
 pub(crate) struct Worker {
@@ -193,10 +135,10 @@ impl Worker {
     /// Takes a restoring or running task out of its stage; a waiting one stays.
     pub(super) fn take_task(&mut self, id: TaskId) -> Option<Task> {
         match self.hosted.remove(&id)? {
-            Stage::Running { cell, actor } => {
+            Stage::Running { cell, retire } => {
                 self.instance.running.remove(id);
                 // A full mailbox is no loss: the cell is empty, and the address is dropped.
-                let _ = actor.try_send(Retire);
+                let _ = retire.try_send(Retire);
                 let mut task = cell.borrow_mut().take();
                 if let Some(task) = &mut task {
                     self.instance.metrics.punctuations.inc_by(task.take_punctuations());
@@ -271,9 +213,9 @@ impl Worker {
         }
     }
 
-    pub(super) fn running(&self) -> impl Iterator<Item = (TaskId, &TaskCell, &Addr<TaskActor>)> {
+    pub(super) fn running(&self) -> impl Iterator<Item = (TaskId, &TaskCell, &Recipient<Retire>)> {
         self.hosted.iter().filter_map(|(id, stage)| match stage {
-            Stage::Running { cell, actor } => Some((*id, cell, actor)),
+            Stage::Running { cell, retire } => Some((*id, cell, retire)),
             Stage::Waiting { .. } | Stage::Restoring(_) => None,
         })
     }

@@ -11,13 +11,14 @@ use actix::Addr;
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupSpec, Isolation, Membership};
 use crate::metrics::Beating;
-use crate::runtime::assignment::{SubTopologyShape, TaskPlan};
 use crate::runtime::board::Waiter;
+use crate::runtime::group::listener::Listener;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
-use crate::runtime::listener::Listener;
 use crate::runtime::stop::StopSignal;
+use crate::runtime::task_plan::TaskPlan;
 use crate::runtime::worker::{TakeOver, Worker};
+use crate::topology::SubTopologyShape;
 
 /// How long one poll of the group waits: only stopping is noticed this late.
 const POLL: Duration = Duration::from_millis(50);

@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 use crate::log::Committed;
 use crate::metrics::{Beating, Metrics};
 use crate::record::TopicPartition;
-use crate::runtime::failing::Failure;
-use crate::runtime::instance::CommitStep;
-use crate::runtime::restore::Freshness;
-use crate::runtime::task_actor::guarded;
-use crate::runtime::worker::{Stage, Worker};
+use crate::runtime::commit_step::CommitStep;
+use crate::runtime::worker::failure::Failure;
+use crate::runtime::worker::restore::Freshness;
+use crate::runtime::worker::task_cell::guarded;
+use crate::runtime::worker::worker::{Stage, Worker};
 use crate::task::Task;
 
 impl Worker {

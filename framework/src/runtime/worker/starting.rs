@@ -16,12 +16,14 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::ProducerSpec;
 use crate::record::{TaskId, TopicPartition};
 use crate::runtime::board::Waiter;
-use crate::runtime::build::{Making, ReadyInput, build_chain};
-use crate::runtime::commit::count_task;
-use crate::runtime::failing::Failure;
 use crate::runtime::positions::StartPosition;
-use crate::runtime::task_actor::{TaskActor, TaskCell, guarded};
-use crate::runtime::worker::{Advance, AssignedInput, RestoreStep, Stage, Worker};
+use crate::runtime::worker::build::{Making, ReadyInput, build_chain};
+use crate::runtime::worker::commit::count_task;
+use crate::runtime::worker::failure::Failure;
+use crate::runtime::worker::messages::{Advance, AssignedInput, RestoreStep};
+use crate::runtime::worker::task_actor::TaskActor;
+use crate::runtime::worker::task_cell::{TaskCell, guarded};
+use crate::runtime::worker::worker::{Stage, Worker};
 use crate::task::{Task, TaskState};
 
 /// How long one step of restoring may wait for records.
@@ -288,9 +290,11 @@ impl Worker {
         let cell: TaskCell = Rc::new(RefCell::new(Some(task)));
         let instance = Arc::clone(&self.instance);
         let next_tick = Rc::clone(&self.next_tick);
-        let actor = TaskActor::start(Rc::clone(&cell), id, ctx.address(), instance, next_tick);
-        self.instance.running.add(id, actor.clone());
-        self.hosted.insert(id, Stage::Running { cell, actor });
+        let worker = ctx.address();
+        let (wanted, failed) = (worker.clone().recipient(), worker.recipient());
+        let actor = TaskActor::start(Rc::clone(&cell), id, wanted, failed, instance, next_tick);
+        self.instance.running.add(id, actor.clone().recipient());
+        self.hosted.insert(id, Stage::Running { cell, retire: actor.recipient() });
         self.note_state(id, TaskState::Running);
         tracing::info!(task = %id, worker = self.index, "running");
         Ok(())

@@ -11,26 +11,8 @@ use actix::Context;
 
 use crate::error::{Error, Reaction};
 use crate::record::TaskId;
-use crate::runtime::worker::Worker;
-
-/// An error, and the task it came from if it came from one.
-#[derive(Debug)]
-pub(super) struct Failure {
-    task: Option<TaskId>,
-    pub(super) error: Error,
-}
-
-impl Failure {
-    pub(super) fn of(task: TaskId, error: Error) -> Self {
-        Self { task: Some(task), error }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { task: None, error }
-    }
-}
+use crate::runtime::worker::failure::Failure;
+use crate::runtime::worker::worker::Worker;
 
 impl Worker {
     /// Drops what is uncommitted, and starts again from the last commit or ends the instance.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::record::TopicPartition;
-use crate::runtime::assignment::SubTopologyShape;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
+use crate::topology::SubTopologyShape;
 
 /// The shapes of all sub-topologies with the counts of now, given those of the start and what the
 /// group has assigned.

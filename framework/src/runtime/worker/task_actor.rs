@@ -7,24 +7,22 @@
 //! message round trip in which a task could go on. A panic of a user's closure ends at this
 //! boundary.
 
-use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::SendError;
 use actix::{
-    Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
+    Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Recipient, SpawnHandle,
 };
 
-use crate::error::{Error, Result, panic_text};
+use crate::error::{Error, Result};
 use crate::log::Wake;
 use crate::record::{TaskId, Timestamp};
 use crate::runtime::instance::Instance;
-use crate::runtime::questions::Ask;
-use crate::runtime::worker::{CommitWanted, TaskFailed, Worker};
+
+use crate::runtime::worker::messages::{Ask, CommitWanted, Punctuate, Retire, TaskFailed, WakeUp};
+use crate::runtime::worker::task_cell::{NextTick, TaskCell, guarded};
 use crate::task::{Rest, Task, Turn, TurnLimits};
 
 /// A turn ends after this: longer delays commits and rebalances, shorter costs messages.
@@ -34,31 +32,11 @@ const WAITING_RETRY: Duration = Duration::from_millis(5);
 /// Messages are few: wake-ups are deduplicated, the rest comes from the worker and from queries.
 const MAILBOX_MESSAGES_MAX: usize = 256;
 
-/// A task and what its worker must know of it; empty once the task was taken away.
-pub(crate) type TaskCell = Rc<RefCell<Option<Task>>>;
-
-/// When the worker of a task wants to commit next, on the clock that never goes back.
-pub(crate) type NextTick = Rc<Cell<Duration>>;
-
-/// There may be something to process.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct WakeUp;
-
-/// A wall-clock punctuation may be due.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Punctuate;
-
-/// The task was taken away: the actor ends.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Retire;
-
 pub(crate) struct TaskActor {
     id: TaskId,
     cell: TaskCell,
-    worker: Addr<Worker>,
+    commit_wanted: Recipient<CommitWanted>,
+    failed: Recipient<TaskFailed>,
     instance: Arc<Instance>,
     /// True while a wake-up is in the mailbox.
     woken: Arc<AtomicBool>,
@@ -72,13 +50,25 @@ impl TaskActor {
     pub(crate) fn start(
         cell: TaskCell,
         id: TaskId,
-        worker: Addr<Worker>,
+        commit_wanted: Recipient<CommitWanted>,
+        failed: Recipient<TaskFailed>,
         instance: Arc<Instance>,
         next_tick: NextTick,
     ) -> Addr<Self> {
         let woken = Arc::new(AtomicBool::new(false));
         let (punctuation, look_planned) = (None, false);
-        Self { id, cell, worker, instance, woken, punctuation, look_planned, next_tick }.start()
+        Self {
+            id,
+            cell,
+            commit_wanted,
+            failed,
+            instance,
+            woken,
+            punctuation,
+            look_planned,
+            next_tick,
+        }
+        .start()
     }
 
     /// One turn of the task, ended by the clock.
@@ -144,7 +134,7 @@ impl TaskActor {
 
     fn want_commit(&self) {
         // A full mailbox holds such a message already, or the worker is about to commit.
-        let _ = self.worker.try_send(CommitWanted);
+        let _ = self.commit_wanted.try_send(CommitWanted);
     }
 
     fn plan_punctuation(&mut self, ctx: &mut Context<Self>) {
@@ -169,18 +159,12 @@ impl TaskActor {
         }
         let failed = TaskFailed { task: self.id, error };
         if let Err(SendError::Full(unsent) | SendError::Closed(unsent)) =
-            self.worker.try_send(failed)
+            self.failed.try_send(failed)
         {
             // Nothing of the worker would be committed any more, and nobody would know why.
             self.instance.fail(unsent.error);
         }
     }
-}
-
-/// Runs a piece of a task; a panic becomes an error.
-pub(crate) fn guarded<R>(task: TaskId, run: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|panic| Err(Error::Panicked { task, reason: panic_text(&*panic) }))
 }
 
 /// Wakes the actor again once the other actors of the thread had their turn.

@@ -306,11 +306,11 @@ mod tests {
     use crate::log::memory::MemoryLog;
     use crate::log::{NewTopic, ProducerSpec};
     use crate::record::Headers;
-    use crate::store::UncommittedBytes;
     use crate::store::tests::text_to_text;
-    use crate::store::{CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier};
-    use crate::task::OpenStores;
-    use crate::task::{TaskLimits, UncommittedBudget};
+    use crate::store::{
+        CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier, UncommittedBytes,
+    };
+    use crate::task::{OpenStores, TaskLimits, UncommittedBudget};
 
     const DAY: Duration = Duration::from_millis(1_000);
 

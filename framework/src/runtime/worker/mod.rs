@@ -1,0 +1,16 @@
+//! A worker: the thread on which tasks run, and the unit of commit and of abort.
+
+mod messages;
+mod task_cell;
+mod failure;
+mod restore;
+mod build;
+mod worker;
+mod task_actor;
+mod starting;
+mod commit;
+mod failing;
+mod report;
+
+pub(super) use messages::{Ask, AssignTasks, RevokeTasks, StopWorker, TakeOver};
+pub(super) use worker::Worker;
