@@ -8,7 +8,8 @@ use millstream::Error;
 
 use crate::logs::LogUnderTest;
 use crate::workbench::{
-    Event, Reading, committed, position, put_all, retry, texts, topic, unique, until, until_share,
+    Event, REFUSED, Reading, committed, position, put_all, retry, texts, topic, unique, until,
+    until_share,
 };
 
 pub(crate) fn give_a_lone_member_everything(under_test: &dyn LogUnderTest) -> Result<()> {
@@ -112,6 +113,21 @@ pub(crate) fn let_members_commit_while_revoked(under_test: &dyn LogUnderTest) ->
         done?;
         assert_eq!(committed(&*log, &group, &at)?, Some(11));
     }
+    Ok(())
+}
+
+/// What keeps a member from taking its part ends its poll, and it owns nothing.
+pub(crate) fn keep_partitions_from_a_member_that_refuses(
+    under_test: &dyn LogUnderTest,
+) -> Result<()> {
+    let log = under_test.log();
+    let all = topic(&*log, 2)?;
+    let mut member = Reading::join(&*log, &unique("group"), &all)?;
+    member.heard.refuses = true;
+    let refused = until("a refused assignment", || Ok(member.poll().err()))?;
+    assert!(refused.to_string().contains(REFUSED), "{refused}");
+    let heard = member.leave()?;
+    assert!(heard.queues.is_empty() && heard.events.is_empty(), "{:?}", heard.events);
     Ok(())
 }
 

@@ -81,6 +81,7 @@ contract! {
     groups::share_partitions_and_give_them_back,
     groups::are_deleted_and_placed_only_when_empty,
     groups::let_members_commit_while_revoked,
+    groups::keep_partitions_from_a_member_that_refuses,
     groups::tell_a_member_whose_session_is_over,
     queues::begin_where_they_are_told,
     queues::show_only_committed_records,

@@ -246,17 +246,26 @@ pub(crate) enum Event {
 
 type OnRevoked = Box<dyn FnMut(&[TopicPartition])>;
 
+/// What a member says that does not know where to start.
+pub(crate) const REFUSED: &str = "the start is not known";
+
 /// A member of a group that keeps the queues it is given.
 pub(crate) struct Listening {
     pub(crate) queues: BTreeMap<TopicPartition, Box<dyn PartitionQueue>>,
     pub(crate) events: Vec<Event>,
     pub(crate) starts: BTreeMap<TopicPartition, i64>,
     pub(crate) on_revoked: Option<OnRevoked>,
+    /// It does not know where to start.
+    pub(crate) refuses: bool,
 }
 
 impl GroupListener for Listening {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-        added.iter().map(|tp| self.starts.get(tp).copied().unwrap_or(0)).collect()
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> millstream::Result<Vec<i64>> {
+        if self.refuses {
+            let (what, reason) = ("starting".to_owned(), REFUSED.to_owned());
+            return Err(Error::Fatal { what, reason });
+        }
+        Ok(added.iter().map(|tp| self.starts.get(tp).copied().unwrap_or(0)).collect())
     }
 
     fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
@@ -305,7 +314,8 @@ impl Reading {
             prefetch_bytes_max: 16 << 20,
         })?;
         let (queues, events, on_revoked) = (BTreeMap::new(), Vec::new(), None);
-        Ok(Self { membership, heard: Listening { queues, events, starts, on_revoked } })
+        let heard = Listening { queues, events, starts, on_revoked, refuses: false };
+        Ok(Self { membership, heard })
     }
 
     pub(crate) fn poll(&mut self) -> Result<()> {

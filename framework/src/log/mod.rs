@@ -192,7 +192,11 @@ impl fmt::Debug for dyn PartitionQueue {
 pub trait GroupListener {
     /// Where to start reading each of the partitions about to be assigned: a position per
     /// partition, in their order.
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64>;
+    ///
+    /// # Errors
+    /// What keeps the member from taking them: it does not own them then, and
+    /// [`Membership::poll`] returns the error.
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> Result<Vec<i64>>;
     /// The member owns these now; their queues begin at the positions given before.
     fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>);
     /// The member must give these back: commit and stop before returning.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Instance {
     /// What ends the instance, until it is told to whoever waits for the end.
     pub(crate) end: Mutex<Option<Error>>,
     pub(crate) on_commit: Option<CommitListener>,
+    /// Something ends it.
+    pub(crate) failed: AtomicBool,
     /// Errors that end the instance.
     pub(crate) failures: Sender<Error>,
 }
@@ -66,8 +69,14 @@ impl Instance {
     pub(crate) fn fail(&self, error: Error) {
         self.metrics.error(&error);
         tracing::error!(%error, "the instance stops");
+        self.failed.store(true, Ordering::SeqCst);
         // The receiver is gone only when the instance is stopping already.
         let _ = self.failures.send(error);
+    }
+
+    /// True once something ends the instance; what it was is in `failures`.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// It stops from now on.

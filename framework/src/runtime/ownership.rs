@@ -36,6 +36,10 @@ impl Losses {
     }
 }
 
+/// Which revocation: an answer names the one it is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RevocationId(pub(crate) u64);
+
 const OPEN: u8 = 0;
 const ANSWERED: u8 = 1;
 const LOST: u8 = 2;

@@ -225,8 +225,8 @@ mod tests {
     struct Idle;
 
     impl GroupListener for Idle {
-        fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-            vec![0; added.len()]
+        fn start_offsets(&mut self, added: &[TopicPartition]) -> crate::error::Result<Vec<i64>> {
+            Ok(vec![0; added.len()])
         }
         fn assigned(&mut self, _: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {}
         fn revoked(&mut self, _: &[TopicPartition]) {}

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
@@ -41,7 +42,7 @@ use crate::runtime::stall::WorkReports;
 use crate::runtime::state_dir::StateDir;
 use crate::runtime::stop::StopSignal;
 use crate::runtime::watch::Watch;
-use crate::runtime::worker::{StopWorker, Worker};
+use crate::runtime::worker::{StopWorker, Worker, WorkerMailbox};
 use crate::runtime::{connect, signals};
 use crate::topology::Topology;
 
@@ -165,6 +166,7 @@ impl Streams {
             sinks: SinkCounts::default(),
             stopping_since: OnceLock::new(),
             end: Mutex::default(),
+            failed: AtomicBool::new(false),
             topology,
             log,
             clock,
@@ -320,6 +322,15 @@ struct WorkerThread {
 }
 
 impl WorkerThread {
+    fn mailbox(&self) -> WorkerMailbox {
+        let address = &self.address;
+        WorkerMailbox {
+            assign: address.clone().recipient(),
+            revoke: address.clone().recipient(),
+            take_over: address.clone().recipient(),
+        }
+    }
+
     /// Tells the worker to close what it has.
     #[expect(clippy::disallowed_methods, reason = "the last message must not meet a full mailbox")]
     fn tell_to_stop(&self) {
@@ -379,7 +390,7 @@ fn control(
 ) -> Result<()> {
     let (end_watch, ended) = sync_channel::<()>(0);
     let watching = spawn("millstream-watch", move || watch.run(&ended))?;
-    let addresses = workers.iter().map(|worker| worker.address.clone()).collect();
+    let addresses = workers.iter().map(WorkerThread::mailbox).collect();
     let control = Control::new(Arc::clone(instance), addresses, stop, failed);
     if let Err(error) = control.run() {
         instance.ends_with(error);

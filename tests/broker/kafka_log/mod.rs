@@ -122,8 +122,8 @@ impl Owner {
 }
 
 impl GroupListener for Owner {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-        added.iter().map(|at| self.positions.get(at).copied().unwrap_or(0)).collect()
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> millstream::Result<Vec<i64>> {
+        Ok(added.iter().map(|at| self.positions.get(at).copied().unwrap_or(0)).collect())
     }
 
     fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {

@@ -114,8 +114,8 @@ fn a_killed_process_loses_nothing_that_was_flushed_or_committed() {
 fn positions_survive_with_the_transaction_they_were_in() {
     struct Nothing;
     impl crate::log::GroupListener for Nothing {
-        fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-            vec![0; added.len()]
+        fn start_offsets(&mut self, added: &[TopicPartition]) -> crate::error::Result<Vec<i64>> {
+            Ok(vec![0; added.len()])
         }
         fn assigned(&mut self, _: Vec<(TopicPartition, Box<dyn crate::log::PartitionQueue>)>) {}
         fn revoked(&mut self, _: &[TopicPartition]) {}

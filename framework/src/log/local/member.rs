@@ -81,7 +81,7 @@ impl<S: Storage> LocalMembership<S> {
         listener: &mut dyn GroupListener,
     ) -> Result<()> {
         locked(&self.member.seat).generation = generation;
-        let starts = listener.start_offsets(partitions);
+        let starts = listener.start_offsets(partitions)?;
         if starts.len() != partitions.len() {
             let reason = format!("{} start offsets for {}", starts.len(), partitions.len());
             return Err(Error::Fatal { what: "assignment".to_owned(), reason });

@@ -47,8 +47,8 @@ struct Heard {
 }
 
 impl GroupListener for Heard {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-        vec![0; added.len()]
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> crate::error::Result<Vec<i64>> {
+        Ok(vec![0; added.len()])
     }
     fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
         self.events.push(format!("assigned {}", added.len()));

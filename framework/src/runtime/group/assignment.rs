@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{TaskId, TopicPartition};
+use crate::runtime::owned::OwnedPartition;
 use crate::runtime::task_plan::TaskPlan;
 
 /// A task to be started, with what it reads.
@@ -16,7 +17,7 @@ use crate::runtime::task_plan::TaskPlan;
 pub(crate) struct TaskStart<Q> {
     pub(crate) task: TaskId,
     pub(crate) worker: usize,
-    pub(crate) inputs: Vec<(TopicPartition, Q)>,
+    pub(crate) inputs: Vec<OwnedPartition<Q>>,
 }
 
 /// What this instance owns now. `Q` is what comes with a partition: its queue.
@@ -24,7 +25,7 @@ pub(crate) struct TaskStart<Q> {
 pub(crate) struct Assignments<Q> {
     plan: TaskPlan,
     workers: usize,
-    waiting: BTreeMap<TaskId, BTreeMap<TopicPartition, Q>>,
+    waiting: BTreeMap<TaskId, BTreeMap<TopicPartition, OwnedPartition<Q>>>,
     running: BTreeMap<TaskId, usize>,
     /// Where a task was last: it goes back there, where its stores may still be open.
     home: BTreeMap<TaskId, usize>,
@@ -52,14 +53,8 @@ impl<Q> Assignments<Q> {
         self.plan = plan;
     }
 
-    /// Takes partitions in and returns the tasks that can start now. A task that is named though
-    /// it runs already gets further inputs.
-    pub(crate) fn assigned(&mut self, added: Vec<(TopicPartition, Q)>) -> Vec<TaskStart<Q>> {
-        self.put_back(added);
-        self.startable()
-    }
-
-    /// The tasks that can start with what is here and not read yet.
+    /// The tasks that can start with what is here and not read yet. A task that is named though it
+    /// runs already gets further inputs.
     pub(crate) fn startable(&mut self) -> Vec<TaskStart<Q>> {
         let tasks: Vec<TaskId> = self.incomplete().filter(|task| self.is_complete(*task)).collect();
         tasks.into_iter().map(|task| self.start(task)).collect()
@@ -76,7 +71,7 @@ impl<Q> Assignments<Q> {
         let worker = running.unwrap_or_else(|| self.least_loaded(task.sub_topology));
         self.running.insert(task, worker);
         self.home.insert(task, worker);
-        let inputs = self.waiting.remove(&task).unwrap_or_default().into_iter().collect();
+        let inputs = self.waiting.remove(&task).unwrap_or_default().into_values().collect();
         TaskStart { task, worker, inputs }
     }
 
@@ -106,17 +101,20 @@ impl<Q> Assignments<Q> {
         stop
     }
 
-    /// Takes partitions in without starting anything: what a stopped task still owns of its own
-    /// comes back this way. To be followed by `startable`.
-    pub(crate) fn put_back(&mut self, kept: Vec<(TopicPartition, Q)>) {
-        for (partition, queue) in kept {
-            match self.plan.task_of.get(&partition).copied() {
+    /// Takes partitions in without starting anything: new ones, and those that a stopped task still
+    /// owns. Returns those that no task reads. To be followed by `startable`.
+    pub(crate) fn put_back(&mut self, kept: Vec<OwnedPartition<Q>>) -> Vec<TopicPartition> {
+        let mut unread = Vec::new();
+        for owned in kept {
+            match self.plan.task_of.get(&owned.partition) {
                 Some(task) => {
-                    self.waiting.entry(task).or_default().insert(partition, queue);
+                    let waiting = self.waiting.entry(*task).or_default();
+                    waiting.insert(owned.partition.clone(), owned);
                 }
-                None => tracing::error!(%partition, "a partition is here that no task reads"),
+                None => unread.push(owned.partition),
             }
         }
+        unread
     }
 
     /// The tasks that run, by worker.
@@ -140,8 +138,16 @@ mod tests {
         SubTopologyShape { id, topics, copartitioned }
     }
 
-    fn partitions(list: &[(&str, i32)]) -> Vec<(TopicPartition, ())> {
-        list.iter().map(|(topic, p)| (TopicPartition::new(*topic, *p), ())).collect()
+    fn partitions(list: &[(&str, i32)]) -> Vec<OwnedPartition<()>> {
+        let owned = |(topic, p): &(&str, i32)| {
+            OwnedPartition::unplaced(TopicPartition::new(*topic, *p), ())
+        };
+        list.iter().map(owned).collect()
+    }
+
+    fn assigned(here: &mut Assignments<()>, added: Vec<OwnedPartition<()>>) -> Vec<TaskStart<()>> {
+        assert_eq!(here.put_back(added), []);
+        here.startable()
     }
 
     fn started(starts: &[TaskStart<()>]) -> Vec<(String, usize, usize)> {
@@ -152,9 +158,9 @@ mod tests {
     fn a_task_waits_for_its_whole_set() {
         let plan = TaskPlan::new(&[shape(0, &[("a", 2), ("b", 2)], true)]).unwrap();
         let mut here = Assignments::new(plan, 1);
-        assert_eq!(started(&here.assigned(partitions(&[("a", 0), ("a", 1)]))), vec![]);
+        assert_eq!(started(&assigned(&mut here, partitions(&[("a", 0), ("a", 1)]))), vec![]);
         assert_eq!(here.incomplete().count(), 2);
-        let starts = here.assigned(partitions(&[("b", 1)]));
+        let starts = assigned(&mut here, partitions(&[("b", 1)]));
         assert_eq!(started(&starts), vec![("0_1".into(), 0, 2)]);
     }
 
@@ -171,9 +177,9 @@ mod tests {
     fn without_copartitioning_a_task_runs_with_what_is_here() {
         let plan = TaskPlan::new(&[shape(0, &[("a", 4), ("b", 2)], false)]).unwrap();
         let mut here = Assignments::new(plan, 1);
-        let starts = here.assigned(partitions(&[("a", 1)]));
+        let starts = assigned(&mut here, partitions(&[("a", 1)]));
         assert_eq!(started(&starts), vec![("0_1".into(), 0, 1)]);
-        let starts = here.assigned(partitions(&[("b", 1)]));
+        let starts = assigned(&mut here, partitions(&[("b", 1)]));
         assert_eq!(started(&starts), vec![("0_1".into(), 0, 1)]);
     }
 
@@ -183,12 +189,14 @@ mod tests {
             TaskPlan::new(&[shape(0, &[("a", 2)], true), shape(1, &[("b", 2)], true)]).unwrap();
         let mut here = Assignments::new(plan, 2);
         let all = partitions(&[("a", 0), ("a", 1), ("b", 0), ("b", 1)]);
-        let workers: Vec<usize> = here.assigned(all.clone()).iter().map(|s| s.worker).collect();
+        let workers: Vec<usize> =
+            assigned(&mut here, all.clone()).iter().map(|s| s.worker).collect();
         assert_eq!(workers, vec![0, 1, 0, 1]);
-        let removed: Vec<TopicPartition> = all.iter().map(|(p, ())| p.clone()).collect();
+        let removed: Vec<TopicPartition> =
+            all.iter().map(|owned| owned.partition.clone()).collect();
         let stopped = here.revoked(&removed);
         assert_eq!(stopped.values().map(Vec::len).collect::<Vec<_>>(), vec![2, 2]);
-        let again = here.assigned(partitions(&[("b", 1)]));
+        let again = assigned(&mut here, partitions(&[("b", 1)]));
         assert_eq!(started(&again), vec![("1_1".into(), 1, 1)]);
     }
 
@@ -196,7 +204,7 @@ mod tests {
     fn a_task_that_runs_with_what_is_here_goes_on_with_what_stays() {
         let plan = TaskPlan::new(&[shape(0, &[("a", 4), ("b", 2)], false)]).unwrap();
         let mut here = Assignments::new(plan, 1);
-        here.assigned(partitions(&[("a", 1), ("b", 1)]));
+        assigned(&mut here, partitions(&[("a", 1), ("b", 1)]));
         assert_eq!(here.revoked(&[TopicPartition::new("b", 1)]).len(), 1);
         assert_eq!(started(&here.startable()), vec![], "its queues are with the worker");
         here.put_back(partitions(&[("a", 1)]));
@@ -208,9 +216,9 @@ mod tests {
     fn a_task_whose_set_is_whole_again_starts_however_late_its_queues_come_back() {
         let plan = TaskPlan::new(&[shape(0, &[("a", 1), ("b", 1)], true)]).unwrap();
         let mut here = Assignments::new(plan, 1);
-        here.assigned(partitions(&[("a", 0), ("b", 0)]));
+        assigned(&mut here, partitions(&[("a", 0), ("b", 0)]));
         here.revoked(&[TopicPartition::new("b", 0)]);
-        assert_eq!(started(&here.assigned(partitions(&[("b", 0)]))), vec![]);
+        assert_eq!(started(&assigned(&mut here, partitions(&[("b", 0)]))), vec![]);
         here.put_back(partitions(&[("a", 0)]));
         assert_eq!(started(&here.startable()), vec![("0_0".into(), 0, 2)]);
     }
@@ -245,18 +253,21 @@ mod tests {
                 let chosen: Vec<TopicPartition> = chosen.map(|(_, p)| p.clone()).collect();
                 let starts = if gives {
                     owned.extend(chosen.iter().cloned());
-                    here.assigned(chosen.iter().map(|p| (p.clone(), ())).collect())
+                    assigned(
+                        &mut here,
+                        chosen.iter().map(|p| OwnedPartition::unplaced(p.clone(), ())).collect(),
+                    )
                 } else {
                     owned.retain(|partition| !chosen.contains(partition));
                     for task in here.revoked(&chosen).into_values().flatten() {
                         let held = at_workers.remove(&task).unwrap_or_default();
                         let kept = held.into_iter().filter(|p| !chosen.contains(p));
-                        here.put_back(kept.map(|p| (p, ())).collect());
+                        here.put_back(kept.map(|p| OwnedPartition::unplaced(p, ())).collect());
                     }
                     here.startable()
                 };
                 for start in starts {
-                    let inputs = start.inputs.into_iter().map(|(partition, ())| partition);
+                    let inputs = start.inputs.into_iter().map(|owned| owned.partition);
                     at_workers.entry(start.task).or_default().extend(inputs);
                 }
                 let wanted = should_run(&plan, &owned);

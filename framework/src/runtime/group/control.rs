@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use actix::Addr;
-
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupSpec, Isolation, Membership};
 use crate::metrics::Beating;
@@ -17,7 +15,7 @@ use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
 use crate::runtime::stop::StopSignal;
 use crate::runtime::task_plan::TaskPlan;
-use crate::runtime::worker::{TakeOver, Worker};
+use crate::runtime::worker::{TakeOver, WorkerMailbox};
 use crate::topology::SubTopologyShape;
 
 /// How long one poll of the group waits: only stopping is noticed this late.
@@ -34,7 +32,7 @@ const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 /// The control thread.
 pub(crate) struct Control {
     instance: Arc<Instance>,
-    workers: Vec<Addr<Worker>>,
+    workers: Vec<WorkerMailbox>,
     stop: Arc<StopSignal>,
     failures: Receiver<Error>,
 }
@@ -48,7 +46,7 @@ impl fmt::Debug for Control {
 impl Control {
     pub(crate) fn new(
         instance: Arc<Instance>,
-        workers: Vec<Addr<Worker>>,
+        workers: Vec<WorkerMailbox>,
         stop: Arc<StopSignal>,
         failures: Receiver<Error>,
     ) -> Self {
@@ -72,12 +70,12 @@ impl Control {
         let (instance, stop) = (Arc::clone(&self.instance), Arc::clone(&self.stop));
         let member = membership.member();
         let mut listener =
-            Listener::new(instance, self.workers.clone(), stop, member, (plan, shapes));
+            Listener::new(instance, self.workers.clone(), stop, member, shapes, plan);
         let outcome = self.serve(&mut *membership, &mut listener);
         self.instance.stops();
+        listener.leaving(outcome.is_ok());
         if let Err(error) = outcome {
             self.instance.ends_with(error);
-            listener.end_commits();
         }
         self.instance.heartbeats.retire(Beating::Group);
         leave(membership, &mut listener);
@@ -178,7 +176,7 @@ impl Control {
         let tell = |index: usize| {
             let (answer, answered) = sync_channel(1);
             // One that has ended says so by its answer, which never comes, and by a failure.
-            let _ = self.workers.get(index)?.try_send(TakeOver { answer });
+            let _ = self.workers.get(index)?.take_over.try_send(TakeOver { answer });
             Some((index, answered))
         };
         workers.into_iter().filter_map(tell).collect()
@@ -230,6 +228,8 @@ impl Control {
                     }
                     self.look_at_sinks(&mut looked);
                 }
+                // Not the group's: an assignment waited for the broker when the end came.
+                Err(_) if self.stop.is_set() => {}
                 Err(error) if error.reaction() == Reaction::Retry => {
                     self.instance.metrics.error(&error);
                     let wait = self.instance.settings.backoff(tries);

@@ -1,12 +1,11 @@
-//! Turns what the group says of partitions into messages to workers, and waits for their answers.
+//! The host of the group's machine: turns what the group says of partitions into events, performs
+//! what follows, and waits for the workers where the group may wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
-
-use actix::Addr;
 
 use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupListener, Member, PartitionQueue, WaitingForBroker};
@@ -14,85 +13,215 @@ use crate::metrics::Beating;
 use crate::record::{TaskId, TopicPartition};
 use crate::runtime::board::{StreamsState, Waiter};
 use crate::runtime::cleaning::Cleaning;
-use crate::runtime::group::assignment::{Assignments, TaskStart};
 use crate::runtime::group::grown;
-use crate::runtime::group::late::LateAnswers;
+use crate::runtime::group::machine::{Action, Event, GroupMachine, GroupRules};
 use crate::runtime::instance::Instance;
-use crate::runtime::ownership::Revocation;
+use crate::runtime::owned::{OwnedPartition, TaskInputs};
+use crate::runtime::ownership::{Revocation, RevocationId};
 use crate::runtime::positions::StartPosition;
 use crate::runtime::stop::StopSignal;
 use crate::runtime::task_plan::TaskPlan;
-use crate::runtime::worker::{AssignTasks, RevokeTasks, Worker};
-use crate::task::{OwnedQueues, TaskState};
+use crate::runtime::worker::{Answer, AnswerTo, AssignTasks, RevokeTasks, WorkerMailbox};
+use crate::task::TaskState;
 use crate::topology::SubTopologyShape;
 
-/// A partition's queue and where it starts; the position is absent where it must be looked up.
-type Queued = (Box<dyn PartitionQueue>, Option<StartPosition>);
+/// The queue of a partition, as the log hands it out.
+type Queue = Box<dyn PartitionQueue>;
 
 /// Turns events of the group into messages to workers.
 pub(crate) struct Listener {
     instance: Arc<Instance>,
-    workers: Vec<Addr<Worker>>,
+    workers: Vec<WorkerMailbox>,
     stop: Arc<StopSignal>,
     member: Arc<dyn Member>,
-    assignments: Assignments<Queued>,
+    machine: GroupMachine<Queue>,
     /// What the plan was made from.
     shapes: Vec<SubTopologyShape>,
     starts: BTreeMap<TopicPartition, StartPosition>,
-    commits: bool,
-    late: LateAnswers,
+    /// Of revocations that are waited for.
+    open: BTreeMap<RevocationId, Revocation>,
+    answers: (Sender<Answer>, Receiver<Answer>),
     cleaning: Cleaning,
-    /// What this instance does not own is not meant for it: it was told its part, and is still in
-    /// the group.
-    settled: bool,
     failure: Option<Error>,
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener")
-            .field("running", self.assignments.running())
+            .field("running", self.machine.assignments().running())
             .finish_non_exhaustive()
     }
 }
 
 impl Listener {
+    /// The plan must be that of the shapes.
     pub(crate) fn new(
         instance: Arc<Instance>,
-        workers: Vec<Addr<Worker>>,
+        workers: Vec<WorkerMailbox>,
         stop: Arc<StopSignal>,
         member: Arc<dyn Member>,
-        (plan, shapes): (TaskPlan, Vec<SubTopologyShape>),
+        shapes: Vec<SubTopologyShape>,
+        plan: TaskPlan,
     ) -> Self {
-        let assignments = Assignments::new(plan, workers.len());
-        let cleaning = Cleaning::new(instance.settings.state_cleanup_delay);
+        let settings = &instance.settings;
+        let rules =
+            GroupRules { revoke_budget: settings.revoke_budget, incremental: settings.incremental };
+        let machine = GroupMachine::new(rules, plan, workers.len());
+        let cleaning = Cleaning::new(settings.state_cleanup_delay);
         Self {
             instance,
             workers,
             stop,
             member,
-            assignments,
+            machine,
             shapes,
             starts: BTreeMap::new(),
-            commits: true,
-            late: LateAnswers::default(),
+            open: BTreeMap::new(),
+            answers: channel(),
             cleaning,
-            settled: false,
             failure: None,
         }
     }
 
-    /// From now on revoked partitions are given back without a commit: after a failure nobody
-    /// knows what is whole.
-    pub(crate) fn end_commits(&mut self) {
-        self.commits = false;
+    /// The instance is about to leave the group; without commits if it failed.
+    pub(crate) fn leaving(&mut self, commits: bool) {
+        let part = self.instance.settings.close_timeout * 2 / 3;
+        let left = self.instance.stop_left(part).unwrap_or(part);
+        let by = self.instance.clock.elapsed() + left;
+        self.on(Event::Leaving { by, commits });
+    }
+
+    /// Hands an event to the machine and does what follows, and what follows from that.
+    fn on(&mut self, event: Event<Queue>) {
+        if self.stop.is_set() || self.failure.is_some() {
+            self.decide(Event::Ending);
+        }
+        self.decide(event);
+    }
+
+    fn decide(&mut self, event: Event<Queue>) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let mut actions = Vec::new();
+            self.machine.on(event, self.instance.clock.elapsed(), &mut actions);
+            events.extend(actions.into_iter().filter_map(|action| self.perform(action)));
+        }
+    }
+
+    fn perform(&mut self, action: Action<Queue>) -> Option<Event<Queue>> {
+        match action {
+            Action::Lose { worker } => self.instance.losses.note(worker),
+            Action::Revoke { worker, revocation, tasks, lost } => {
+                self.revoke(worker, revocation, tasks, lost);
+            }
+            Action::Expire { worker, revocation, ended } => {
+                return self.expire(worker, revocation, ended);
+            }
+            Action::Assign { worker, tasks } => self.assign(worker, tasks),
+            Action::Placed => self.placed(),
+            Action::Displaced => self.displaced(),
+            Action::Unread(partition) => {
+                tracing::error!(%partition, "a partition is here that no task reads");
+            }
+        }
+        None
+    }
+
+    fn revoke(&mut self, worker: usize, id: RevocationId, tasks: Vec<TaskId>, lost: bool) {
+        let revocation = if lost { Revocation::lost() } else { Revocation::new() };
+        let answer = AnswerTo::new(id, self.answers.0.clone());
+        self.open.insert(id, revocation.clone());
+        let Some(mailbox) = self.workers.get(worker) else { return };
+        let told = mailbox.revoke.try_send(RevokeTasks { tasks, revocation, answer });
+        if let Err(error) = told {
+            // It never hears of it, so it never commits again.
+            self.instance.losses.note(worker);
+            self.fails("revoking tasks", format!("a worker cannot be told: {error}"));
+        }
+    }
+
+    fn expire(&mut self, worker: usize, id: RevocationId, ended: bool) -> Option<Event<Queue>> {
+        let revocation = self.open.get(&id)?;
+        if revocation.expire() {
+            self.instance.losses.note(worker);
+        } else if !revocation.is_lost() && !ended {
+            // It has just answered: the queues are about to come.
+            return None;
+        }
+        let reason = if ended {
+            "it ended before it could commit"
+        } else {
+            "it did not commit within the time the group allows"
+        };
+        tracing::error!(worker, reason, "a worker's work since its last commit will be done again");
+        self.open.remove(&id);
+        Some(Event::Expired(id))
+    }
+
+    fn assign(&mut self, worker: usize, tasks: Vec<TaskInputs>) {
+        for TaskInputs { task, .. } in &tasks {
+            self.instance.board.set(*task, TaskState::Created);
+        }
+        let Some(mailbox) = self.workers.get(worker) else { return };
+        let assign = AssignTasks { member: Arc::clone(&self.member), tasks };
+        if let Err(error) = mailbox.assign.try_send(assign) {
+            self.fails("assigning tasks", format!("a worker cannot be told: {error}"));
+        }
+    }
+
+    fn fails(&mut self, what: &str, reason: String) {
+        self.failure = Some(Error::Fatal { what: what.to_owned(), reason });
+    }
+
+    fn answered(&mut self, Answer { to, queues }: Answer) {
+        match queues {
+            Some(queues) => {
+                self.open.remove(&to);
+                self.on(Event::Answered(to, queues));
+            }
+            None => self.on(Event::Unanswered(to)),
+        }
+    }
+
+    /// Waits for the workers that a revocation stops, as long as the group may.
+    fn wait_for_workers(&mut self) {
+        // The workers may be slow, this thread is not.
+        let _waiting = WaitingForBroker::begin();
+        while let Some(deadline) = self.machine.waits_until() {
+            let left = deadline.saturating_sub(self.instance.clock.elapsed());
+            match self.answers.1.recv_timeout(left) {
+                Ok(answer) => self.answered(answer),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.on(Event::TimePassed);
+                    // Whoever is still waited for has just answered.
+                    if self.machine.waits_until().is_some_and(|at| self.is_past(at))
+                        && let Ok(answer) = self.answers.1.recv()
+                    {
+                        self.answered(answer);
+                    }
+                }
+                // Not so: it is sent from here too.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn is_past(&self, at: Duration) -> bool {
+        self.instance.clock.elapsed() >= at
+    }
+
+    /// Takes in what came late from workers that had not answered a revocation in time.
+    pub(crate) fn take_late(&mut self) {
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.answered(answer);
+        }
     }
 
     /// Deletes the directories of tasks that have not been of this instance for a while. It must be
     /// called where assignments come: nobody opens one meanwhile.
     pub(crate) fn clean(&mut self) {
         let now = self.instance.clock.elapsed();
-        if !self.settled {
+        if !self.machine.is_settled() {
             return self.cleaning.forget();
         }
         if !self.cleaning.is_time(now) {
@@ -103,13 +232,9 @@ impl Listener {
             Err(error) => return tracing::warn!(%error, "the state directory cannot be read"),
         };
         let states = self.instance.board.tasks();
-        let here: BTreeSet<TaskId> = self
-            .assignments
-            .running()
-            .keys()
-            .copied()
-            .chain(self.assignments.incomplete())
-            .collect();
+        let owned = self.machine.assignments();
+        let here: BTreeSet<TaskId> =
+            owned.running().keys().copied().chain(owned.incomplete()).collect();
         let is_closed = |task| states.get(&task).is_none_or(|state| *state == TaskState::Closed);
         let is_used = |task| here.contains(&task) || !is_closed(task);
         for task in self.cleaning.due(&found, is_used, now) {
@@ -135,7 +260,7 @@ impl Listener {
 
     /// Plans the tasks again if the group has assigned partitions that were not there at the start.
     fn take_in_new(&mut self, added: &[TopicPartition]) -> Result<()> {
-        let unknown = added.iter().filter(|partition| !self.assignments.knows(partition));
+        let unknown = added.iter().filter(|partition| !self.machine.assignments().knows(partition));
         let unknown: Vec<TopicPartition> = unknown.cloned().collect();
         if unknown.is_empty() {
             return Ok(());
@@ -143,148 +268,39 @@ impl Listener {
         tracing::info!(partitions = names(&unknown), "partitions were added to topics");
         let what = format!("the description of {}", names(&unknown));
         let shapes = self.retried(&what, || grown::shapes(&self.instance, &self.shapes, added))?;
-        let Some(shapes) = shapes else { return Ok(()) };
-        self.assignments.plan_again(TaskPlan::new(&shapes)?);
+        self.on(Event::Planned(TaskPlan::new(&shapes)?));
         self.shapes = shapes;
         self.instance.positions.begin_at_first(&unknown);
         Ok(())
     }
 
     /// The committed positions; waits for the broker as long as it takes.
-    fn resolve(&self, added: &[TopicPartition]) -> Result<Option<Vec<StartPosition>>> {
+    fn resolve(&self, added: &[TopicPartition]) -> Result<Vec<StartPosition>> {
         let what = format!("the committed positions of {}", names(added));
         self.retried(&what, || self.instance.positions.resolve(added, self.instance.clock.now()))
     }
 
-    /// Asks again with back-off as long as it takes; `None` if told to stop meanwhile.
-    fn retried<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<Option<T>> {
+    /// Asks again with back-off as long as it takes.
+    ///
+    /// # Errors
+    /// What does not pass, and `Unavailable` if the instance is to end meanwhile.
+    fn retried<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
         let mut tries = 0;
         self.instance.waits_for(Waiter::Member, what.to_owned());
         loop {
             self.instance.beat(Beating::Group);
-            match ask() {
-                Ok(found) => return Ok(Some(found)),
-                Err(error) if error.reaction() == Reaction::Retry => {
-                    self.instance.metrics.error(&error);
-                    let wait = self.instance.settings.backoff(tries);
-                    self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
-                    tracing::info!(%error, ?wait, "waiting for {what}");
-                    tries += 1;
-                    if self.stop.wait(wait) {
-                        return Ok(None);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Tells the workers to stop what cannot go on without these partitions, and waits for it.
-    fn stop_tasks(&mut self, removed: &[TopicPartition], lost: bool) {
-        self.instance.metrics.rebalances.inc();
-        let lost = lost || !self.commits;
-        self.late.removed(removed);
-        let mut answers = Vec::new();
-        for (index, tasks) in self.assignments.revoked(removed) {
-            let (answer, received) = sync_channel(1);
-            let Some(worker) = self.workers.get(index) else { continue };
-            let revocation = if lost { Revocation::lost() } else { Revocation::new() };
-            if lost {
-                self.instance.losses.note(index);
-            }
-            let revoke = RevokeTasks { tasks, revocation: revocation.clone(), answer };
-            match worker.try_send(revoke) {
-                Ok(()) => answers.push((index, revocation, received)),
-                Err(error) => {
-                    // It never hears of it, so it never commits again.
-                    self.instance.losses.note(index);
-                    let reason = format!("a worker cannot be told: {error}");
-                    let what = "revoking tasks".to_owned();
-                    self.failure = Some(Error::Fatal { what, reason });
-                }
-            }
-        }
-        // The workers may be slow, this thread is not.
-        let _waiting = WaitingForBroker::begin();
-        let budget = self.instance.settings.revoke_budget;
-        let stopping = self.instance.stop_left(self.instance.settings.close_timeout * 2 / 3);
-        let budget = stopping.map_or(budget, |left| left.min(budget));
-        let deadline = self.instance.clock.elapsed() + budget;
-        for (index, revocation, answer) in answers {
-            let left = deadline.saturating_sub(self.instance.clock.elapsed());
-            let Some(queues) = self.stopped(index, &revocation, &answer, left) else {
-                self.late.expect(answer, removed);
-                continue;
+            let error = match ask() {
+                Err(error) if error.reaction() == Reaction::Retry => error,
+                done => return done,
             };
-            let kept = queues.into_iter().filter(|(partition, _)| !removed.contains(partition));
-            self.assignments.put_back(kept.map(|(p, queue)| (p, (queue, None))).collect());
-        }
-    }
-
-    /// Waits for a worker's answer; the queues it gave back. `None` if it did not answer in time:
-    /// its partitions are lost to it then.
-    fn stopped(
-        &self,
-        worker: usize,
-        revocation: &Revocation,
-        answer: &Receiver<OwnedQueues>,
-        left: Duration,
-    ) -> Option<OwnedQueues> {
-        let reason = match answer.recv_timeout(left) {
-            Ok(queues) => return Some(queues),
-            Err(RecvTimeoutError::Timeout) => "it did not commit within the time the group allows",
-            Err(RecvTimeoutError::Disconnected) => "it ended before it could commit",
-        };
-        if revocation.expire() {
-            self.instance.losses.note(worker);
-        } else if !revocation.is_lost() {
-            // It has just answered: the queues are about to come.
-            return answer.recv().ok();
-        }
-        tracing::error!(worker, reason, "a worker's work since its last commit will be done again");
-        None
-    }
-
-    /// Takes in what came late from workers that had not answered a revocation in time.
-    pub(crate) fn take_late(&mut self) {
-        let kept = self.late.take();
-        if kept.is_empty() {
-            return;
-        }
-        let kept = kept.into_iter().map(|(partition, queue)| (partition, (queue, None)));
-        let starts = self.assignments.assigned(kept.collect());
-        if !starts.is_empty() {
-            self.start_tasks(starts);
-        }
-    }
-
-    /// Tasks that stopped for one of their partitions go on with the others, where they can.
-    fn start_what_stays(&mut self) {
-        if self.failure.is_some() || self.stop.is_set() || !self.commits {
-            return;
-        }
-        let starts = self.assignments.startable();
-        if !starts.is_empty() {
-            self.start_tasks(starts);
-        }
-    }
-
-    /// Tells every worker its new tasks; one without any closes what it had kept open.
-    fn start_tasks(&mut self, starts: Vec<TaskStart<Queued>>) {
-        let mut by_worker: Vec<Vec<(TaskId, Vec<_>)>> = Vec::new();
-        by_worker.resize_with(self.workers.len(), Vec::new);
-        for start in starts {
-            self.instance.board.set(start.task, TaskState::Created);
-            let inputs = start.inputs.into_iter().map(|(p, (queue, at))| (p, queue, at)).collect();
-            if let Some(tasks) = by_worker.get_mut(start.worker) {
-                tasks.push((start.task, inputs));
-            }
-        }
-        for (worker, tasks) in self.workers.iter().zip(by_worker) {
-            let assign = AssignTasks { member: Arc::clone(&self.member), tasks };
-            if let Err(error) = worker.try_send(assign) {
-                let reason = format!("a worker cannot be told: {error}");
-                self.failure = Some(Error::Fatal { what: "assigning tasks".to_owned(), reason });
+            self.instance.metrics.error(&error);
+            let wait = self.instance.settings.backoff(tries);
+            self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
+            tracing::info!(%error, ?wait, "waiting for {what}");
+            tries += 1;
+            if self.stop.wait(wait) || self.instance.has_failed() {
+                let reason = "the instance ends".to_owned();
+                return Err(Error::Unavailable { what: what.to_owned(), reason });
             }
         }
     }
@@ -304,14 +320,14 @@ impl Listener {
     }
 
     fn say_what_waits(&self) {
-        let incomplete: Vec<String> =
-            self.assignments.incomplete().map(|t| t.to_string()).collect();
+        let owned = self.machine.assignments();
+        let incomplete: Vec<String> = owned.incomplete().map(|t| t.to_string()).collect();
         if !incomplete.is_empty() {
             tracing::warn!(
                 tasks = incomplete.join(", "),
                 "waiting for the rest of their partitions"
             );
-        } else if self.assignments.running().is_empty() {
+        } else if owned.running().is_empty() {
             tracing::info!("this instance owns no task: there are more instances than partitions");
         }
     }
@@ -322,62 +338,41 @@ fn names(partitions: &[TopicPartition]) -> String {
 }
 
 impl GroupListener for Listener {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> Result<Vec<i64>> {
         self.instance.board.placing(true);
-        if let Err(error) = self.take_in_new(added) {
-            self.failure = Some(error);
-            return vec![0; added.len()];
-        }
-        match self.resolve(added) {
-            Ok(Some(starts)) => {
-                let offsets = starts.iter().map(|start| start.offset).collect();
-                self.starts = added.iter().cloned().zip(starts).collect();
-                offsets
-            }
-            Ok(None) => vec![0; added.len()],
-            Err(error) => {
-                self.failure = Some(error);
-                vec![0; added.len()]
-            }
-        }
+        self.take_in_new(added)?;
+        let starts = self.resolve(added)?;
+        let offsets = starts.iter().map(|start| start.offset).collect();
+        self.starts = added.iter().cloned().zip(starts).collect();
+        Ok(offsets)
     }
 
-    fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
+    fn assigned(&mut self, added: Vec<(TopicPartition, Queue)>) {
         if self.failure.is_some() || self.stop.is_set() {
             return;
         }
         let partitions: Vec<TopicPartition> = added.iter().map(|(p, _)| p.clone()).collect();
         tracing::info!(partitions = names(&partitions), "assigned");
-        let mut queued = Vec::new();
-        for (partition, queue) in added {
+        let owned = added.into_iter().map(|(partition, queue)| {
             let start = self.starts.remove(&partition);
-            queued.push((partition, (queue, start)));
-        }
-        let starts = self.assignments.assigned(queued);
-        // The tasks come first: between the two the instance must not look as if all ran.
-        self.start_tasks(starts);
-        self.placed();
-        self.settled = true;
+            OwnedPartition { partition, queue, start }
+        });
+        let owned = owned.collect();
+        self.on(Event::Assigned(owned));
         self.say_what_waits();
     }
 
     fn revoked(&mut self, removed: &[TopicPartition]) {
         tracing::info!(partitions = names(removed), "revoked");
-        self.stop_tasks(removed, false);
-        // Where only what moves is revoked, nothing has to follow.
-        if !self.instance.settings.incremental {
-            self.displaced();
-        }
-        self.start_what_stays();
-        // With nothing left it may be on its way to a new part, or out of the group.
-        self.settled &= !self.assignments.running().is_empty();
+        self.instance.metrics.rebalances.inc();
+        self.on(Event::Revoked(removed.to_vec()));
+        self.wait_for_workers();
     }
 
     fn lost(&mut self, removed: &[TopicPartition]) {
         tracing::warn!(partitions = names(removed), "lost");
-        self.stop_tasks(removed, true);
-        self.displaced();
-        self.start_what_stays();
-        self.settled = false;
+        self.instance.metrics.rebalances.inc();
+        self.on(Event::Lost(removed.to_vec()));
+        self.wait_for_workers();
     }
 }

@@ -1,9 +1,33 @@
-//! The side of the group: what is assigned and taken away, and what workers are told of it.
+//! The member of the group: what it owns, which tasks that makes, and who waits for whom while
+//! the group shares partitions out anew.
+//!
+//! ```text
+//!   group (poll)      listener (host)         machine              worker (another thread)
+//!      │  revoked  ──►   Revoked        ──►  Revoke ───────────────►  commits, suspends
+//!      │                 waits for            │                        │
+//!      │  (the group     an answer,  ◄────────┼──────── Answer ────────┘ in time
+//!      │   waits)        or until             │
+//!      │                 the deadline ──►  Expire: lost, before the group is told
+//!      │                                     Displaced, Assign (what stays)
+//!      │  ◄── returns ──────┘                 │
+//!      │  (goes on)                           │ ◄────── Answer ──────── late: commits nothing,
+//!      │                   Answered     ──►  Assign (what was owned      gives its queues back
+//!      │                                     all the while)
+//!      │  assigned ──►   Assigned       ──►  Assign, Placed ────────►  builds, restores, runs
+//! ```
+//!
+//! | wait | of whom | at most |
+//! |---|---|---|
+//! | revocation | the group for all workers together | half of `max_poll_interval_ms`; in a stop two thirds of `close_timeout_ms` if that is sooner |
+//! | start positions | the group for the broker's answer | until told to stop: the client goes on with heartbeats |
+//! | late answer | nobody | for ever: it is taken in whenever it comes |
 
 mod assignment;
-mod late;
+mod machine;
 mod grown;
 mod listener;
 mod control;
+#[cfg(test)]
+mod tests;
 
 pub(super) use control::Control;

@@ -164,7 +164,7 @@ impl PartitionQueue for CountingQueue {
 }
 
 impl GroupListener for CountingListener<'_> {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> Result<Vec<i64>> {
         self.0.start_offsets(added)
     }
 

@@ -13,8 +13,8 @@ use crate::log::{
 struct Other(Vec<TopicPartition>);
 
 impl GroupListener for Other {
-    fn start_offsets(&mut self, added: &[TopicPartition]) -> Vec<i64> {
-        vec![0; added.len()]
+    fn start_offsets(&mut self, added: &[TopicPartition]) -> crate::error::Result<Vec<i64>> {
+        Ok(vec![0; added.len()])
     }
     fn assigned(&mut self, added: Vec<(TopicPartition, Box<dyn PartitionQueue>)>) {
         self.0 = added.into_iter().map(|(partition, _)| partition).collect();

@@ -9,16 +9,12 @@ use millstream_state::TaskStores;
 use crate::chain::{SourceNode, TaskContext};
 use crate::collector::{Collector, WorkerProducer};
 use crate::error::{Error, Result};
-use crate::log::PartitionQueue;
-use crate::record::{TaskId, TopicPartition};
+use crate::record::TaskId;
 use crate::runtime::instance::Instance;
-use crate::runtime::positions::StartPosition;
+use crate::runtime::owned::OwnedPartition;
 use crate::store::CacheBudget;
 use crate::task::{Input, OpenStores, Task, TaskLimits, UncommittedBudget};
 use crate::topology::TaskSeed;
-
-/// A partition with its queue and where it starts.
-pub(crate) type ReadyInput = (TopicPartition, Box<dyn PartitionQueue>, StartPosition);
 
 /// What the worker gives to a task of its own.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +42,12 @@ pub(crate) fn build_chain(
     id: TaskId,
     making: Making<'_>,
     disk: TaskStores,
-    inputs: &[ReadyInput],
+    inputs: &[OwnedPartition],
 ) -> Result<Chain> {
     let collector = Collector::new(Rc::clone(making.producer));
     let mut ctx = TaskContext::new(id, Arc::clone(&instance.application_id), collector);
     ctx.wall_clock = instance.clock.now();
-    for (_, _, start) in inputs {
+    for start in inputs.iter().filter_map(|input| input.start.as_ref()) {
         ctx.progress.extend(start.progress.processors.clone());
     }
     let sub_topology = instance.sub_topology(id)?;
@@ -70,14 +66,14 @@ impl Chain {
     /// Gives each source its partition.
     ///
     /// # Errors
-    /// `Fatal` for a partition that no source reads.
-    pub(crate) fn attach(mut self, inputs: Vec<ReadyInput>) -> Result<Task> {
-        for (partition, queue, start) in inputs {
+    /// `Fatal` for a partition that no source reads, or whose start is not known.
+    pub(crate) fn attach(mut self, inputs: Vec<OwnedPartition>) -> Result<Task> {
+        for OwnedPartition { partition, queue, start } in inputs {
             let place = self.sources.iter().position(|(topic, _)| *topic == partition.topic);
-            let Some(place) = place else {
+            let (Some(place), Some(start)) = (place, start) else {
                 return Err(Error::Fatal {
                     what: format!("task {}", self.task.id()),
-                    reason: format!("no source reads {}", partition.topic),
+                    reason: format!("no source reads {partition}, or nobody knows from where"),
                 });
             };
             let (_, source) = self.sources.swap_remove(place);

@@ -9,20 +9,16 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Sender, SyncSender};
 
-use actix::Message;
+use actix::{Message, Recipient};
 
 use crate::error::{Error, Result};
-use crate::log::{Member, PartitionQueue};
+use crate::log::Member;
 use crate::query::Question;
-use crate::record::{TaskId, TopicPartition};
-use crate::runtime::ownership::Revocation;
-use crate::runtime::positions::StartPosition;
-use crate::task::OwnedQueues;
-
-/// A partition with its queue; the position is absent where it must be looked up.
-pub(crate) type AssignedInput = (TopicPartition, Box<dyn PartitionQueue>, Option<StartPosition>);
+use crate::record::TaskId;
+use crate::runtime::owned::{OwnedPartition, TaskInputs};
+use crate::runtime::ownership::{Revocation, RevocationId};
 
 /// Tasks to start.
 #[derive(Message)]
@@ -30,7 +26,7 @@ pub(crate) type AssignedInput = (TopicPartition, Box<dyn PartitionQueue>, Option
 pub(crate) struct AssignTasks {
     pub(crate) member: Arc<dyn Member>,
     /// Suspended tasks that are not among those are closed.
-    pub(crate) tasks: Vec<(TaskId, Vec<AssignedInput>)>,
+    pub(crate) tasks: Vec<TaskInputs>,
 }
 
 /// Tasks to stop; the group waits for the answer, which holds their queues.
@@ -40,7 +36,42 @@ pub(crate) struct RevokeTasks {
     pub(crate) tasks: Vec<TaskId>,
     /// If they are lost, nothing may be committed; each loss is counted.
     pub(crate) revocation: Revocation,
-    pub(crate) answer: SyncSender<OwnedQueues>,
+    pub(crate) answer: AnswerTo,
+}
+
+/// What came of a revocation.
+pub(crate) struct Answer {
+    pub(crate) to: RevocationId,
+    /// The queues of the tasks that stopped; `None` if the worker ended before it could answer.
+    pub(crate) queues: Option<Vec<OwnedPartition>>,
+}
+
+/// The way back of an answer. One that is dropped says that there will be none.
+pub(crate) struct AnswerTo {
+    to: RevocationId,
+    answers: Sender<Answer>,
+    is_sent: bool,
+}
+
+impl AnswerTo {
+    pub(crate) fn new(to: RevocationId, answers: Sender<Answer>) -> Self {
+        Self { to, answers, is_sent: false }
+    }
+
+    /// Gives the queues back; false if nobody waits for anything any more.
+    pub(crate) fn send(mut self, queues: Vec<OwnedPartition>) -> bool {
+        self.is_sent = true;
+        self.answers.send(Answer { to: self.to, queues: Some(queues) }).is_ok()
+    }
+}
+
+impl Drop for AnswerTo {
+    fn drop(&mut self) {
+        if !self.is_sent {
+            // Nobody is left to be told when the instance ends.
+            let _ = self.answers.send(Answer { to: self.to, queues: None });
+        }
+    }
 }
 
 /// The producer is opened before the group is joined.
@@ -97,3 +128,11 @@ pub(crate) struct Retire;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ask(pub(crate) Question);
+
+/// Where a worker takes what the control thread tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerMailbox {
+    pub(crate) assign: Recipient<AssignTasks>,
+    pub(crate) revoke: Recipient<RevokeTasks>,
+    pub(crate) take_over: Recipient<TakeOver>,
+}

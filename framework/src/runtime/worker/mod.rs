@@ -12,5 +12,7 @@ mod commit;
 mod failing;
 mod report;
 
-pub(super) use messages::{Ask, AssignTasks, RevokeTasks, StopWorker, TakeOver};
+pub(super) use messages::{
+    Answer, AnswerTo, Ask, AssignTasks, RevokeTasks, StopWorker, TakeOver, WorkerMailbox,
+};
 pub(super) use worker::Worker;

@@ -13,7 +13,8 @@ impl Worker {
             let inputs = match stage {
                 Stage::Waiting { inputs, .. } => {
                     work.push(format!("task {id} waiting to start"));
-                    positions.extend(inputs.iter().map(|(p, _, _)| (p.clone(), i64::MIN)));
+                    positions
+                        .extend(inputs.iter().map(|input| (input.partition.clone(), i64::MIN)));
                     continue;
                 }
                 Stage::Restoring(task) => {

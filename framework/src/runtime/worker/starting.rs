@@ -16,11 +16,12 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::ProducerSpec;
 use crate::record::{TaskId, TopicPartition};
 use crate::runtime::board::Waiter;
+use crate::runtime::owned::OwnedPartition;
 use crate::runtime::positions::StartPosition;
-use crate::runtime::worker::build::{Making, ReadyInput, build_chain};
+use crate::runtime::worker::build::{Making, build_chain};
 use crate::runtime::worker::commit::count_task;
 use crate::runtime::worker::failure::Failure;
-use crate::runtime::worker::messages::{Advance, AssignedInput, RestoreStep};
+use crate::runtime::worker::messages::{Advance, RestoreStep};
 use crate::runtime::worker::task_actor::TaskActor;
 use crate::runtime::worker::task_cell::{TaskCell, guarded};
 use crate::runtime::worker::worker::{Stage, Worker};
@@ -28,6 +29,13 @@ use crate::task::{Task, TaskState};
 
 /// How long one step of restoring may wait for records.
 const RESTORE_WAIT: Duration = Duration::from_millis(5);
+
+/// A task that could not be built, and what it was to be built from.
+struct NotBuilt {
+    error: Error,
+    inputs: Vec<OwnedPartition>,
+    disk: Option<TaskStores>,
+}
 
 impl Worker {
     /// Brings waiting tasks on as far as possible, or plans the next try.
@@ -134,7 +142,7 @@ impl Worker {
         let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { return Ok(()) };
         let task = match self.build(id, producer, inputs, disk) {
             Ok(task) => task,
-            Err((error, inputs, disk)) => {
+            Err(NotBuilt { error, inputs, disk }) => {
                 self.hosted.insert(id, Stage::Waiting { inputs, disk });
                 return Err(match error {
                     Error::Panicked { task, .. } => Failure::of(task, error),
@@ -211,8 +219,8 @@ impl Worker {
         let mut unknown = Vec::new();
         for stage in self.hosted.values() {
             if let Stage::Waiting { inputs, .. } = stage {
-                let missing = inputs.iter().filter(|(_, _, start)| start.is_none());
-                unknown.extend(missing.map(|(partition, _, _)| partition.clone()));
+                let missing = inputs.iter().filter(|input| input.start.is_none());
+                unknown.extend(missing.map(|input| input.partition.clone()));
             }
         }
         let Some(member) = self.member.as_ref().filter(|_| !unknown.is_empty()) else {
@@ -226,10 +234,8 @@ impl Worker {
         member.seek(&seeks)?;
         for stage in self.hosted.values_mut() {
             if let Stage::Waiting { inputs, .. } = stage {
-                for (partition, _, start) in inputs {
-                    if start.is_none() {
-                        *start = found.get(partition).cloned();
-                    }
+                for input in inputs.iter_mut().filter(|input| input.start.is_none()) {
+                    input.start = found.get(&input.partition).cloned();
                 }
             }
         }
@@ -240,33 +246,28 @@ impl Worker {
         &self,
         id: TaskId,
         producer: &Rc<RefCell<WorkerProducer>>,
-        inputs: Vec<AssignedInput>,
+        inputs: Vec<OwnedPartition>,
         disk: Option<TaskStores>,
-    ) -> std::result::Result<Task, (Error, Vec<AssignedInput>, Option<TaskStores>)> {
+    ) -> std::result::Result<Task, NotBuilt> {
+        let not_built = |error, inputs, disk| NotBuilt { error, inputs, disk };
         let disk = match disk.map_or_else(|| self.instance.open_stores(id), Ok) {
             Ok(disk) => disk,
-            Err(error) => return Err((error, inputs, None)),
+            Err(error) => return Err(not_built(error, inputs, None)),
         };
-        let mut ready: Vec<ReadyInput> = Vec::new();
-        let mut unknown = Vec::new();
-        for (partition, queue, start) in inputs {
-            match start {
-                Some(start) => ready.push((partition, queue, start)),
-                None => unknown.push((partition, queue, None)),
-            }
-        }
-        if let Some((partition, ..)) = unknown.first() {
-            let what = format!("looking up the position of {partition}");
+        if let Some(unplaced) = inputs.iter().find(|input| input.start.is_none()) {
+            let what = format!("looking up the position of {}", unplaced.partition);
             let error = Error::Unavailable { what, reason: "not in a group".to_owned() };
-            return Err((error, waiting_inputs(ready, unknown), Some(disk)));
+            return Err(not_built(error, inputs, Some(disk)));
         }
         let (cache_budget, uncommitted) = (&self.cache_budget, &self.uncommitted);
         let making = Making { producer, cache_budget, uncommitted };
         // The user's suppliers run in here.
-        let chain = guarded(id, || build_chain(&self.instance, id, making, disk.clone(), &ready));
+        let chain = guarded(id, || build_chain(&self.instance, id, making, disk.clone(), &inputs));
         match chain {
-            Ok(chain) => chain.attach(ready).map_err(|error| (error, Vec::new(), Some(disk))),
-            Err(error) => Err((error, waiting_inputs(ready, unknown), Some(disk))),
+            Ok(chain) => {
+                chain.attach(inputs).map_err(|error| not_built(error, Vec::new(), Some(disk)))
+            }
+            Err(error) => Err(not_built(error, inputs, Some(disk))),
         }
     }
 
@@ -332,9 +333,4 @@ impl Handler<RestoreStep> for Worker {
         }
         self.plan_restore_step(ctx);
     }
-}
-
-fn waiting_inputs(ready: Vec<ReadyInput>, unknown: Vec<AssignedInput>) -> Vec<AssignedInput> {
-    let known = ready.into_iter().map(|(partition, queue, start)| (partition, queue, Some(start)));
-    known.chain(unknown).collect()
 }

@@ -25,16 +25,16 @@ use crate::log::Member;
 use crate::metrics::Beating;
 use crate::record::TaskId;
 use crate::runtime::instance::Instance;
+use crate::runtime::owned::{OwnedPartition, TaskInputs, unplaced};
 use crate::runtime::stall::{MEASURE_INTERVAL, WorkProgress};
 use crate::runtime::worker::failure::Failure;
 use crate::runtime::worker::messages::{
-    Advance, AssignTasks, AssignedInput, CommitWanted, Retire, RevokeTasks, StopWorker, TakeOver,
-    TaskFailed,
+    Advance, AssignTasks, CommitWanted, Retire, RevokeTasks, StopWorker, TakeOver, TaskFailed,
 };
 use crate::runtime::worker::restore::{Freshness, Restorer};
 use crate::runtime::worker::task_cell::{NextTick, TaskCell};
 use crate::store::CacheBudget;
-use crate::task::{OwnedQueues, Task, TaskState, UncommittedBudget};
+use crate::task::{Task, TaskState, UncommittedBudget};
 
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
 /// what they mean), so a full mailbox means that the same was said already.
@@ -43,7 +43,7 @@ const MAILBOX_MESSAGES_MAX: usize = 1024;
 const SUSPENDED_MAX: Duration = Duration::from_secs(30);
 
 pub(super) enum Stage {
-    Waiting { inputs: Vec<AssignedInput>, disk: Option<TaskStores> },
+    Waiting { inputs: Vec<OwnedPartition>, disk: Option<TaskStores> },
     Restoring(Box<Task>),
     Running { cell: TaskCell, retire: Recipient<Retire> },
 }
@@ -126,8 +126,7 @@ impl Worker {
         self.note_dropped(&task);
         let id = task.id();
         let (disk, queues) = task.close();
-        let inputs = queues.into_iter().map(|(partition, queue)| (partition, queue, None));
-        let stage = Stage::Waiting { inputs: inputs.collect(), disk: Some(disk) };
+        let stage = Stage::Waiting { inputs: unplaced(queues), disk: Some(disk) };
         self.hosted.insert(id, stage);
         self.note_state(id, TaskState::Created);
     }
@@ -157,16 +156,19 @@ impl Worker {
     }
 
     /// Ends a task but keeps its stores open; its queues come back.
-    fn suspend(&mut self, id: TaskId) -> OwnedQueues {
+    fn suspend(&mut self, id: TaskId) -> Vec<OwnedPartition> {
         let (disk, queues) = match self.take_task(id) {
             Some(task) => {
                 self.note_dropped(&task);
                 let (disk, queues) = task.close();
-                (Some(disk), queues)
+                (Some(disk), unplaced(queues))
             }
             None => match self.hosted.remove(&id) {
                 Some(Stage::Waiting { inputs, disk }) => {
-                    (disk, inputs.into_iter().map(|(p, queue, _)| (p, queue)).collect())
+                    let unplaced = |owned: OwnedPartition| {
+                        OwnedPartition::unplaced(owned.partition, owned.queue)
+                    };
+                    (disk, inputs.into_iter().map(unplaced).collect())
                 }
                 _ => return Vec::new(),
             },
@@ -190,10 +192,10 @@ impl Worker {
     }
 
     /// Takes the gauges of a task away that would stand still from now on.
-    fn forget(&self, id: TaskId, queues: &OwnedQueues) {
+    fn forget(&self, id: TaskId, queues: &[OwnedPartition]) {
         let metrics = &self.instance.metrics;
-        for (partition, _) in queues {
-            metrics.forget_input(partition);
+        for owned in queues {
+            metrics.forget_input(&owned.partition);
         }
         let stores = self.instance.store_specs(id).unwrap_or_default();
         metrics.forget_task(id, stores.iter().map(|store| store.name.as_str()));
@@ -306,12 +308,11 @@ impl Handler<AssignTasks> for Worker {
 
     fn handle(&mut self, assign: AssignTasks, ctx: &mut Self::Context) {
         self.member = Some(assign.member);
-        for (id, mut inputs) in assign.tasks {
+        for TaskInputs { task: id, mut inputs } in assign.tasks {
             if self.hosted.contains_key(&id) {
                 // Further inputs of a task that runs with what is here: it is built anew with all.
                 self.commit_or_drop(ctx);
-                let kept = self.suspend(id);
-                inputs.extend(kept.into_iter().map(|(p, queue)| (p, queue, None)));
+                inputs.extend(self.suspend(id));
             }
             let disk = self.suspended.remove(&id).map(|(_, disk)| disk);
             self.hosted.insert(id, Stage::Waiting { inputs, disk });
@@ -340,7 +341,7 @@ impl Handler<RevokeTasks> for Worker {
         if !revoke.revocation.answer() {
             self.losses_heard += 1;
         }
-        if revoke.answer.send(queues).is_err() {
+        if !revoke.answer.send(queues) {
             tracing::warn!(worker = self.index, "the group did not wait for the revocation");
         }
     }

@@ -319,7 +319,7 @@ impl Group {
     }
 
     fn assign(&self, added: &[TopicPartition], listener: &mut dyn GroupListener) -> Result<()> {
-        let starts = if added.is_empty() { Vec::new() } else { listener.start_offsets(added) };
+        let starts = if added.is_empty() { Vec::new() } else { listener.start_offsets(added)? };
         let what = || format!("assignment in group {}", self.name);
         if starts.len() != added.len() || starts.iter().any(|start| *start < 0) {
             return Err(Error::Fatal {
