@@ -21,6 +21,7 @@ mod task;
 mod query;
 mod runtime;
 mod logging;
+pub mod client;
 pub mod testing;
 
 pub use chain::{Clock, Schedule};

@@ -4,6 +4,7 @@
 //! since Kafka answers in its own time; topics and groups have names of their own, since all tests
 //! of a log may share one broker.
 
+mod clients;
 mod groups;
 mod logs;
 mod positions;
@@ -94,4 +95,11 @@ contract! {
     readers::end_behind_control_records,
     readers::read_what_they_are_assigned_last,
     readers::report_a_position_that_is_not_there,
+    clients::keep_nulls_headers_and_times,
+    clients::spread_records_as_kafka_does,
+    clients::name_what_a_topic_refuses,
+    clients::know_only_topics_that_exist,
+    clients::begin_where_their_assignment_says,
+    clients::read_what_is_committed,
+    clients::go_on_behind_a_bad_record,
 }

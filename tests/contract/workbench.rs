@@ -16,7 +16,7 @@ use millstream::log::{
 use millstream::record::Headers;
 
 /// How long a test waits for what must come: a rebalance of a real Kafka takes seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// How long one poll may wait.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -10,7 +10,7 @@ use super::source::code_of;
 use super::tree::{File, rust_files};
 
 /// What each folder of the framework may import. What is further up in this list knows nothing of what is below it.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("record", &[]),
     ("policy", &["record"]),
     ("error", &["record"]),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("store", &["record", "policy", "error", "log", "collector", "serde", "time"]),
     ("source", &["record", "policy", "error", "log", "collector", "serde", "chain"]),
     ("sink", &["record", "policy", "error", "log", "collector", "serde", "chain"]),
+    ("client", &["record", "policy", "error", "log", "collector", "serde", "source", "sink"]),
     ("topology", &["record", "policy", "error", "chain", "store"]),
     (
         "operators",

@@ -171,7 +171,11 @@ impl WorkerProducer {
         (std::mem::take(&mut self.sent_records), std::mem::take(&mut self.sent_bytes))
     }
 
-    fn topic(&mut self, name: &str) -> Result<SinkTopic> {
+    /// Makes a topic known; it must exist.
+    ///
+    /// # Errors
+    /// `MissingTopic` if it does not exist, `Unavailable` if nobody answers.
+    pub(crate) fn topic(&mut self, name: &str) -> Result<SinkTopic> {
         if let Some(topic) = self.by_name.get(name) {
             return Ok(*topic);
         }
@@ -186,6 +190,11 @@ impl WorkerProducer {
         Ok(topic)
     }
 
+    /// How many partitions a topic has.
+    pub(crate) fn partitions(&mut self, topic: SinkTopic) -> Result<i32> {
+        Ok(self.known(topic)?.partitions)
+    }
+
     fn known(&mut self, topic: SinkTopic) -> Result<&mut KnownTopic> {
         self.known.get_mut(topic.0 as usize).ok_or_else(|| Error::Fatal {
             what: "sending".to_owned(),
@@ -193,8 +202,9 @@ impl WorkerProducer {
         })
     }
 
+    /// Sends a record; see [`Producer::send`].
     #[inline]
-    fn send(
+    pub(crate) fn send(
         &mut self,
         topic: SinkTopic,
         target: Target<'_>,
@@ -301,17 +311,14 @@ impl Collector {
         Self(producer)
     }
 
-    /// Makes a topic known; it must exist.
-    ///
-    /// # Errors
-    /// `Topic` if it does not exist, `Unavailable` if nobody answers.
+    /// Makes a topic known; see [`WorkerProducer::topic`].
     pub(crate) fn topic(&mut self, name: &str) -> Result<SinkTopic> {
         self.0.borrow_mut().topic(name)
     }
 
     /// How many partitions a topic has.
     pub(crate) fn partitions(&self, topic: SinkTopic) -> Result<i32> {
-        Ok(self.0.borrow_mut().known(topic)?.partitions)
+        self.0.borrow_mut().partitions(topic)
     }
 
     /// Sends a record; see [`Producer::send`].

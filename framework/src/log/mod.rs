@@ -22,12 +22,14 @@
 //! * Offsets sent to a transaction with the generation of a member that is no longer in the group
 //!   are refused with `Error::Fenced` or `Error::Aborted`.
 
+mod deadline;
 pub mod embedded;
 pub mod kafka;
 mod local;
 mod locked;
 pub mod memory;
 mod refused;
+mod topic;
 mod waiting;
 
 use std::any::Any;
@@ -38,8 +40,10 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::record::Headers;
 pub use crate::record::{RefusalKind, TopicPartition};
+pub(crate) use deadline::Deadline;
 pub use refused::Refused;
 pub(crate) use refused::record_content_bytes;
+pub use topic::{NewTopic, TopicDescription};
 pub(crate) use waiting::{BrokerWaits, WaitingForBroker};
 
 /// Producers send records up to this size, in bytes, whatever the topic says; larger ones are refused
@@ -47,34 +51,12 @@ pub(crate) use waiting::{BrokerWaits, WaitingForBroker};
 /// the one that counts; small enough that hosted brokers allow it for internal topics.
 pub(crate) const RECORD_BYTES_MAX: usize = 8_000_000;
 
-/// A topic to be created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewTopic {
-    /// Its name.
-    pub name: String,
-    /// How many partitions.
-    pub partitions: i32,
-    /// Copies of each partition; -1 is the broker's default.
-    pub replication_factor: i16,
-    /// Settings, for example `cleanup.policy`.
-    pub config: Vec<(String, String)>,
-}
-
 /// How far a topic's records may be before and behind the broker's clock, in milliseconds.
 pub(crate) const TIME_BOUNDS: [&str; 2] =
     ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
 
 /// How large a topic's records may be, in bytes.
 pub(crate) const SIZE_BOUND: &str = "max.message.bytes";
-
-/// What a broker says of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicDescription {
-    /// Its name.
-    pub name: String,
-    /// How many partitions.
-    pub partitions: i32,
-}
 
 /// Which records a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

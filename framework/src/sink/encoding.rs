@@ -11,12 +11,12 @@
 use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
-use crate::collector::{SinkTopic, Target};
-use crate::error::{BoxError, Error, Result, caught};
+use crate::collector::SinkTopic;
+use crate::error::{Error, Result, caught};
 use crate::log::RawRecord;
 use crate::policy::DropReason;
 use crate::record::{Data, Record};
-use crate::serde::{Null, Part, Place};
+use crate::serde::Null;
 use crate::sink::produced::{Destination, Produced};
 
 /// Writes to one topic, or to the topic that each record chooses.
@@ -82,7 +82,9 @@ impl<K: Data, V: Data> Encoder<K, V> {
         mut record: Record<K, V>,
         ctx: &mut TaskContext,
     ) -> Result<()> {
-        let (key, value) = match caught(|| self.encode(name, &mut record)) {
+        let (key, value) = match caught(|| {
+            self.produced.encode(name, &mut record, &mut self.key, &mut self.value)
+        }) {
             Ok(nulls) => nulls,
             Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
         };
@@ -90,7 +92,7 @@ impl<K: Data, V: Data> Encoder<K, V> {
             None => None,
             Some(_) => {
                 let partitions = ctx.collector.partitions(topic)?;
-                match caught(|| self.chosen(name, &record, partitions)) {
+                match caught(|| self.produced.chosen(name, &record, partitions)) {
                     Ok(chosen) => chosen,
                     Err(error) => return self.faults.apply(DropReason::Failed, &error, ctx),
                 }
@@ -98,11 +100,7 @@ impl<K: Data, V: Data> Encoder<K, V> {
         };
         let key = (key == Null::No).then_some(&*self.key);
         let value = (value == Null::No).then_some(&*self.value);
-        let target = match (chosen, key) {
-            (Some(partition), _) => Target::Partition(partition),
-            (None, Some(key)) => Target::ByKey(self.produced.key.partitioned_by(key)),
-            (None, None) => Target::Any,
-        };
+        let target = self.produced.target(chosen, key);
         let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
         match ctx.collector.send(topic, target, (key, value), timestamp, &record.headers) {
             Err(error @ Error::Refused { .. }) => {
@@ -111,35 +109,6 @@ impl<K: Data, V: Data> Encoder<K, V> {
                 self.faults.refused(&error.into(), &output, ctx)
             }
             sent => sent,
-        }
-    }
-
-    /// Fills the buffers; which of key and value are null.
-    #[inline]
-    fn encode(&mut self, topic: &str, record: &mut Record<K, V>) -> Result<(Null, Null), BoxError> {
-        self.key.clear();
-        self.value.clear();
-        let mut place = Place { topic, part: Part::Key, headers: &mut record.headers };
-        let key = self.produced.key.serialize(&mut place, &record.key, &mut self.key)?;
-        place.part = Part::Value;
-        let value = self.produced.value.serialize(&mut place, &record.value, &mut self.value)?;
-        Ok((key, value))
-    }
-
-    /// The partition that the user's partitioner chose, if there is one and it chose.
-    fn chosen(
-        &self,
-        name: &str,
-        record: &Record<K, V>,
-        partitions: i32,
-    ) -> Result<Option<i32>, BoxError> {
-        let Some(choose) = &self.produced.partitioner else { return Ok(None) };
-        match choose(name, &record.key, &record.value, partitions) {
-            Some(chosen) if !(0..partitions).contains(&chosen) => Err(format!(
-                "the partitioner chose partition {chosen}, and topic {name} has {partitions}"
-            )
-            .into()),
-            chosen => Ok(chosen),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::record::Record;
-use crate::serde::{HasSerde, Serde};
+use crate::collector::Target;
+use crate::error::BoxError;
+use crate::record::{Data, Record};
+use crate::serde::{HasSerde, Null, Part, Place, Serde};
 
 /// Chooses a record's partition of so many; none leaves it to the key.
 pub(crate) type Partitioner<K, V> = Arc<dyn Fn(&str, &K, &V, i32) -> Option<i32> + Send + Sync>;
@@ -95,5 +97,53 @@ impl<K, V> Produced<K, V> {
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
+    }
+}
+
+/// How a record becomes bytes in a partition.
+impl<K: Data, V: Data> Produced<K, V> {
+    /// Fills the buffers; which of them are null.
+    #[inline]
+    pub(crate) fn encode(
+        &self,
+        topic: &str,
+        record: &mut Record<K, V>,
+        key: &mut Vec<u8>,
+        value: &mut Vec<u8>,
+    ) -> Result<(Null, Null), BoxError> {
+        key.clear();
+        value.clear();
+        let mut place = Place { topic, part: Part::Key, headers: &mut record.headers };
+        let null_key = self.key.serialize(&mut place, &record.key, key)?;
+        place.part = Part::Value;
+        let null_value = self.value.serialize(&mut place, &record.value, value)?;
+        Ok((null_key, null_value))
+    }
+
+    /// The partition that the user's partitioner chose, if there is one and it chose.
+    pub(crate) fn chosen(
+        &self,
+        topic: &str,
+        record: &Record<K, V>,
+        partitions: i32,
+    ) -> Result<Option<i32>, BoxError> {
+        let Some(choose) = &self.partitioner else { return Ok(None) };
+        match choose(topic, &record.key, &record.value, partitions) {
+            Some(chosen) if !(0..partitions).contains(&chosen) => Err(format!(
+                "the partitioner chose partition {chosen}, and topic {topic} has {partitions}"
+            )
+            .into()),
+            chosen => Ok(chosen),
+        }
+    }
+
+    /// Where a record goes with these bytes of its key.
+    #[inline]
+    pub(crate) fn target<'a>(&self, chosen: Option<i32>, key: Option<&'a [u8]>) -> Target<'a> {
+        match (chosen, key) {
+            (Some(partition), _) => Target::Partition(partition),
+            (None, Some(key)) => Target::ByKey(self.key.partitioned_by(key)),
+            (None, None) => Target::Any,
+        }
     }
 }

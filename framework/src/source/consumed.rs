@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::BoxError;
+use crate::log::RawRecord;
 use crate::policy::{OnError, Reset};
-use crate::record::{Record, Timestamp};
-use crate::serde::{HasSerde, Serde};
+use crate::record::{Data, Record, Timestamp};
+use crate::serde::{HasSerde, Part, Place, Serde};
 
 /// Chooses a record's timestamp; the second argument is the highest one of the partition so far.
 pub(crate) type Extractor<K, V> =
@@ -27,6 +28,23 @@ pub(crate) struct Reading<K, V> {
     pub(crate) key: Arc<dyn Serde<K>>,
     pub(crate) value: Arc<dyn Serde<V>>,
     pub(crate) timestamp: Option<Extractor<K, V>>,
+}
+
+impl<K: Data, V: Data> Reading<K, V> {
+    /// Key, value, time and headers of a record of this topic.
+    #[inline]
+    pub(crate) fn decode(
+        &self,
+        topic: &str,
+        raw: &RawRecord<'_>,
+    ) -> Result<Record<K, V>, BoxError> {
+        let mut headers = raw.headers.clone();
+        let mut place = Place { topic, part: Part::Key, headers: &mut headers };
+        let key = self.key.deserialize(&mut place, raw.key)?;
+        place.part = Part::Value;
+        let value = self.value.deserialize(&mut place, raw.value)?;
+        Ok(Record { key, value, timestamp: Timestamp(raw.timestamp), headers })
+    }
 }
 
 impl<K, V> Clone for Reading<K, V> {

@@ -13,11 +13,10 @@
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, SourceNode, TaskContext};
-use crate::error::{BoxError, Result, caught};
+use crate::error::{Result, caught};
 use crate::log::RawRecord;
 use crate::policy::DropReason;
 use crate::record::{Data, Record, Timestamp};
-use crate::serde::{Part, Place};
 use crate::source::consumed::Reading;
 
 /// Reads one topic.
@@ -39,16 +38,6 @@ impl<K: Data, V: Data> Decoding<K, V> {
     ) -> Self {
         Self { topic, reading, children, faults, loaded: None }
     }
-
-    #[inline]
-    fn decode(&self, raw: &RawRecord<'_>) -> Result<Record<K, V>, BoxError> {
-        let mut headers = raw.headers.clone();
-        let mut place = Place { topic: &self.topic, part: Part::Key, headers: &mut headers };
-        let key = self.reading.key.deserialize(&mut place, raw.key)?;
-        place.part = Part::Value;
-        let value = self.reading.value.deserialize(&mut place, raw.value)?;
-        Ok(Record { key, value, timestamp: Timestamp(raw.timestamp), headers })
-    }
 }
 
 impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
@@ -58,7 +47,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         partition_time: Timestamp,
         ctx: &mut TaskContext,
     ) -> Result<Option<Timestamp>> {
-        let mut record = match caught(|| self.decode(raw)) {
+        let mut record = match caught(|| self.reading.decode(&self.topic, raw)) {
             Ok(record) => record,
             Err(error) => {
                 self.faults.apply(DropReason::BadBytes, &error, ctx)?;

@@ -17,12 +17,12 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::deadline::Deadline;
 use super::error;
 use super::events::{Consumer, OtherEvents};
 use super::listening::Ear;
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
+use crate::log::deadline::Deadline;
 use crate::log::locked::locked;
 use crate::log::{
     Committed, Isolation, NewTopic, OffsetRange, SIZE_BOUND, TIME_BOUNDS, TopicDescription,

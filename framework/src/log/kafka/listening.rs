@@ -20,8 +20,8 @@ use std::time::Duration;
 use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
 
-use super::deadline::now;
 use super::repeats::{Line, Repeats, Severity};
+use crate::log::deadline::now;
 use crate::log::locked::locked;
 
 /// The ear on one client: to be dropped before the client.
@@ -323,7 +323,7 @@ mod tests {
             .collect();
         refusal(&lines);
         // Each of the four has failed by then.
-        let deadline = super::super::deadline::Deadline::after(PATIENCE);
+        let deadline = crate::log::Deadline::after(PATIENCE);
         let held = || locked(&listener.repeats).held("127.0.0.1:1/bootstrap: Connect to");
         while held() < 3 {
             assert!(!deadline.passed(), "{} of 3 were held back", held());

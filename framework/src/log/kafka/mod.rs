@@ -11,7 +11,6 @@
 //! * `error` says what its codes mean to the caller; `settings` what the client is told.
 
 mod admin;
-mod deadline;
 mod error;
 mod events;
 mod groups;

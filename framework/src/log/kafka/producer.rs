@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::deadline::Deadline;
 use super::error::{self, Refusal};
 use super::identity::Identity;
 use super::send::{Sender, Undelivered};
 use super::settings::{KafkaSettings, transaction_timeout};
 use crate::error::{Error, Result};
+use crate::log::deadline::Deadline;
 use crate::log::kafka::membership::list_of;
 use crate::log::refused::Refused;
 use crate::log::waiting::WaitingForBroker;

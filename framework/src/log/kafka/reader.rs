@@ -16,12 +16,12 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::deadline::Deadline;
 use super::error;
 use super::events::Consumer;
 use super::queue::{Bell, Messages, NativeQueue};
 use super::settings::KafkaSettings;
 use crate::error::{Error, Result};
+use crate::log::deadline::Deadline;
 use crate::log::locked::locked;
 use crate::log::{Isolation, ReadEvent, Reader, Wake};
 use crate::record::TopicPartition;

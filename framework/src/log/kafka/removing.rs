@@ -3,10 +3,10 @@
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::admin::{Admin, Asking, CREATED_PAUSE, wait};
-use super::deadline::Deadline;
 use super::{error, groups, queue};
 use crate::error::{Error, Result};
 use crate::log::Committed;
+use crate::log::deadline::Deadline;
 use crate::log::kafka::membership::list_of;
 use crate::record::TopicPartition;
 

@@ -152,7 +152,7 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::kafka::deadline::now;
+    use crate::log::deadline::now;
 
     fn failure(milliseconds: u32) -> Line {
         let message = format!(

@@ -18,13 +18,13 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::deadline::{Deadline, now};
 use super::error;
 use super::events::{Consumer, Rebalance, decline, is_incremental, list_of as partitions_list};
 use super::identity::Identity;
 use super::lag::Brokers;
 use super::settings::KafkaSettings;
 use super::tap::{Tap, TapQueue};
+use crate::log::deadline::{Deadline, now};
 use crate::log::locked::locked;
 pub(super) use member::list_of;
 use member::{KafkaMember, not_owned};
