@@ -8,6 +8,7 @@ mod records;
 
 mod kafka_log;
 mod local_kafka;
+mod command_line;
 mod table;
 mod scale_out;
 mod unequal_topics;

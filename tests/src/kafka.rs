@@ -22,7 +22,8 @@ use crate::wait;
 /// Where a broker from outside is, to use instead of one of our own: `host:port`.
 pub const BOOTSTRAP_VARIABLE: &str = "MILLSTREAM_BOOTSTRAP";
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kafka/kafka");
+/// The script that starts, stops and asks a local Kafka.
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kafka/kafka");
 
 /// Two nodes share the memory that one has otherwise.
 const NODE_HEAP: &str = "384m";
