@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// A moment of a commit, told to a listener on the worker's thread.
 ///
-/// They are the moments between which a crash must not show: see [`StreamsOptions::on_commit`](crate::runtime::streams::StreamsOptions::on_commit).
+/// They are the moments between which a crash must not show: see [`StreamsOptions::on_commit`](crate::StreamsOptions::on_commit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommitStep {

@@ -41,9 +41,9 @@ fn embedded_dir(config: &StreamsConfig) -> PathBuf {
 }
 
 impl StreamsConfig {
-    /// Connects to the log that is named here. [`Streams`](crate::runtime::streams::Streams) does so by itself; this
+    /// Connects to the log that is named here. [`Streams`](crate::Streams) does so by itself; this
     /// is for programs that also write to it or read from it, and hand it over with
-    /// [`StreamsOptions::log`](crate::runtime::streams::StreamsOptions::log).
+    /// [`StreamsOptions::log`](crate::StreamsOptions::log).
     ///
     /// # Errors
     /// `Config` for a setting that the client refuses; `StateLocked` for an embedded log that

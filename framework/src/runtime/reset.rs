@@ -16,7 +16,7 @@ use crate::topology::Topology;
 /// Where the application begins to read after a reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResetOffsets {
-    /// No positions are left: each source begins where its [`Reset`](crate::policy::Reset) says.
+    /// No positions are left: each source begins where its [`Reset`](crate::Reset) says.
     #[default]
     Delete,
     /// All sources begin at the first record that is still there.

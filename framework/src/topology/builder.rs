@@ -18,7 +18,7 @@ impl StreamsBuilder {
         Self::default()
     }
 
-    /// Allows processors without a name of their own ([`crate::topology::name::NodeName::generated`]): they get
+    /// Allows processors without a name of their own ([`crate::NodeName::generated`]): they get
     /// Java's names with Java's numbers.
     #[must_use]
     pub fn allow_generated_names(self) -> Self {

@@ -8,7 +8,7 @@ pub struct NodeName(Option<String>);
 impl NodeName {
     /// No name of its own: the node gets Java's prefix and number. Adding a node before it changes
     /// the number, and with it the names of topics that are derived from it; `build` refuses it
-    /// unless [`crate::topology::builder::StreamsBuilder::allow_generated_names`] was called.
+    /// unless [`crate::StreamsBuilder::allow_generated_names`] was called.
     pub fn generated() -> Self {
         Self(None)
     }

@@ -69,7 +69,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         };
     }
 
-    /// Calls [`crate::operators::process::process::Processor::punctuate`] every so often, until cancelled.
+    /// Calls [`crate::Processor::punctuate`] every so often, until cancelled.
     pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
         self.task.schedule(self.ways.place, millis(every), on)
     }

@@ -17,7 +17,7 @@ use crate::operators::stream::KStream;
 use crate::record::{Data, Record, Timestamp};
 use crate::topology::{Linker, NodeName};
 
-/// As [`crate::operators::process::process::Processor`], for [`KStream::process_values`].
+/// As [`crate::Processor`], for [`KStream::process_values`].
 pub trait FixedKeyProcessor<K, V>: 'static {
     /// The type of the values it forwards.
     type VOut: Data;
