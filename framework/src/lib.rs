@@ -35,13 +35,13 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    Branches, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,
-    KTable, KeyValue, Processor, Repartitioned, Split, Store, StoreKind, Stores, Window,
-    WindowedStream,
+    And, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace, KGroupedStream,
+    KStream, KTable, KeyValue, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store,
+    StoreKind, Stores, Window, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
-pub use record::{RefusalKind, Source, TaskId};
+pub use record::{RefusalKind, Shared, Source, TaskId};
 pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
 pub use sink::Produced;
 pub use source::Consumed;

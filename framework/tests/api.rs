@@ -35,12 +35,12 @@ fn totals() -> Result<Topology, TopologyErrors> {
     invoices
         .group_by(|_, _| "all".to_owned())
         .windowed_by(TimeWindows::of(Duration::from_secs(5)).grace(Duration::from_secs(1)))
-        .aggregate("totals-5s", || 0, |_, invoice, total| total + invoice.cents)
+        .aggregate("totals-5s", || 0, |_, invoice, total| *total += invoice.cents)
         .updates()
         .to("totals-5s");
     invoices
         .group_by(|_, invoice| invoice.client.clone())
-        .aggregate("totals-by-client", || 0, |_, invoice, total| total + invoice.cents)
+        .aggregate("totals-by-client", || 0, |_, invoice, total| *total += invoice.cents)
         .updates()
         .to("totals-by-client");
     builder.build()
@@ -82,14 +82,11 @@ fn words_are_counted() -> Result<(), BoxError> {
 #[test]
 fn branches_and_policies() -> Result<(), BoxError> {
     let builder = StreamsBuilder::new();
-    let logs = builder
-        .stream::<String, String>("logs")
-        .split("by-level-")
-        .branch("errors", |_, line| line.contains("ERROR"))
-        .default_branch("rest");
-    logs["errors"].to("errors");
-    logs["rest"]
-        .try_map_values(|line| line.parse::<i64>())
+    let by_level = builder.stream::<String, String>("logs").split("by-level-");
+    let errors = by_level.branch("errors", |_, line| line.contains("ERROR"));
+    let rest = by_level.default_branch("rest");
+    errors.to("errors");
+    rest.try_map_values(|line| line.parse::<i64>())
         .on_error(OnError::Skip)
         .named("numbers")
         .to("numbers");

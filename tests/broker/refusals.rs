@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use millstream::{
-    OnError, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig, StreamsState,
+    OnError, ProcessingGuarantee, Produced, Streams, StreamsBuilder, StreamsConfig, StreamsState,
 };
 use millstream_tests::kafka::{Broker, unique};
 use millstream_tests::wait;
@@ -82,7 +82,7 @@ impl Copying {
         let builder = StreamsBuilder::new();
         builder
             .stream::<Option<String>, String>(self.topic("in").as_str())
-            .to_with(self.topic("out").as_str(), policy);
+            .to(Produced::from(self.topic("out")).on_error(policy));
         let config = StreamsConfig::new(&self.app)
             .bootstrap_servers(self.broker.bootstrap())
             .state_dir(dir.path())

@@ -122,8 +122,8 @@ fn totals_of_clients(invoices: &KStream<Option<Vec<u8>>, Invoice>, settings: &Se
         .to(topics::CLIENTS);
 }
 
-fn add(_: &String, amount: Amount, total: Total) -> Total {
-    total.with(amount)
+fn add(_: &String, amount: Amount, total: &mut Total) {
+    total.add(amount);
 }
 
 #[cfg(test)]

@@ -23,10 +23,10 @@ impl HasSerde for Total {
 }
 
 impl Total {
-    /// With one more invoice.
-    #[must_use]
-    pub fn with(self, amount: Amount) -> Self {
-        Self { total: self.total.plus(amount), count: self.count + 1 }
+    /// Takes in one more invoice.
+    pub fn add(&mut self, amount: Amount) {
+        self.total = self.total.plus(amount);
+        self.count += 1;
     }
 }
 
@@ -96,7 +96,10 @@ mod tests {
     use super::*;
 
     fn total() -> Total {
-        Total::default().with("1234".parse().unwrap()).with("0.5".parse().unwrap())
+        let mut total = Total::default();
+        total.add("1234".parse().unwrap());
+        total.add("0.5".parse().unwrap());
+        total
     }
 
     #[test]

@@ -116,10 +116,9 @@ impl Total {
         Self { from: None, to: None, total: Decimal::ZERO, count: 0, currency }
     }
 
-    fn plus(mut self, amount: Decimal) -> Self {
+    fn add(&mut self, amount: Decimal) {
         self.total += amount;
         self.count += 1;
-        self
     }
 
     fn within(mut self, start: i64, end: i64) -> Self {
@@ -202,7 +201,7 @@ fn window(builder: &StreamsBuilder, input: &str, output: &str, settings: &Settin
         .stream::<Text, Invoice>(input)
         .group_by_key()
         .windowed_by(TimeWindows::of(settings.window_size).grace(settings.window_grace))
-        .aggregate("sums", Sum::default, |_, invoice, sum| Sum(sum.0 + invoice.amount))
+        .aggregate("sums", Sum::default, |_, invoice, sum| sum.0 += invoice.amount)
         .updates()
         .to(output);
 }
@@ -216,13 +215,13 @@ fn invoice_totals(builder: &StreamsBuilder, input: &str, application: &str, sett
     invoices
         .group_by(|_, _| Text("all".into()))
         .windowed_by(TimeWindows::of(settings.totals_size).grace(settings.totals_grace))
-        .aggregate("totals-5s", Total::zero, |_, invoice, total| total.plus(invoice.amount))
+        .aggregate("totals-5s", Total::zero, |_, invoice, total| total.add(invoice.amount))
         .updates()
         .map(|window, total| (window.key, total.within(window.start, window.end)))
         .to(format!("{application}-totals-5s"));
     invoices
         .group_by(|_, invoice| invoice.client.clone())
-        .aggregate("totals-by-client", Total::zero, |_, invoice, total| total.plus(invoice.amount))
+        .aggregate("totals-by-client", Total::zero, |_, invoice, total| total.add(invoice.amount))
         .updates()
         .to(format!("{application}-totals-by-client"));
 }

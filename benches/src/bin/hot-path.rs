@@ -60,7 +60,7 @@ fn topology(name: &str) -> anyhow::Result<Topology> {
         "window" => records
             .group_by_key()
             .windowed_by(TimeWindows::of(Duration::from_secs(5)).grace(Duration::from_secs(1)))
-            .aggregate("sums", || 0_i64, |_, value, sum| sum + value)
+            .aggregate("sums", || 0_i64, |_, value, sum| *sum += value)
             .updates()
             .to("out"),
         other => bail!("there is no topology {other}"),

@@ -296,9 +296,9 @@ mod tests {
     use crate::chain::punctuation::{Clock, Schedule};
     use crate::error::{BoxError, Error};
     use crate::log::memory::MemoryRecord;
-    use crate::operators::{Context, KStream, Processor};
+    use crate::operators::{Context, KStream, Placing, Processor};
     use crate::policy::OnError;
-    use crate::record::{Headers, Record, Timestamp};
+    use crate::record::{Data, Headers, Record, Timestamp};
     use crate::testing::{DriverOptions, TopologyDriver, text};
     use crate::time::{Emit, TimeWindows};
     use crate::topology::StreamsBuilder;
@@ -326,7 +326,7 @@ mod tests {
     }
 
     /// Refuses what has this key.
-    fn refuse<V: Clone + Send + 'static>(stream: &KStream<String, V>, refused: &'static str) {
+    fn refuse<V: Data, P: Placing>(stream: &KStream<String, V, P>, refused: &'static str) {
         let refuse = move |key: &String, value: V| match key == refused {
             true => Err("refused"),
             false => Ok(value),
@@ -405,10 +405,13 @@ mod tests {
     fn a_row_that_was_deleted_is_a_dead_letter_without_a_value() {
         let builder = StreamsBuilder::new();
         let stream = builder.stream::<String, i64>("in");
-        let sums = stream.group_by_key().aggregate_or_delete(
+        let sums = stream.group_by_key().aggregate_retain(
             "sums",
             || 0,
-            |_, value, sum| Some(sum + value).filter(|sum| *sum != 0),
+            |_, value, sum| {
+                *sum += value;
+                *sum != 0
+            },
         );
         let present = |sum: Option<i64>| sum.ok_or("deleted");
         sums.to_stream().try_map_values(present).on_error(LETTERS).for_each(|_, _| {});
@@ -497,13 +500,12 @@ mod tests {
         let topology = |through_a_table: bool| {
             let builder = StreamsBuilder::new();
             let ticks = builder.stream::<String, String>("in").process("ticks", (), |()| Ticks);
-            let ticks = match through_a_table {
-                true => {
-                    ticks.repartition("r").group_by_key().reduce("kept", |_, new| new).updates()
-                }
-                false => ticks,
-            };
-            refuse(&ticks, "tick");
+            if through_a_table {
+                let kept = ticks.repartition("r").group_by_key().reduce("kept", |_, new| new);
+                refuse(&kept.updates(), "tick");
+            } else {
+                refuse(&ticks, "tick");
+            }
             builder
         };
         let mut with_table = driver(topology(true), 1 << 20);

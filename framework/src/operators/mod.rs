@@ -12,6 +12,6 @@ pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
     StoreKind, Stores, Window,
 };
-pub use stream::{Branches, KStream, Repartitioned, Split};
+pub use stream::{And, InPlace, KStream, Placed, Placing, Rekeyed, Repartitioned, Split};
 pub use table::KTable;
 pub use window::WindowedStream;

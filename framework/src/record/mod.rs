@@ -11,7 +11,7 @@ mod refusal;
 pub use change::Change;
 pub use headers::{Header, Headers};
 pub use origin::{Source, TaskId, TopicPartition};
-pub use record::{Data, Record, Timestamp};
+pub use record::{Data, Record, Shared, Timestamp};
 pub(crate) use record_time::RecordTime;
 pub use refusal::RefusalKind;
 pub use windowed::Windowed;

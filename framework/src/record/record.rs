@@ -12,6 +12,13 @@ pub struct Timestamp(pub i64);
 pub trait Data: Clone + Send + 'static {}
 impl<T: Clone + Send + 'static> Data for T {}
 
+/// What a closure of a topology must be: all tasks share it.
+///
+/// Every `Send + Sync + 'static` closure is; what changes belongs into a store, or into a processor, which
+/// each task makes for itself.
+pub trait Shared: Send + Sync + 'static {}
+impl<T: Send + Sync + 'static> Shared for T {}
+
 /// One record between two operators.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<K, V> {

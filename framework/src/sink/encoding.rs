@@ -140,7 +140,7 @@ mod tests {
         let stream = builder.stream::<String, String>("in");
         // Records that are too large cannot be piped in.
         let grown = stream.map_values(|bytes: String| "x".repeat(bytes.parse().unwrap()));
-        grown.to_with("out", policy);
+        grown.to(Produced::from("out").on_error(policy));
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         driver.pipe("in", &text("a", "3", 1)).unwrap();
         let piped = driver.pipe("in", &text("b", &value_bytes.to_string(), 2));
@@ -206,7 +206,7 @@ mod tests {
         let builder = StreamsBuilder::new();
         let sink = Produced::with_serdes("out", Plain, Json);
         let letters = OnError::DeadLetter("letters".into());
-        builder.stream::<String, f64>("in").to_with(sink, letters);
+        builder.stream::<String, f64>("in").to(sink.on_error(letters));
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         for value in [0.5, f64::NEG_INFINITY, 1.5] {
             let record = Record::new("k".to_owned(), value, Timestamp(1));
@@ -224,7 +224,7 @@ mod tests {
         let builder = StreamsBuilder::new();
         let sink = Produced::<String, String>::from("out")
             .partitioner(|_, key, _, partitions| (key == "far").then_some(partitions));
-        builder.stream::<String, String>("in").to_with(sink, OnError::Skip);
+        builder.stream::<String, String>("in").to(sink.on_error(OnError::Skip));
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         for key in ["far", "near"] {
             driver.pipe("in", &text(key, "v", 1)).unwrap();

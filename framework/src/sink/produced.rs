@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::collector::Target;
 use crate::error::BoxError;
-use crate::record::{Data, Record};
+use crate::policy::OnError;
+use crate::record::{Data, Record, Shared};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 
 /// Chooses a record's partition of so many; none leaves it to the key.
@@ -31,6 +32,7 @@ pub struct Produced<K, V> {
     pub(crate) value: Arc<dyn Serde<V>>,
     pub(crate) partitioner: Option<Partitioner<K, V>>,
     pub(crate) name: Option<String>,
+    pub(crate) policy: OnError,
 }
 
 impl<K, V> fmt::Debug for Produced<K, V> {
@@ -57,13 +59,18 @@ impl<K: HasSerde, V: HasSerde> From<String> for Produced<K, V> {
 
 impl<K: HasSerde, V: HasSerde> Produced<K, V> {
     /// To a topic that each record chooses. All of them must exist.
-    pub fn to_topic_of(
-        topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn to_topic_of(topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Shared) -> Self {
         Self {
             destination: Destination::PerRecord(Arc::new(topic)),
             ..Self::from("chosen-by-each-record")
         }
+    }
+}
+
+impl<K: HasSerde, V> Produced<K, V> {
+    /// To a topic, with values in bytes of this serde; keys in those of their own.
+    pub fn with_values(topic: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(topic, K::Serde::default(), value)
     }
 }
 
@@ -78,7 +85,14 @@ impl<K, V> Produced<K, V> {
         key: Arc<dyn Serde<K>>,
         value: Arc<dyn Serde<V>>,
     ) -> Self {
-        Self { destination: Destination::Fixed(topic), key, value, partitioner: None, name: None }
+        Self {
+            destination: Destination::Fixed(topic),
+            key,
+            value,
+            partitioner: None,
+            name: None,
+            policy: OnError::default(),
+        }
     }
 
     /// Chooses the partition: it is told the topic, the record and the number of partitions.
@@ -86,9 +100,26 @@ impl<K, V> Produced<K, V> {
     #[must_use]
     pub fn partitioner(
         mut self,
-        choose: impl Fn(&str, &K, &V, i32) -> Option<i32> + Send + Sync + 'static,
+        choose: impl Fn(&str, &K, &V, i32) -> Option<i32> + Shared,
     ) -> Self {
         self.partitioner = Some(Arc::new(choose));
+        self
+    }
+
+    /// What to do with a record that cannot be written: a serde or the partitioner refuses it, or its topic
+    /// does, for good. The default is to stop.
+    ///
+    /// ```
+    /// use millstream::{OnError, Produced, StreamsBuilder};
+    /// # let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, String>("orders");
+    /// orders.to(Produced::from("checked").on_error(OnError::dead_letter("not-written")));
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_error(mut self, policy: OnError) -> Self {
+        self.policy = policy;
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::BoxError;
 use crate::log::RawRecord;
 use crate::policy::{OnError, Reset};
-use crate::record::{Data, Record, Timestamp};
+use crate::record::{Data, Record, Shared, Timestamp};
 use crate::serde::{HasSerde, Part, Place, Serde};
 
 /// Chooses a record's timestamp; the second argument is the highest one of the partition so far.
@@ -86,6 +86,13 @@ impl<K: HasSerde, V: HasSerde> Consumed<K, V> {
     }
 }
 
+impl<K: HasSerde, V> Consumed<K, V> {
+    /// A topic whose values this serde reads; keys are read by that of their type.
+    pub fn with_values(topic: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(topic, K::Serde::default(), value)
+    }
+}
+
 impl<K, V> Consumed<K, V> {
     /// A topic whose bytes these serdes read.
     pub fn with_serdes(topic: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
@@ -119,7 +126,7 @@ impl<K, V> Consumed<K, V> {
     #[must_use]
     pub fn timestamp(
         mut self,
-        extractor: impl Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Send + Sync + 'static,
+        extractor: impl Fn(&Record<K, V>, Timestamp) -> Option<Timestamp> + Shared,
     ) -> Self {
         self.reading.timestamp =
             Some(Arc::new(move |record, latest| Ok(extractor(record, latest))));
@@ -132,7 +139,7 @@ impl<K, V> Consumed<K, V> {
     #[must_use]
     pub fn try_timestamp<E: Into<BoxError>>(
         mut self,
-        extractor: impl Fn(&Record<K, V>, Timestamp) -> Result<Timestamp, E> + Send + Sync + 'static,
+        extractor: impl Fn(&Record<K, V>, Timestamp) -> Result<Timestamp, E> + Shared,
     ) -> Self {
         self.reading.timestamp = Some(Arc::new(move |record, latest| {
             extractor(record, latest).map(Some).map_err(Into::into)

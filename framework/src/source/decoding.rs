@@ -201,13 +201,14 @@ mod tests {
                 assert!(!key.contains(&6), "no sixes");
                 None
             });
+        let sink = sink.on_error(letters("unwritten"));
         let stream = builder.stream::<Vec<u8>, Vec<u8>>(source);
-        stream.to_with(sink, letters("unwritten"));
+        stream.to(sink);
         let chosen = |record: &Record<Vec<u8>, Vec<u8>>| {
             assert!(!record.value.contains(&7), "no sevens");
             "chosen".into()
         };
-        stream.to_with(Produced::to_topic_of(chosen), letters("unchosen"));
+        stream.to(Produced::to_topic_of(chosen).on_error(letters("unchosen")));
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         for byte in 0..=8 {
             let bytes = Some(&[byte][..]);

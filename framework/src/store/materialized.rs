@@ -47,6 +47,27 @@ impl<K: HasSerde, V: HasSerde> Materialized<K, V> {
     }
 }
 
+impl<K: HasSerde, V> Materialized<K, V> {
+    /// A store of this name, with values in bytes of this serde: for types that are not yours, such as maps
+    /// and tuples.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use millstream::{Materialized, StreamsBuilder, serde::Json};
+    /// let builder = StreamsBuilder::new();
+    /// let by_word = builder.stream::<String, String>("words").group_by_key().aggregate(
+    ///     Materialized::with_values("by-word", Json),
+    ///     BTreeMap::new,
+    ///     |_, word, seen: &mut BTreeMap<String, u64>| *seen.entry(word).or_default() += 1,
+    /// );
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_values(name: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(name, K::Serde::default(), value)
+    }
+}
+
 impl<K, V> Materialized<K, V> {
     /// A store of this name, in bytes of these serdes.
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {

@@ -24,8 +24,15 @@ mod queue;
 
 pub use driver::{DriverOptions, TopologyDriver};
 
-/// A record of text, as most tests of operators pipe and expect it.
-#[cfg(test)]
-pub(crate) fn text(key: &str, value: &str, at: i64) -> crate::record::Record<String, String> {
-    crate::record::Record::new(key.to_owned(), value.to_owned(), crate::record::Timestamp(at))
+use crate::record::{Record, Timestamp};
+
+/// A record of text, as many tests of topologies pipe and expect it; `at` in milliseconds since the epoch.
+///
+/// ```
+/// use millstream::record::{Record, Timestamp};
+/// let record = millstream::testing::text("key", "value", 7);
+/// assert_eq!(record, Record::new("key".to_owned(), "value".to_owned(), Timestamp(7)));
+/// ```
+pub fn text(key: &str, value: &str, at: i64) -> Record<String, String> {
+    Record::new(key.to_owned(), value.to_owned(), Timestamp(at))
 }

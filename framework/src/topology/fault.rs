@@ -46,14 +46,6 @@ pub enum TopologyFault {
         /// Why not.
         reason: &'static str,
     },
-    /// A branch that no split has.
-    #[error("the split {split} has no branch {branch}")]
-    NoSuchBranch {
-        /// The split.
-        split: String,
-        /// The branch asked for.
-        branch: String,
-    },
     /// Windows that make no sense.
     #[error("the windows of {node}: {reason}")]
     BadWindows {

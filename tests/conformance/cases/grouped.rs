@@ -69,12 +69,12 @@ fn aggregate() -> Result<Topology> {
         .group_by(
             |key, value| if value.starts_with('-') { Some("neg".to_owned()) } else { key.clone() },
         )
-        .aggregate_or_delete(
+        .aggregate_retain(
             "sums",
             || 0_i64,
             |_, value, sum| {
-                let sum = sum + value.parse::<i64>().unwrap_or(0);
-                (sum % 5 != 0).then_some(sum)
+                *sum += value.parse::<i64>().unwrap_or(0);
+                *sum % 5 != 0
             },
         )
         .to_stream()

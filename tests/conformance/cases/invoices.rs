@@ -30,12 +30,12 @@ fn invoice_totals() -> Result<Topology> {
     invoices
         .group_by(|_, _| Some("all".to_owned()))
         .windowed_by(windows)
-        .aggregate("w", || 0_i64, |_, value, total| total + amount(&value))
+        .aggregate("w", || 0_i64, |_, value, total| *total += amount(&value))
         .updates()
         .to("totals-5s");
     invoices
         .group_by(|_, value| Some(client(value)))
-        .aggregate("c", || 0_i64, |_, value, total| total + amount(&value))
+        .aggregate("c", || 0_i64, |_, value, total| *total += amount(&value))
         .updates()
         .to("totals-client");
     Ok(builder.build()?)

@@ -48,16 +48,14 @@ fn ends_in_even_digit(value: &str) -> bool {
 
 fn split_merge() -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let branches = builder
-        .stream::<String, String>("in")
-        .split("s-")
-        .branch("A", |key, _| key.as_str() < "b")
-        .branch("B", |_, value| ends_in_even_digit(value))
-        .default_branch("D");
-    let first = branches["A"].map_values(|value| format!("A{value}"));
-    let rest = branches["D"].map_values(|value| format!("D{value}"));
+    let split = builder.stream::<String, String>("in").split("s-");
+    let a = split.branch("A", |key, _| key.as_str() < "b");
+    let b = split.branch("B", |_, value| ends_in_even_digit(value));
+    let d = split.default_branch("D");
+    let first = a.map_values(|value| format!("A{value}"));
+    let rest = d.map_values(|value| format!("D{value}"));
     first.merge(&rest).to("merged");
-    branches["B"].to("b");
+    b.to("b");
     Ok(builder.build()?)
 }
 

@@ -39,8 +39,8 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn sum(_: &Option<String>, value: Option<String>, sum: i64) -> i64 {
-    sum + value.and_then(|value| value.parse::<i64>().ok()).unwrap_or(0)
+fn sum(_: &Option<String>, value: Option<String>, sum: &mut i64) {
+    *sum += value.and_then(|value| value.parse::<i64>().ok()).unwrap_or(0);
 }
 
 fn tumbling_count() -> Result<Topology> {

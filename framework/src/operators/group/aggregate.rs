@@ -1,4 +1,4 @@
-//! `count`, `reduce`, `aggregate`, `aggregate_or_delete`: one row per key.
+//! `count`, `reduce`, `aggregate`, `aggregate_retain`: one row per key.
 //!
 //! | | |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | key | the group's |
 //! | time | the later one of the record's and the row's |
 //! | headers | of the record |
-//! | state | a key-value store with timestamps; `aggregate_or_delete`: `None` deletes the row and emits the deletion |
+//! | state | a key-value store with timestamps; `aggregate_retain`: `false` deletes the row and emits the deletion |
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::operators::group::grouped::KGroupedStream;
 use crate::operators::table::KTable;
 use crate::policy::DropReason;
-use crate::record::{Change, Data, Record};
+use crate::record::{Change, Data, Record, Shared};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
 use crate::topology::Linker;
 
@@ -33,7 +33,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     pub fn reduce(
         &self,
         store: impl Into<Materialized<K, V>>,
-        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<K, V> {
         self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| {
             Some(match so_far {
@@ -43,25 +43,57 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         })
     }
 
-    /// Adds the values of each key up into something else, beginning with `init`.
+    /// Adds the values of each key up into something else, in place, beginning with what `init` makes.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, serde::Json, Materialized};
+    /// # let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<String, String>("lines").group_by_key().aggregate(
+    ///     Materialized::with_values("words", Json),
+    ///     Vec::new,
+    ///     |_, line, words: &mut Vec<String>| words.extend(line.split(' ').map(str::to_owned)),
+    /// );
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate<A: Data>(
         &self,
         store: impl Into<Materialized<K, A>>,
-        init: impl Fn() -> A + Send + Sync + 'static,
-        f: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        init: impl Fn() -> A + Shared,
+        f: impl Fn(&K, V, &mut A) + Shared,
     ) -> KTable<K, A> {
-        self.aggregate_or_delete(store, init, move |key, value, so_far| Some(f(key, value, so_far)))
+        self.aggregate_retain(store, init, move |key, value, row| {
+            f(key, value, row);
+            true
+        })
     }
 
-    /// As [`Self::aggregate`]; `None` deletes the row, and the next record begins with `init`.
-    pub fn aggregate_or_delete<A: Data>(
+    /// As [`Self::aggregate`]; `false` deletes the row, and the next record begins with `init` again, as
+    /// `Vec::retain_mut` does.
+    ///
+    /// ```
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let open = builder.stream::<String, i64>("payments").group_by_key().aggregate_retain(
+    ///     "open",
+    ///     || 0,
+    ///     |_, cents, open| {
+    ///         *open += cents;
+    ///         *open != 0
+    ///     },
+    /// );
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn aggregate_retain<A: Data>(
         &self,
         store: impl Into<Materialized<K, A>>,
-        init: impl Fn() -> A + Send + Sync + 'static,
-        f: impl Fn(&K, V, A) -> Option<A> + Send + Sync + 'static,
+        init: impl Fn() -> A + Shared,
+        f: impl Fn(&K, V, &mut A) -> bool + Shared,
     ) -> KTable<K, A> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
-            f(key, value, so_far.unwrap_or_else(&init))
+            let mut row = so_far.unwrap_or_else(&init);
+            f(key, value, &mut row).then_some(row)
         })
     }
 
@@ -69,7 +101,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         &self,
         prefix: &str,
         store: Materialized<K, A>,
-        f: impl Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
+        f: impl Fn(&K, V, Option<A>) -> Option<A> + Shared,
     ) -> KTable<K, A> {
         let Materialized { options, serdes, cached, .. } = store;
         let supplier = Arc::new(TableSpec { options, serdes, cached });
@@ -214,10 +246,13 @@ mod tests {
         builder
             .stream::<String, i64>("in")
             .group_by_key()
-            .aggregate_or_delete(
+            .aggregate_retain(
                 "sums",
                 || 0,
-                |_, value, sum| Some(sum + value).filter(|s| *s != 0),
+                |_, value, sum| {
+                    *sum += value;
+                    *sum != 0
+                },
             )
             .to_stream()
             .to("out");
@@ -231,7 +266,7 @@ mod tests {
         builder
             .stream::<String, f64>("in")
             .group_by_key()
-            .aggregate(sums, || 0.0, |_, value, sum| sum + value)
+            .aggregate(sums, || 0.0, |_, value, sum| *sum += value)
             .on_error(policy)
             .updates()
             .to("out");

@@ -12,16 +12,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::operators::stream::{KStream, Repartitioned, through_topic};
+use crate::operators::stream::{KStream, Placing, Repartitioned, through_topic};
 use crate::operators::table::KTable;
-use crate::record::Data;
+use crate::record::{Data, Shared};
 use crate::serde::{HasSerde, Serde};
 use crate::store::{Serdes, StoreSupplier};
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex};
 
 /// A stream whose records are brought together by key.
 pub struct KGroupedStream<K, V> {
-    pub(crate) stream: KStream<K, V>,
+    pub(crate) graph: SharedGraph,
+    node: NodeId,
+    /// The key may have changed since the records were partitioned.
+    rekeyed: bool,
     pub(crate) serdes: Serdes<K, V>,
     /// The name of the repartition topic, if the user gave one.
     name: Option<String>,
@@ -33,7 +36,9 @@ pub struct KGroupedStream<K, V> {
 impl<K, V> Clone for KGroupedStream<K, V> {
     fn clone(&self) -> Self {
         Self {
-            stream: self.stream.clone(),
+            graph: Rc::clone(&self.graph),
+            node: self.node,
+            rekeyed: self.rekeyed,
             serdes: self.serdes.clone(),
             name: self.name.clone(),
             shared: Rc::clone(&self.shared),
@@ -43,11 +48,11 @@ impl<K, V> Clone for KGroupedStream<K, V> {
 
 impl<K, V> fmt::Debug for KGroupedStream<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KGroupedStream").field(&self.stream).finish()
+        f.debug_tuple("KGroupedStream").field(&self.graph.borrow().name_of(self.node)).finish()
     }
 }
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Groups by the key the records have.
     pub fn group_by_key(&self) -> KGroupedStream<K, V>
     where
@@ -64,14 +69,18 @@ impl<K: Data, V: Data> KStream<K, V> {
         value: impl Serde<V>,
     ) -> KGroupedStream<K, V> {
         let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
-        KGroupedStream { stream: self.clone(), serdes, name: None, shared: Rc::default() }
+        KGroupedStream {
+            graph: Rc::clone(&self.graph),
+            node: self.node,
+            rekeyed: P::REKEYED,
+            serdes,
+            name: None,
+            shared: Rc::default(),
+        }
     }
 
     /// Groups by another key. The records go through a repartition topic.
-    pub fn group_by<K2: HasSerde>(
-        &self,
-        f: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
-    ) -> KGroupedStream<K2, V>
+    pub fn group_by<K2: HasSerde>(&self, f: impl Fn(&K, &V) -> K2 + Shared) -> KGroupedStream<K2, V>
     where
         V: HasSerde,
     {
@@ -84,21 +93,21 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// this it is named after the store that follows.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
-        self.stream.graph.borrow_mut().check_name("a repartition topic", name);
+        self.graph.borrow_mut().check_name("a repartition topic", name);
         self.name = Some(name.to_owned());
         self
     }
 
     /// The node to aggregate from: behind the repartition topic if the key changed on the way.
     fn repartitioned(&self, graph: &mut Graph, store: &str) -> NodeId {
-        if !self.stream.rekeyed {
-            return self.stream.node;
+        if !self.rekeyed {
+            return self.node;
         }
         if let Some(node) = self.shared.get().filter(|_| self.name.is_some()) {
             return node;
         }
         let how = Repartitioned::named(self.name.as_deref().unwrap_or(store));
-        let node = through_topic(graph, self.stream.node, &how, &self.serdes);
+        let node = through_topic(graph, self.node, &how, &self.serdes);
         self.shared.set(Some(node));
         node
     }
@@ -113,7 +122,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     where
         M: Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
     {
-        let mut graph = self.stream.graph.borrow_mut();
+        let mut graph = self.graph.borrow_mut();
         let name = graph.generate(prefix);
         let parent = self.repartitioned(&mut graph, store.name());
         let index = graph.add_store(store);
@@ -125,10 +134,6 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             make: Box::new(make(index)),
         });
         drop(graph);
-        KTable::new(self.graph(), node)
-    }
-
-    pub(crate) fn graph(&self) -> SharedGraph {
-        Rc::clone(&self.stream.graph)
+        KTable::new(Rc::clone(&self.graph), node)
     }
 }

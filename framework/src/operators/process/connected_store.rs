@@ -31,6 +31,13 @@ impl<K: HasSerde, V: HasSerde> KeyValue<K, V> {
     }
 }
 
+impl<K: HasSerde, V> KeyValue<K, V> {
+    /// A store of this name, with values in bytes of this serde.
+    pub fn with_values(name: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(name, K::Serde::default(), value)
+    }
+}
+
 impl<K, V> KeyValue<K, V> {
     /// A store of this name, in bytes of these serdes.
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
@@ -50,6 +57,18 @@ impl<K: HasSerde, V: HasSerde> Window<K, V> {
             window_size_ms: millis(size),
             duplicates: false,
         })
+    }
+}
+
+impl<K: HasSerde, V> Window<K, V> {
+    /// As [`Window::named`], with values in bytes of this serde.
+    pub fn with_values(
+        name: &str,
+        retention: Duration,
+        size: Duration,
+        value: impl Serde<V>,
+    ) -> Self {
+        Self::with_serdes(name, retention, size, K::Serde::default(), value)
     }
 }
 

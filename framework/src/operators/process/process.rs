@@ -15,8 +15,8 @@ use crate::chain::{Faults, Node, Operator, Schedule, TaskContext};
 use crate::error::{BoxError, Result};
 use crate::operators::process::connected_store::Stores;
 use crate::operators::process::context::{Context, Ways};
-use crate::operators::stream::KStream;
-use crate::record::{Data, Record, Timestamp};
+use crate::operators::stream::{KStream, Placing, Rekeyed};
+use crate::record::{Data, Record, Shared, Timestamp};
 use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, TopologyFault};
 
 /// A processor: one per task, on one worker at a time. Neither `Send` nor `Sync` is asked of it,
@@ -62,35 +62,34 @@ pub trait Processor<K, V>: 'static {
     fn close(&mut self) {}
 }
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Hands each record to a processor. `stores` are connected by being named here; `make` runs
     /// once per task and gets their handles.
-    pub fn process<S: Stores, P: Processor<K, V>>(
+    pub fn process<S: Stores, X: Processor<K, V>>(
         &self,
         name: impl Into<NodeName>,
         stores: S,
-        make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
-    ) -> KStream<P::KOut, P::VOut> {
+        make: impl Fn(S::Handles) -> X + Shared,
+    ) -> KStream<X::KOut, X::VOut, Rekeyed> {
         let connection = stores.connect();
         let indices = connection.stores.clone();
         let made = move |linker: &mut Linker<'_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);
-            linker.add::<K, V, _>(Process::<K, V, P> { processor, ways, faults });
+            linker.add::<K, V, _>(Process::<K, V, X> { processor, ways, faults });
             Ok(())
         };
         let node = ("KSTREAM-PROCESSOR-", name.into());
-        let stream: KStream<P::KOut, P::VOut> = self.processed(node, indices, made);
-        KStream::new(stream.graph, stream.node, true)
+        self.processed(node, indices, made)
     }
 
     /// Adds the node of a processor. As in Kafka Streams, a name of its own takes no number.
-    pub(crate) fn processed<K2: Data, V2: Data>(
+    pub(crate) fn processed<K2: Data, V2: Data, P2: Placing>(
         &self,
         (prefix, name): (&str, NodeName),
         stores: Vec<StoreIndex>,
-        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
-    ) -> KStream<K2, V2> {
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
+    ) -> KStream<K2, V2, P2> {
         let mut graph = self.graph.borrow_mut();
         let name = match name.into_text() {
             Some(name) => {
@@ -113,7 +112,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             make: Box::new(make),
         });
         drop(graph);
-        KStream::new(Rc::clone(&self.graph), node, self.rekeyed)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 }
 

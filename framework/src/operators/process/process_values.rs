@@ -13,8 +13,8 @@ use crate::error::{BoxError, Result};
 use crate::operators::process::connected_store::Stores;
 use crate::operators::process::context::{Context, FixedKeyContext, Ways};
 use crate::operators::process::fixed_key::FixedKeyRecord;
-use crate::operators::stream::KStream;
-use crate::record::{Data, Record, Timestamp};
+use crate::operators::stream::{KStream, Placing};
+use crate::record::{Data, Record, Shared, Timestamp};
 use crate::topology::{Linker, NodeName};
 
 /// As [`crate::Processor`], for [`KStream::process_values`].
@@ -57,21 +57,21 @@ pub trait FixedKeyProcessor<K, V>: 'static {
     fn close(&mut self) {}
 }
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Hands each record to a processor that keeps its key. `stores` are connected by being named
     /// here; `make` runs once per task and gets their handles.
-    pub fn process_values<S: Stores, P: FixedKeyProcessor<K, V>>(
+    pub fn process_values<S: Stores, X: FixedKeyProcessor<K, V>>(
         &self,
         name: impl Into<NodeName>,
         stores: S,
-        make: impl Fn(S::Handles) -> P + Send + Sync + 'static,
-    ) -> KStream<K, P::VOut> {
+        make: impl Fn(S::Handles) -> X + Shared,
+    ) -> KStream<K, X::VOut, P> {
         let connection = stores.connect();
         let indices = connection.stores.clone();
         let made = move |linker: &mut Linker<'_>| {
             let processor = make(connection.open(linker)?);
             let (ways, faults) = (linker.ways()?, linker.faults()?);
-            linker.add::<K, V, _>(ProcessValues::<K, V, P> { processor, ways, faults });
+            linker.add::<K, V, _>(ProcessValues::<K, V, X> { processor, ways, faults });
             Ok(())
         };
         self.processed(("KSTREAM-PROCESSVALUES-", name.into()), indices, made)

@@ -12,20 +12,21 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Keeps the records for which `keep` is true.
     #[must_use]
-    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.try_filter(move |key, value| Ok::<_, Infallible>(keep(key, value)))
     }
 
     /// Keeps the records for which `reject` is false.
     #[must_use]
-    pub fn filter_not(&self, reject: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+    pub fn filter_not(&self, reject: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.try_filter(move |key, value| Ok::<_, Infallible>(!reject(key, value)))
     }
 
@@ -33,10 +34,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_filter<E: Into<BoxError>>(
         &self,
-        keep: impl Fn(&K, &V) -> Result<bool, E> + Send + Sync + 'static,
+        keep: impl Fn(&K, &V) -> Result<bool, E> + Shared,
     ) -> Self {
         let keep = Arc::new(keep);
-        self.child("KSTREAM-FILTER-", Key::Kept, move |linker| {
+        self.child("KSTREAM-FILTER-", move |linker| {
             let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
             linker.add(Filter { keep: Arc::clone(&keep), children, faults });
             Ok(())

@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::{Placing, Rekeyed};
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes any number of records of each.
     #[must_use]
     pub fn flat_map<K2: Data, V2: Data, I: IntoIterator<Item = (K2, V2)>>(
         &self,
-        f: impl Fn(K, V) -> I + Send + Sync + 'static,
-    ) -> KStream<K2, V2> {
+        f: impl Fn(K, V) -> I + Shared,
+    ) -> KStream<K2, V2, Rekeyed> {
         self.try_flat_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
     }
 
@@ -31,14 +32,14 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_flat_map<K2: Data, V2: Data, I, E>(
         &self,
-        f: impl Fn(K, V) -> Result<I, E> + Send + Sync + 'static,
-    ) -> KStream<K2, V2>
+        f: impl Fn(K, V) -> Result<I, E> + Shared,
+    ) -> KStream<K2, V2, Rekeyed>
     where
         I: IntoIterator<Item = (K2, V2)>,
         E: Into<BoxError>,
     {
         let f = Arc::new(f);
-        self.child("KSTREAM-FLATMAP-", Key::Changed, move |linker| {
+        self.child("KSTREAM-FLATMAP-", move |linker| {
             let (children, faults) = (linker.children::<K2, V2>()?, linker.faults()?);
             linker.add::<K, V, _>(FlatMap { f: Arc::clone(&f), children, faults });
             Ok(())

@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes any number of values of each.
     #[must_use]
     pub fn flat_map_values<V2: Data, I: IntoIterator<Item = V2>>(
         &self,
-        f: impl Fn(V) -> I + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+        f: impl Fn(V) -> I + Shared,
+    ) -> KStream<K, V2, P> {
         self.try_flat_map_values(move |value| Ok::<_, Infallible>(f(value)))
     }
 
@@ -31,10 +32,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_flat_map_values<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
         &self,
-        f: impl Fn(V) -> Result<I, E> + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+        f: impl Fn(V) -> Result<I, E> + Shared,
+    ) -> KStream<K, V2, P> {
         let f = Arc::new(f);
-        self.child("KSTREAM-FLATMAPVALUES-", Key::Kept, move |linker| {
+        self.child("KSTREAM-FLATMAPVALUES-", move |linker| {
             let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
             linker.add::<K, V, _>(FlatMapValues { f: Arc::clone(&f), children, faults });
             Ok(())

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::policy::{DropReason, OnError};
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Gives each record to a closure.
-    pub fn for_each(&self, f: impl Fn(K, V) + Send + Sync + 'static) {
+    pub fn for_each(&self, f: impl Fn(K, V) + Shared) {
         let f = move |key, value| {
             f(key, value);
             Ok::<_, Infallible>(())
@@ -29,10 +30,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn try_for_each<E: Into<BoxError>>(
         &self,
         policy: OnError,
-        f: impl Fn(K, V) -> Result<(), E> + Send + Sync + 'static,
+        f: impl Fn(K, V) -> Result<(), E> + Shared,
     ) {
         let f = Arc::new(f);
-        let end: KStream<K, V> = self.child("KSTREAM-FOREACH-", Key::Kept, move |linker| {
+        let end: KStream<K, V> = self.child("KSTREAM-FOREACH-", move |linker| {
             let faults = linker.faults()?;
             linker.add::<K, V, _>(ForEach { f: Arc::clone(&f), faults });
             Ok(())

@@ -5,61 +5,49 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::error::Result;
+use crate::operators::stream::placed::{InPlace, Placing};
 use crate::policy::OnError;
-use crate::record::Data;
+use crate::record::{Data, Shared};
 use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph};
 
 /// A stream of records: each is an event of its own.
 ///
 /// A handle is cheap to clone and used by reference; each call on it adds a child to its node.
-/// Operators that give records another key mark the stream: before the next operator that needs
-/// records of one key in one place, it goes through a repartition topic.
-pub struct KStream<K, V> {
+/// `P` says where its records are: [`InPlace`], or [`Rekeyed`](crate::Rekeyed) behind operators that give
+/// records another key (`map`, `flat_map`, `select_key`, `process`). A grouping of a re-keyed stream goes
+/// through a repartition topic by itself.
+pub struct KStream<K, V, P = InPlace> {
     pub(crate) graph: SharedGraph,
     pub(crate) node: NodeId,
-    /// The key may have changed since the records were partitioned.
-    pub(crate) rekeyed: bool,
-    types: PhantomData<fn() -> (K, V)>,
+    types: PhantomData<Types<K, V, P>>,
 }
 
-impl<K, V> Clone for KStream<K, V> {
+/// A handle holds no record: it may go where its records may not.
+type Types<K, V, P> = fn() -> (K, V, P);
+
+impl<K, V, P> Clone for KStream<K, V, P> {
     fn clone(&self) -> Self {
-        Self {
-            graph: Rc::clone(&self.graph),
-            node: self.node,
-            rekeyed: self.rekeyed,
-            types: PhantomData,
-        }
+        Self { graph: Rc::clone(&self.graph), node: self.node, types: PhantomData }
     }
 }
 
-impl<K, V> fmt::Debug for KStream<K, V> {
+impl<K, V, P> fmt::Debug for KStream<K, V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("KStream").field(&self.graph.borrow().name_of(self.node)).finish()
     }
 }
 
-/// What a node does to the key of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// Nothing.
-    Kept,
-    /// It may be another one afterwards.
-    Changed,
-}
-
-impl<K: Data, V: Data> KStream<K, V> {
-    pub(crate) fn new(graph: SharedGraph, node: NodeId, rekeyed: bool) -> Self {
-        Self { graph, node, rekeyed, types: PhantomData }
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
+    pub(crate) fn new(graph: SharedGraph, node: NodeId) -> Self {
+        Self { graph, node, types: PhantomData }
     }
 
     /// Adds a child without state to the node.
-    pub(crate) fn child<K2: Data, V2: Data>(
+    pub(crate) fn child<K2: Data, V2: Data, P2: Placing>(
         &self,
         prefix: &str,
-        key: Key,
-        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
-    ) -> KStream<K2, V2> {
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
+    ) -> KStream<K2, V2, P2> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate(prefix);
         let node = graph.add(NodeDraft {
@@ -70,8 +58,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             make: Box::new(make),
         });
         drop(graph);
-        let rekeyed = self.rekeyed || key == Key::Changed;
-        KStream::new(Rc::clone(&self.graph), node, rekeyed)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 
     /// Names the node just added: without it, it has Java's name and number.

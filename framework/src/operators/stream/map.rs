@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::{Placing, Rekeyed};
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes another key and value of each.
     #[must_use]
     pub fn map<K2: Data, V2: Data>(
         &self,
-        f: impl Fn(K, V) -> (K2, V2) + Send + Sync + 'static,
-    ) -> KStream<K2, V2> {
+        f: impl Fn(K, V) -> (K2, V2) + Shared,
+    ) -> KStream<K2, V2, Rekeyed> {
         self.try_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
     }
 
@@ -31,10 +32,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_map<K2: Data, V2: Data, E: Into<BoxError>>(
         &self,
-        f: impl Fn(K, V) -> Result<(K2, V2), E> + Send + Sync + 'static,
-    ) -> KStream<K2, V2> {
+        f: impl Fn(K, V) -> Result<(K2, V2), E> + Shared,
+    ) -> KStream<K2, V2, Rekeyed> {
         let f = Arc::new(f);
-        self.child("KSTREAM-MAP-", Key::Changed, move |linker| {
+        self.child("KSTREAM-MAP-", move |linker| {
             let (children, faults) = (linker.children::<K2, V2>()?, linker.faults()?);
             linker.add::<K, V, _>(Map { f: Arc::clone(&f), children, faults });
             Ok(())

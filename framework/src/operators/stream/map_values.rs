@@ -12,17 +12,15 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes another value of each.
     #[must_use]
-    pub fn map_values<V2: Data>(
-        &self,
-        f: impl Fn(V) -> V2 + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+    pub fn map_values<V2: Data>(&self, f: impl Fn(V) -> V2 + Shared) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |_, value| Ok::<_, Infallible>(f(value)))
     }
 
@@ -30,8 +28,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn map_values_with_key<V2: Data>(
         &self,
-        f: impl Fn(&K, V) -> V2 + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+        f: impl Fn(&K, V) -> V2 + Shared,
+    ) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
     }
 
@@ -40,8 +38,8 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_map_values<V2: Data, E: Into<BoxError>>(
         &self,
-        f: impl Fn(V) -> Result<V2, E> + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+        f: impl Fn(V) -> Result<V2, E> + Shared,
+    ) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |_, value| f(value))
     }
 
@@ -49,10 +47,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_map_values_with_key<V2: Data, E: Into<BoxError>>(
         &self,
-        f: impl Fn(&K, V) -> Result<V2, E> + Send + Sync + 'static,
-    ) -> KStream<K, V2> {
+        f: impl Fn(&K, V) -> Result<V2, E> + Shared,
+    ) -> KStream<K, V2, P> {
         let f = Arc::new(f);
-        self.child("KSTREAM-MAPVALUES-", Key::Kept, move |linker| {
+        self.child("KSTREAM-MAPVALUES-", move |linker| {
             let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
             linker.add::<K, V, _>(MapValues { f: Arc::clone(&f), children, faults });
             Ok(())

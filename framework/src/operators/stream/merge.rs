@@ -12,13 +12,17 @@ use std::rc::Rc;
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::{And, Placing};
 use crate::record::{Data, Record};
 use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// The records of this stream and of another one.
     #[must_use]
-    pub fn merge(&self, other: &Self) -> Self {
+    pub fn merge<P2: Placing>(&self, other: &KStream<K, V, P2>) -> KStream<K, V, P::Both>
+    where
+        P: And<P2>,
+    {
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KSTREAM-MERGE-");
         let mut parents = vec![self.node];
@@ -40,7 +44,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             make: Box::new(make),
         });
         drop(graph);
-        Self::new(Rc::clone(&self.graph), node, self.rekeyed || other.rekeyed)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 }
 

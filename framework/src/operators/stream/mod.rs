@@ -1,5 +1,6 @@
 //! Streams: the handle, the source and the sink of a stream, and what needs no state.
 
+mod placed;
 mod handle;
 mod source;
 mod filter;
@@ -17,6 +18,7 @@ mod repartition;
 mod to;
 
 pub use handle::KStream;
+pub use placed::{And, InPlace, Placed, Placing, Rekeyed};
 pub use repartition::Repartitioned;
 pub(crate) use repartition::through_topic;
-pub use split::{Branches, Split};
+pub use split::Split;

@@ -10,15 +10,16 @@
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::policy::{DropCounter, DropReason};
 use crate::record::{Data, Record};
 
-impl<K: Data, V: Data> KStream<Option<K>, V> {
+impl<K: Data, V: Data, P: Placing> KStream<Option<K>, V, P> {
     /// Drops the records without a key, and counts them.
     #[must_use]
-    pub fn non_null_keys(&self) -> KStream<K, V> {
-        self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
+    pub fn non_null_keys(&self) -> KStream<K, V, P> {
+        self.child("KSTREAM-FILTER-", |linker| {
             let dropped = linker.drops(DropReason::NullKey)?;
             linker.add(NonNullKeys { children: linker.children::<K, V>()?, dropped });
             Ok(())
@@ -26,11 +27,11 @@ impl<K: Data, V: Data> KStream<Option<K>, V> {
     }
 }
 
-impl<K: Data, V: Data> KStream<K, Option<V>> {
+impl<K: Data, V: Data, P: Placing> KStream<K, Option<V>, P> {
     /// Drops the records without a value, and counts them.
     #[must_use]
-    pub fn non_null_values(&self) -> KStream<K, V> {
-        self.child("KSTREAM-FILTER-", Key::Kept, |linker| {
+    pub fn non_null_values(&self) -> KStream<K, V, P> {
+        self.child("KSTREAM-FILTER-", |linker| {
             let dropped = linker.drops(DropReason::NullValue)?;
             linker.add(NonNullValues { children: linker.children::<K, V>()?, dropped });
             Ok(())

@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::handle::{KStream, Key};
-use crate::record::{Data, Record};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Shows each record to a closure and hands it on.
     #[must_use = "peek hands the records on; for_each ends a stream"]
-    pub fn peek(&self, f: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
+    pub fn peek(&self, f: impl Fn(&K, &V) + Shared) -> Self {
         let f = Arc::new(f);
-        self.child("KSTREAM-PEEK-", Key::Kept, move |linker| {
+        self.child("KSTREAM-PEEK-", move |linker| {
             let children = linker.children::<K, V>()?;
             linker.add(Peek { f: Arc::clone(&f), children });
             Ok(())

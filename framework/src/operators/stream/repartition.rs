@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::Placing;
 use crate::operators::stream::source::SourceDraft;
 use crate::operators::stream::to::SinkDraft;
 use crate::policy::{DropReason, Reset};
@@ -55,10 +56,10 @@ impl Repartitioned {
     }
 }
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Sends the stream through a topic of its own, so that records of one key are in one place.
     #[must_use]
-    pub fn repartition(&self, how: impl Into<Repartitioned>) -> Self
+    pub fn repartition(&self, how: impl Into<Repartitioned>) -> KStream<K, V>
     where
         K: HasSerde,
         V: HasSerde,
@@ -73,16 +74,16 @@ impl<K: Data, V: Data> KStream<K, V> {
         how: impl Into<Repartitioned>,
         key: impl Serde<K>,
         value: impl Serde<V>,
-    ) -> Self {
+    ) -> KStream<K, V> {
         self.through(&how.into(), &Serdes { key: Arc::new(key), value: Arc::new(value) })
     }
 
-    fn through(&self, how: &Repartitioned, serdes: &Serdes<K, V>) -> Self {
+    fn through(&self, how: &Repartitioned, serdes: &Serdes<K, V>) -> KStream<K, V> {
         let mut graph = self.graph.borrow_mut();
         graph.check_name("a repartition topic", &how.name);
         let node = through_topic(&mut graph, self.node, how, serdes);
         drop(graph);
-        Self::new(Rc::clone(&self.graph), node, false)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 }
 

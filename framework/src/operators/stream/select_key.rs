@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
+use crate::operators::stream::placed::{Placing, Rekeyed};
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Gives each record another key.
     #[must_use]
     pub fn select_key<K2: Data>(
         &self,
-        f: impl Fn(&K, &V) -> K2 + Send + Sync + 'static,
-    ) -> KStream<K2, V> {
+        f: impl Fn(&K, &V) -> K2 + Shared,
+    ) -> KStream<K2, V, Rekeyed> {
         self.try_select_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
     }
 
@@ -31,10 +32,10 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn try_select_key<K2: Data, E: Into<BoxError>>(
         &self,
-        f: impl Fn(&K, &V) -> Result<K2, E> + Send + Sync + 'static,
-    ) -> KStream<K2, V> {
+        f: impl Fn(&K, &V) -> Result<K2, E> + Shared,
+    ) -> KStream<K2, V, Rekeyed> {
         let f = Arc::new(f);
-        self.child("KSTREAM-KEY-SELECT-", Key::Changed, move |linker| {
+        self.child("KSTREAM-KEY-SELECT-", move |linker| {
             let (children, faults) = (linker.children::<K2, V>()?, linker.faults()?);
             linker.add::<K, V, _>(SelectKey { f: Arc::clone(&f), children, faults });
             Ok(())

@@ -36,7 +36,7 @@ impl StreamsBuilder {
         }
         .add_to(&mut graph);
         graph.set_policy(node, source.policy);
-        KStream::new(Rc::clone(&self.graph), node, false)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 }
 

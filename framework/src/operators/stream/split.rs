@@ -7,145 +7,98 @@
 //! | key, time, headers | kept |
 //! | state | none |
 
-use std::collections::HashMap;
 use std::fmt;
-use std::ops::Index;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::stream::handle::{KStream, Key};
+use crate::operators::stream::handle::KStream;
 use crate::operators::stream::merge::Pass;
-use crate::record::{Data, Record};
-use crate::topology::TopologyFault;
+use crate::operators::stream::placed::{InPlace, Placing};
+use crate::record::{Data, Record, Shared};
 
 type Predicate<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
 
-/// What a split knows once all its branches are declared: the predicates in order; the default
-/// branch comes last and has none.
-struct Rules<K, V> {
-    predicates: Vec<Predicate<K, V>>,
-    default: bool,
-}
+/// The predicates of the branches, in order; none takes all that is left.
+type Rules<K, V> = Vec<Option<Predicate<K, V>>>;
 
-impl<K: Data, V: Data> KStream<K, V> {
-    /// Begins to split the stream. The node is named `name`, and each branch `name` followed by
-    /// its own name, as in Kafka Streams.
-    pub fn split(&self, name: &str) -> Split<K, V> {
-        let rules: Arc<OnceLock<Rules<K, V>>> = Arc::default();
-        let made = Arc::clone(&rules);
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
+    /// Splits the stream: each record goes to the first of the branches declared on the result that takes it.
+    ///
+    /// The node is named `name`, and each branch `name` followed by its own name, as in Kafka Streams.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let levels = builder.stream::<String, String>("logs").split("level-");
+    /// let errors = levels.branch("errors", |_, line| line.contains("ERROR"));
+    /// let rest = levels.default_branch("rest");
+    /// errors.to("errors");
+    /// rest.to("others");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("logs", &text("a", "ERROR disk", 1))?;
+    /// driver.pipe("logs", &text("a", "fine", 2))?;
+    /// assert_eq!(driver.read::<String, String>("errors")?, [text("a", "ERROR disk", 1)]);
+    /// assert_eq!(driver.read::<String, String>("others")?, [text("a", "fine", 2)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn split(&self, name: &str) -> Split<K, V, P> {
+        let rules: Arc<Mutex<Rules<K, V>>> = Arc::default();
+        let declared = Arc::clone(&rules);
         let splitter = self
-            .child("KSTREAM-BRANCH-", Key::Kept, move |linker| {
+            .child("KSTREAM-BRANCH-", move |linker| {
                 let children = linker.children::<K, V>()?;
-                let (predicates, default) = match made.get() {
-                    Some(rules) => (rules.predicates.clone(), rules.default),
-                    None => (Vec::new(), false),
-                };
-                linker.add(Splitter { predicates, default, children });
+                let rules = declared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                linker.add(Splitter { rules, children });
                 Ok(())
             })
             .named(name);
-        Split {
-            name: name.to_owned(),
-            splitter,
-            rules,
-            predicates: Vec::new(),
-            branches: HashMap::new(),
-        }
+        Split { name: name.to_owned(), splitter, rules }
     }
 }
 
-/// A split whose branches are being declared; it ends with [`Split::default_branch`] or
-/// [`Split::no_default_branch`].
-#[must_use = "a split ends with default_branch or no_default_branch"]
-pub struct Split<K, V> {
+/// A stream that is being split; see [`KStream::split`].
+#[must_use = "a split without branches drops all records"]
+pub struct Split<K, V, P = InPlace> {
     name: String,
-    splitter: KStream<K, V>,
-    rules: Arc<OnceLock<Rules<K, V>>>,
-    predicates: Vec<Predicate<K, V>>,
-    branches: HashMap<String, KStream<K, V>>,
+    splitter: KStream<K, V, P>,
+    rules: Arc<Mutex<Rules<K, V>>>,
 }
 
-impl<K, V> fmt::Debug for Split<K, V> {
+impl<K, V, P> fmt::Debug for Split<K, V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Split").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<K: Data, V: Data> Split<K, V> {
-    /// A branch for the records that no earlier branch took and for which `when` is true.
-    pub fn branch(
-        mut self,
-        name: &str,
-        when: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.predicates.push(Arc::new(when));
-        self.add_branch(name);
-        self
+impl<K: Data, V: Data, P: Placing> Split<K, V, P> {
+    /// A branch for the records that no branch declared before took and for which `when` is true.
+    #[must_use]
+    pub fn branch(&self, name: &str, when: impl Fn(&K, &V) -> bool + Shared) -> KStream<K, V, P> {
+        self.add(name, Some(Arc::new(when)))
     }
 
-    /// A branch for all other records.
-    pub fn default_branch(mut self, name: &str) -> Branches<K, V> {
-        self.add_branch(name);
-        self.finish(true)
+    /// A branch for all other records. Without it they are dropped, silently.
+    #[must_use]
+    pub fn default_branch(self, name: &str) -> KStream<K, V, P> {
+        self.add(name, None)
     }
 
-    /// All other records are dropped.
-    pub fn no_default_branch(self) -> Branches<K, V> {
-        self.finish(false)
-    }
-
-    fn add_branch(&mut self, name: &str) {
-        let branch: KStream<K, V> = self.splitter.child("KSTREAM-BRANCH-", Key::Kept, |linker| {
+    fn add(&self, name: &str, when: Option<Predicate<K, V>>) -> KStream<K, V, P> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(when);
+        let branch: KStream<K, V, P> = self.splitter.child("KSTREAM-BRANCH-", |linker| {
             let children = linker.children::<K, V>()?;
             linker.add(Pass { children });
             Ok(())
         });
-        let branch = branch.named(&format!("{}{name}", self.name));
-        self.branches.insert(name.to_owned(), branch);
-    }
-
-    fn finish(self, default: bool) -> Branches<K, V> {
-        // Nobody else can have set it: `finish` takes the split.
-        let _ = self.rules.set(Rules { predicates: self.predicates, default });
-        Branches { name: self.name, splitter: self.splitter, branches: self.branches }
-    }
-}
-
-/// The branches of a split, by their names.
-pub struct Branches<K, V> {
-    name: String,
-    /// What an unknown branch is answered with: `build` refuses the topology then.
-    splitter: KStream<K, V>,
-    branches: HashMap<String, KStream<K, V>>,
-}
-
-impl<K, V> fmt::Debug for Branches<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Branches").field(&self.branches.keys().collect::<Vec<_>>()).finish()
-    }
-}
-
-impl<K: Data, V: Data> Index<&str> for Branches<K, V> {
-    type Output = KStream<K, V>;
-
-    /// The branch of this name. A name that no branch has is a fault of the topology: `build`
-    /// reports it.
-    fn index(&self, name: &str) -> &KStream<K, V> {
-        self.branches.get(name).unwrap_or_else(|| {
-            self.splitter.graph.borrow_mut().fault(TopologyFault::NoSuchBranch {
-                split: self.name.clone(),
-                branch: name.to_owned(),
-            });
-            &self.splitter
-        })
+        branch.named(&format!("{}{name}", self.name))
     }
 }
 
 struct Splitter<K, V> {
-    predicates: Vec<Predicate<K, V>>,
-    default: bool,
+    rules: Rules<K, V>,
     children: Children<K, V>,
 }
 
@@ -154,8 +107,10 @@ impl<K, V> Node for Splitter<K, V> {}
 impl<K: Data, V: Data> Operator<K, V> for Splitter<K, V> {
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
-        let first = self.predicates.iter().position(|when| when(&record.key, &record.value));
-        let chosen = first.or(self.default.then_some(self.predicates.len()));
+        let takes = |when: &Option<Predicate<K, V>>| {
+            when.as_ref().is_none_or(|when| when(&record.key, &record.value))
+        };
+        let chosen = self.rules.iter().position(takes);
         match chosen.and_then(|index| self.children.get(index)) {
             Some(branch) => Rc::clone(branch).borrow_mut().process(record, ctx),
             None => Ok(()),
@@ -171,30 +126,43 @@ mod tests {
     #[test]
     fn the_first_branch_that_holds_takes_the_record() {
         let builder = StreamsBuilder::new();
-        let branches = builder
-            .stream::<String, String>("in")
-            .split("by-")
-            .branch("a", |_, value| value.starts_with('a'))
-            .branch("ab", |_, value| value.starts_with("ab"))
-            .no_default_branch();
-        branches["a"].to("a");
-        branches["ab"].to("ab");
-        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
-        for value in ["ab", "c"] {
+        let split = builder.stream::<String, String>("in").split("by-");
+        let a = split.branch("a", |_, value| value.starts_with('a'));
+        let ab = split.branch("ab", |_, value| value.starts_with("ab"));
+        a.to("a");
+        ab.to("ab");
+        let topology = builder.build().unwrap();
+        assert!(topology.describe().contains("Processor: by-ab (stores: [])"));
+        let mut driver = TopologyDriver::new(&topology).unwrap();
+        for value in ["ab", "b"] {
             driver.pipe("in", &text("k", value, 1)).unwrap();
         }
         assert_eq!(driver.read::<String, String>("a").unwrap(), [text("k", "ab", 1)]);
-        assert!(driver.read::<String, String>("ab").unwrap().is_empty());
+        assert_eq!(driver.read::<String, String>("ab").unwrap(), []);
     }
 
     #[test]
-    fn an_unknown_branch_is_a_fault_of_the_topology() {
+    fn the_default_branch_takes_what_is_left() {
         let builder = StreamsBuilder::new();
-        let branches = builder.stream::<String, String>("in").split("by-").default_branch("rest");
-        branches["ret"].to("out");
+        let split = builder.stream::<String, String>("in").split("by-");
+        let a = split.branch("a", |_, value| value.starts_with('a'));
+        let rest = split.default_branch("rest");
+        a.to("a");
+        rest.to("rest");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in ["a", "b"] {
+            driver.pipe("in", &text("k", value, 1)).unwrap();
+        }
+        assert_eq!(driver.read::<String, String>("a").unwrap(), [text("k", "a", 1)]);
+        assert_eq!(driver.read::<String, String>("rest").unwrap(), [text("k", "b", 1)]);
+    }
+
+    #[test]
+    fn two_branches_of_one_name_are_a_fault() {
+        let builder = StreamsBuilder::new();
+        let split = builder.stream::<String, String>("in").split("by-");
+        split.branch("a", |_, _| true).merge(&split.branch("a", |_, _| true)).to("out");
         let faults = builder.build().unwrap_err();
-        let fault =
-            TopologyFault::NoSuchBranch { split: "by-".to_owned(), branch: "ret".to_owned() };
-        assert_eq!(faults.faults(), [fault]);
+        assert_eq!(faults.faults(), [TopologyFault::DuplicateNode("by-a".to_owned())]);
     }
 }

@@ -4,35 +4,17 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::operators::stream::handle::KStream;
-use crate::policy::OnError;
-use crate::record::{Data, Record};
+use crate::operators::stream::placed::Placing;
+use crate::record::{Data, Record, Shared};
 use crate::serde::HasSerde;
 use crate::sink::{Destination, Encoding, Produced};
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SinkTopicName, topic_in_log};
 
-impl<K: Data, V: Data> KStream<K, V> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Writes the stream to a topic, which must exist.
     pub fn to(&self, sink: impl Into<Produced<K, V>>) {
-        self.write(sink.into(), OnError::default());
-    }
-
-    /// Writes each record to the topic that it chooses; all of them must exist.
-    pub fn to_topic_of(
-        &self,
-        topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync + 'static,
-    ) where
-        K: HasSerde,
-        V: HasSerde,
-    {
-        self.to(Produced::to_topic_of(topic));
-    }
-
-    /// As [`Self::to`]; records that cannot be written follow this policy.
-    pub fn to_with(&self, sink: impl Into<Produced<K, V>>, policy: OnError) {
-        self.write(sink.into(), policy);
-    }
-
-    fn write(&self, sink: Produced<K, V>, policy: OnError) {
+        let sink = sink.into();
+        let policy = sink.policy.clone();
         let mut graph = self.graph.borrow_mut();
         let generated = graph.generate("KSTREAM-SINK-");
         if let Destination::Fixed(topic) = &sink.destination {
@@ -45,6 +27,15 @@ impl<K: Data, V: Data> KStream<K, V> {
         let draft = SinkDraft { name, internal: false, partitions: None, produced: sink };
         let node = draft.add_to(&mut graph, self.node);
         graph.set_policy(node, policy);
+    }
+
+    /// Writes each record to the topic that it chooses; all of them must exist.
+    pub fn to_topic_of(&self, topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Shared)
+    where
+        K: HasSerde,
+        V: HasSerde,
+    {
+        self.to(Produced::to_topic_of(topic));
     }
 }
 

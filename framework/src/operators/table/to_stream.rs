@@ -13,7 +13,7 @@ use crate::chain::{Children, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::KStream;
 use crate::operators::table::handle::KTable;
-use crate::record::{Change, Data, Record};
+use crate::record::{Change, Data, Record, Shared};
 use crate::topology::{Linker, NodeDraft, NodeKind};
 
 impl<K: Data, V: Data> KTable<K, V> {
@@ -37,7 +37,7 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     fn as_stream<V2: Data>(
         &self,
-        make: impl Fn(&mut Linker<'_>) -> Result<()> + Send + Sync + 'static,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
     ) -> KStream<K, V2> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KTABLE-TOSTREAM-");
@@ -49,7 +49,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             make: Box::new(make),
         });
         drop(graph);
-        KStream::new(Rc::clone(&self.graph), node, false)
+        KStream::new(Rc::clone(&self.graph), node)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::operators::group::{forward_held, settle, with_rows};
 use crate::operators::table::KTable;
 use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
-use crate::record::{Change, Data, Headers, Record, Timestamp, Windowed};
+use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::time::{Emit, Windows};
 use crate::topology::Linker;
@@ -44,7 +44,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     pub fn reduce(
         &self,
         store: impl Into<Materialized<K, V>>,
-        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<Windowed<K>, V> {
         self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| match so_far {
             Some(so_far) => f(so_far, value),
@@ -52,15 +52,17 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         })
     }
 
-    /// Adds the values of each key and window up into something else, beginning with `init`.
+    /// Adds the values of each key and window up into something else, in place, beginning with what `init` makes.
     pub fn aggregate<A: Data>(
         &self,
         store: impl Into<Materialized<K, A>>,
-        init: impl Fn() -> A + Send + Sync + 'static,
-        f: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        init: impl Fn() -> A + Shared,
+        f: impl Fn(&K, V, &mut A) + Shared,
     ) -> KTable<Windowed<K>, A> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
-            f(key, value, so_far.unwrap_or_else(&init))
+            let mut row = so_far.unwrap_or_else(&init);
+            f(key, value, &mut row);
+            row
         })
     }
 
@@ -68,7 +70,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         &self,
         prefix: &str,
         store: Materialized<K, A>,
-        f: impl Fn(&K, V, Option<A>) -> A + Send + Sync + 'static,
+        f: impl Fn(&K, V, Option<A>) -> A + Shared,
     ) -> KTable<Windowed<K>, A> {
         let supplier = self.supplier(store);
         let f = Arc::new(f);

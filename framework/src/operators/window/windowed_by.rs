@@ -62,7 +62,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         for reason in reasons {
             let node = options.name.to_string();
             let fault = TopologyFault::BadWindows { node, reason };
-            self.grouped.stream.graph.borrow_mut().fault(fault);
+            self.grouped.graph.borrow_mut().fault(fault);
         }
         Arc::new(WindowTableSpec {
             options,

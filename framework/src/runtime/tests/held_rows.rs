@@ -89,8 +89,8 @@ fn a_serde_that_panics_costs_one_record_and_no_task() {
         let builder = StreamsBuilder::new();
         let letters = || OnError::DeadLetter("letters".into());
         let source = Consumed::with_serdes("in", Plain, Fragile).on_error(letters());
-        let sink = crate::sink::Produced::with_serdes("out", Plain, Fragile);
-        builder.stream::<String, String>(source).to_with(sink, letters());
+        let sink = crate::sink::Produced::with_serdes("out", Plain, Fragile).on_error(letters());
+        builder.stream::<String, String>(source).to(sink);
         let log = log_with(&[("in", 1), ("out", 1), ("letters", 1)]);
         let dir = tempfile::tempdir().unwrap();
         let streams = run(builder, &log, &dir, guarantee);

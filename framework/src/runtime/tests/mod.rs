@@ -418,12 +418,12 @@ fn a_panic_ends_in_an_error() {
     for at in [At::Supplier, At::Init, At::Process, At::Close] {
         let builder = StreamsBuilder::new();
         let closed = Arc::new(AtomicUsize::new(0));
-        let mut stream = builder.stream::<String, String>("in");
-        for name in ["first", "second"] {
+        let stream = builder.stream::<String, String>("in");
+        let made = || {
             let closed = Arc::clone(&closed);
-            stream = stream.process(name, (), move |()| Panics::made(at, Arc::clone(&closed)));
-        }
-        stream.to("out");
+            move |()| Panics::made(at, Arc::clone(&closed))
+        };
+        stream.process("first", (), made()).process("second", (), made()).to("out");
         let topology = builder.build().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let log = log_with(&[("in", 1), ("out", 1)]);

@@ -17,6 +17,7 @@ use crate::record::{Headers, Record, Timestamp, TopicPartition};
 use crate::runtime::board::StreamsState;
 use crate::runtime::clock::{SystemClock, WallClock as _};
 use crate::runtime::streams::Streams;
+use crate::sink::Produced;
 use crate::topology::{StreamsBuilder, Topology};
 
 const GUARANTEES: [ProcessingGuarantee; 2] =
@@ -47,7 +48,7 @@ fn start(
 
 fn copying(policy: OnError) -> Topology {
     let builder = StreamsBuilder::new();
-    builder.stream::<Option<String>, String>("in").to_with("out", policy);
+    builder.stream::<Option<String>, String>("in").to(Produced::from("out").on_error(policy));
     builder.build().unwrap()
 }
 
@@ -210,7 +211,7 @@ fn an_output_that_differs_each_time_is_no_loop() {
             let bytes = if value == "large" { 3_000 } else { 10 };
             format!("{:0>bytes$}", round.fetch_add(1, Ordering::Relaxed))
         })
-        .to_with("out", OnError::Skip);
+        .to(Produced::from("out").on_error(OnError::Skip));
     let topology = builder.build().unwrap();
     let log = log_with(&[("in", &[]), ("out", &[("max.message.bytes", "1000")])]);
     for value in ["small", "large", "small", "large", "small"] {
@@ -286,7 +287,7 @@ fn a_refused_output_of_a_punctuation_becomes_a_dead_letter_of_its_own() {
     let builder = StreamsBuilder::new();
     let stream = builder.stream::<Option<String>, String>("in");
     let policy = OnError::dead_letter("letters");
-    stream.process("alarm", (), |()| Alarm(None)).to_with("out", policy);
+    stream.process("alarm", (), |()| Alarm(None)).to(Produced::from("out").on_error(policy));
     let topology = builder.build().unwrap();
     let limited: &[(&str, &str)] = &[("max.message.bytes", "1000")];
     let log = log_with(&[("in", &[]), ("out", limited), ("letters", &[])]);

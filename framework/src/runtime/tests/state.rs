@@ -139,10 +139,13 @@ fn kept() -> Topology {
     let builder = StreamsBuilder::new();
     let kept =
         Materialized::<String, String>::named("kept").changelog_config("delete.retention.ms", "0");
-    builder.stream::<String, String>("in").group_by_key().aggregate_or_delete(
+    builder.stream::<String, String>("in").group_by_key().aggregate_retain(
         kept,
         String::new,
-        |_, value: String, _| (value != "delete").then_some(value),
+        |_, value: String, row| {
+            *row = value;
+            row != "delete"
+        },
     );
     builder.build().unwrap()
 }

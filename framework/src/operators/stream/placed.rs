@@ -1,0 +1,86 @@
+//! Where the records of a stream are, as a type: what a join needs is checked by the compiler.
+
+/// Records of one key are in one place: in the partition of their key, as they came from a topic or out of a
+/// repartition topic.
+#[derive(Clone, Copy, Debug)]
+pub struct InPlace;
+
+/// The key may have changed since the records were partitioned: those of one key may be in several places.
+///
+/// Groupings send such a stream through a repartition topic by themselves; before a join, write
+/// `.repartition("name")`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rekeyed;
+
+/// Streams whose records of one key are in one place: [`InPlace`].
+#[diagnostic::on_unimplemented(
+    message = "this stream was re-keyed: its records of one key may be in several places, and a join would miss them",
+    label = "needs records of one key in one place",
+    note = "send it through a topic first: `.repartition(\"name\")`"
+)]
+pub trait Placed: Placing {}
+
+impl Placed for InPlace {}
+
+/// [`InPlace`] or [`Rekeyed`].
+pub trait Placing: sealed::Sealed + 'static {
+    /// Whether the key may have changed.
+    #[doc(hidden)]
+    const REKEYED: bool;
+}
+
+impl Placing for InPlace {
+    const REKEYED: bool = false;
+}
+
+impl Placing for Rekeyed {
+    const REKEYED: bool = true;
+}
+
+/// Where the records of two streams are that are merged: in place if both are.
+pub trait And<P: Placing>: Placing {
+    /// Of both together.
+    type Both: Placing;
+}
+
+impl<P: Placing> And<P> for InPlace {
+    type Both = P;
+}
+
+impl<P: Placing> And<P> for Rekeyed {
+    type Both = Rekeyed;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::InPlace {}
+    impl Sealed for super::Rekeyed {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::KStream;
+    use crate::topology::StreamsBuilder;
+
+    fn is_placed<P: Placed>(_: &KStream<String, String, P>) -> bool {
+        true
+    }
+
+    fn is_rekeyed(_: &KStream<String, String, Rekeyed>) -> bool {
+        true
+    }
+
+    #[test]
+    fn the_type_says_where_records_are() {
+        let builder = StreamsBuilder::new();
+        let placed = builder.stream::<String, String>("in");
+        let rekeyed = placed.select_key(|_, value| value.clone());
+        assert!(is_placed(&placed.filter(|_, _| true).map_values(|value| value)));
+        assert!(is_rekeyed(&rekeyed.filter(|_, _| true).map_values(|value| value)));
+        assert!(is_rekeyed(&placed.map(|key, value| (value, key))));
+        assert!(is_rekeyed(&placed.merge(&rekeyed)) && is_rekeyed(&rekeyed.merge(&placed)));
+        assert!(is_placed(&placed.merge(&placed.peek(|_, _| {}))));
+        assert!(is_placed(&rekeyed.repartition("again")));
+    }
+}
