@@ -10,4 +10,14 @@ pub struct Change<V> {
     pub new: Option<V>,
     /// The row before the change, where asked for.
     pub old: Option<V>,
+    /// Whether it is the latest of its key. A table whose rows have a history hands on what changes in the
+    /// past too; all others hand on the latest only.
+    pub latest: bool,
+}
+
+impl<V> Change<V> {
+    /// The latest change of a row.
+    pub fn latest(new: Option<V>, old: Option<V>) -> Self {
+        Self { new, old, latest: true }
+    }
 }

@@ -269,7 +269,7 @@ where
             while let Some(row) = rows.next() {
                 let (key, value, timestamp) = row?;
                 self.store.borrow_mut().take_in_hand(rows.local());
-                let value = Change { new: Some(value), old: None };
+                let value = Change::latest(Some(value), None);
                 let record = Record { key, value, timestamp, headers: headers.clone() };
                 self.children.forward(record, ctx)?;
             }

@@ -226,7 +226,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
                 continue;
             };
             let key = self.keys.decode(&entry.local)?;
-            let change = Change { new: entry.value.clone(), old };
+            let change = Change::latest(entry.value.clone(), old);
             let headers = entry.headers.clone();
             return Ok(Some(Held { key, change, timestamp: entry.time, headers }));
         }
@@ -286,7 +286,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
             Some(_) => new,
             None => None,
         };
-        Ok(Outcome::Forward { change: Change { new, old }, timestamp })
+        Ok(Outcome::Forward { change: Change::latest(new, old), timestamp })
     }
 
     /// A write with the cache on.

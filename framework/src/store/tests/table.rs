@@ -60,14 +60,14 @@ fn flushed(store: &Counts) -> Vec<String> {
     flush(store)
         .into_iter()
         .map(|held| {
-            let Change { new, old } = held.change;
+            let Change { new, old, .. } = held.change;
             format!("{}:{}>{}@{}", held.key, text(old), text(new), held.timestamp.0)
         })
         .collect()
 }
 
 fn forward(new: Option<i64>, old: Option<i64>, time: i64) -> Outcome<i64> {
-    Outcome::Forward { change: Change { new, old }, timestamp: Timestamp(time) }
+    Outcome::Forward { change: Change::latest(new, old), timestamp: Timestamp(time) }
 }
 
 #[test]
