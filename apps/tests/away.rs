@@ -5,10 +5,11 @@
 #![cfg(unix)]
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpStream;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -39,27 +40,40 @@ fn run(arguments: &[&str]) -> Running {
         command.env_remove(name);
     }
     let mut process = command
-        .args(["run", "--http", "off", "--state-dir"])
+        .args(["run", "--state-dir"])
         .arg(state.path())
         .args(arguments)
         .env("MILLSTREAM_PORT", "tcp://10.0.0.7:8080")
         .env("MILLSTREAM_SERVICE_HOST", "10.0.0.7")
         .env("OTHERS", OsString::from_vec(vec![0xFF]))
         .stderr(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let err = BufReader::new(process.stderr.take().unwrap());
     let (tell, lines) = channel();
-    thread::spawn(move || err.lines().map_while(Result::ok).try_for_each(|it| tell.send(it)));
+    let said: [Box<dyn Read + Send>; 2] =
+        [Box::new(process.stderr.take().unwrap()), Box::new(process.stdout.take().unwrap())];
+    for stream in said {
+        let tell = tell.clone();
+        let lines = BufReader::new(stream).lines();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    }
     Running { process, lines, _state: state }
 }
 
 #[test]
 fn a_cluster_that_is_away_is_told_at_once_in_the_form_asked_for() {
     // Nobody listens at port 1, and nobody ends the program before it is heard.
-    let running =
-        run(&["--bootstrap-servers", "127.0.0.1:1", "--log-format", "json", "--linger-ms", "1"]);
+    let running = run(&[
+        "--http",
+        "off",
+        "--bootstrap-servers",
+        "127.0.0.1:1",
+        "--log-format",
+        "json",
+        "--linger-ms",
+        "1",
+    ]);
     let mut heard = Vec::new();
     loop {
         let line = running.lines.recv_timeout(LINE_WAIT);
@@ -77,9 +91,45 @@ fn a_cluster_that_is_away_is_told_at_once_in_the_form_asked_for() {
     }
 }
 
+/// What an orchestrator asks: 200, or the status and what is waited for.
+fn answer(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_program_whose_cluster_is_away_answers_probes_and_ends_in_order() {
+    let mut running = run(&["--http", "127.0.0.1:0", "--bootstrap-servers", "127.0.0.1:1"]);
+    let address = loop {
+        let line = running.lines.recv_timeout(LINE_WAIT).unwrap();
+        if let Some((_, address)) = line.split_once("metrics and health: http://") {
+            break address.to_owned();
+        }
+    };
+    assert!(answer(&address, "/healthz").starts_with("HTTP/1.1 200"));
+    let ready = answer(&address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("topics"), "{ready}");
+    // SIGTERM, as an orchestrator sends it.
+    let process = running.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    // Both of its outputs close when it ends.
+    loop {
+        match running.lines.recv_timeout(LINE_WAIT) {
+            Ok(_) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("it goes on"),
+        }
+    }
+    assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_program_that_cannot_start_says_everything_that_is_wrong() {
-    let mut running = run(&["--log-level", "inof", "--num-stream-threads", "0"]);
+    let mut running = run(&["--http", "off", "--log-level", "inof", "--num-stream-threads", "0"]);
     let said: Vec<String> = running.lines.iter().collect();
     assert_eq!(running.process.wait().unwrap().code(), Some(1));
     for part in ["bootstrap_servers is required", "did you mean \"info\"?", "from 1 to 1024"] {

@@ -158,16 +158,23 @@ impl Place {
     /// Connects to the log and makes sure that the topics are there, waiting for a broker that does
     /// not answer.
     fn connect(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
+        let log = self.log(config)?;
+        let (_running, never) = stopping();
+        topics::create_missing(&*log, self.topic_partitions(config), |most| pause(&never, most))?;
+        Ok(log)
+    }
+
+    fn log(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
         if config.log == LogKind::Kafka {
             say(&format!("connecting to the Kafka at {}", config.bootstrap_servers));
         }
-        let log = config.connect()?;
-        let (_running, never) = stopping();
-        // In one process more partitions share no work out, they only mix up the order of times.
+        Ok(config.connect()?)
+    }
+
+    /// In one process more partitions share no work out, they only mix up the order of times.
+    fn topic_partitions(&self, config: &StreamsConfig) -> i32 {
         let usual = if config.log == LogKind::Embedded { 1 } else { 4 };
-        let partitions = self.partitions.unwrap_or(usual);
-        topics::create_missing(&*log, partitions, |most| pause(&never, most))?;
-        Ok(log)
+        self.partitions.unwrap_or(usual)
     }
 }
 
@@ -193,13 +200,26 @@ impl Run {
     fn run(self) -> anyhow::Result<()> {
         let config = self.place.configuration(&[])?;
         init_logging(&config)?;
-        let log = self.place.connect(&config)?;
+        let log = self.place.log(&config)?;
+        let partitions = self.place.topic_partitions(&config);
         let topology = topology(&self.counting.settings(config.log))?;
-        let streams = Streams::with(topology, config).log(log).start()?;
+        // Started before its topics are there: it waits for them, and meanwhile says so over HTTP and ends
+        // in order when it is told to.
+        let streams = Streams::with(topology, config).log(Arc::clone(&log)).start()?;
         if let Some(address) = streams.http_address() {
             say(&format!("metrics and health: http://{address}"));
         }
-        Ok(streams.run_until_signal()?)
+        let (running, stopped) = stopping();
+        let creating = thread::spawn(move || {
+            let created = topics::create_missing(&*log, partitions, |most| pause(&stopped, most));
+            created.inspect_err(|error| tracing::error!(%error, "topics cannot be created"))
+        });
+        let outcome = streams.run_until_signal();
+        drop(running);
+        if creating.join().is_err() {
+            tracing::error!("the thread that creates topics died");
+        }
+        Ok(outcome?)
     }
 }
 
