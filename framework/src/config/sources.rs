@@ -19,7 +19,7 @@ const PREFIX: &str = "MILLSTREAM_";
 /// The variable that names the file.
 const CONFIG_VARIABLE: &str = "MILLSTREAM_CONFIG";
 /// Variables with the prefix that are not settings: they belong to scripts and test suites.
-const NOT_SETTINGS: [&str; 4] = ["CONFIG", "CACHE", "BOOTSTRAP", "VECTORS"];
+const NOT_SETTINGS: [&str; 5] = ["CONFIG", "CACHE", "ROCKSDB", "BOOTSTRAP", "VECTORS"];
 /// The same, for all that begin so.
 const NOT_SETTINGS_PREFIX: &str = "TEST_";
 const FILES: [&str; 3] = ["millstream.toml", "millstream.yaml", "millstream.yml"];
@@ -360,6 +360,7 @@ impl StreamsConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::*;
@@ -696,5 +697,25 @@ mod tests {
     fn variables_of_scripts_and_tests_are_no_settings() {
         let names = [("MILLSTREAM_BOOTSTRAP", "x"), ("MILLSTREAM_TEST_UPDATE", "1")];
         StreamsConfig::from_sources(&embedded().environment(variables(&names))).unwrap();
+        let scripts = [
+            include_str!("../../../deploy/build/packages.sh"),
+            include_str!("../../../deploy/build/rocksdb.sh"),
+            include_str!("../../../deploy/kafka/kafka"),
+            include_str!("../../../test"),
+            include_str!("../../../run"),
+            include_str!("../../../bench"),
+        ];
+        // Whoever sets one of theirs must still be able to start a program from the same shell.
+        let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
+        let named = |script: &'static str| {
+            script.split(|c| !is_name(c)).filter(|it| it.starts_with(PREFIX))
+        };
+        let theirs: BTreeSet<&str> = scripts.into_iter().flat_map(named).collect();
+        assert!(theirs.contains("MILLSTREAM_ROCKSDB") && theirs.contains("MILLSTREAM_CACHE"));
+        for name in theirs {
+            let given = [(name, "127.0.0.1:1")];
+            let read = StreamsConfig::from_sources(&embedded().environment(variables(&given)));
+            assert!(read.is_ok(), "{name}: {read:?}");
+        }
     }
 }
