@@ -20,12 +20,16 @@ pub(crate) enum Output {
     Longs,
     /// Keys of windows of this size in milliseconds.
     WindowedLongs(u64),
+    /// The same, with texts.
+    WindowedTexts(u64),
 }
 
 /// How a store is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Contents {
     TextTable,
+    /// Of a table whose types have no nulls.
+    StrictTextTable,
     LongTable,
     WindowedLongTable,
     Texts,
@@ -111,6 +115,16 @@ fn read_output(driver: &mut TopologyDriver, topic: &str, output: Output) -> Resu
             let values = Nullable(Plain);
             let read = driver.read_with::<Windowed<String>, Option<i64>>(topic, &keys, &values)?;
             let record = |r: Record<Windowed<String>, Option<i64>>| {
+                as_json(topic, windowed_key(&r.key), json!(r.value), r.timestamp, &r.headers)
+            };
+            Ok(read.into_iter().map(record).collect())
+        }
+        Output::WindowedTexts(size_ms) => {
+            let keys = WindowedSerde::<Plain>::of_size(Duration::from_millis(size_ms));
+            let values = Nullable(Plain);
+            let read =
+                driver.read_with::<Windowed<String>, Option<String>>(topic, &keys, &values)?;
+            let record = |r: Record<Windowed<String>, Option<String>>| {
                 as_json(topic, windowed_key(&r.key), json!(r.value), r.timestamp, &r.headers)
             };
             Ok(read.into_iter().map(record).collect())
@@ -216,6 +230,10 @@ fn read_store(driver: &TopologyDriver, name: &str, shape: Contents) -> Result<Ve
     Ok(match shape {
         Contents::TextTable => {
             let rows = driver.table::<Option<String>, Option<String>>(name)?;
+            rows.into_iter().map(|(key, value, at)| row(json!(key), json!(value), at)).collect()
+        }
+        Contents::StrictTextTable => {
+            let rows = driver.table::<String, String>(name)?;
             rows.into_iter().map(|(key, value, at)| row(json!(key), json!(value), at)).collect()
         }
         Contents::LongTable => {

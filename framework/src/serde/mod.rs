@@ -12,6 +12,8 @@ pub use nullable::Nullable;
 pub use plain::Plain;
 pub use windowed::WindowedSerde;
 
+use std::sync::Arc;
+
 use crate::error::BoxError;
 use crate::record::{Data, Headers};
 
@@ -87,6 +89,29 @@ pub trait Serde<T>: Send + Sync + 'static {
     /// keys the inner key alone (as Java's `WindowedStreamPartitioner` does).
     fn partitioned_by<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes
+    }
+}
+
+impl<T: 'static> Serde<T> for Arc<dyn Serde<T>> {
+    fn serialize(
+        &self,
+        place: &mut Place<'_>,
+        value: &T,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        (**self).serialize(place, value, into)
+    }
+
+    fn deserialize(&self, place: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<T, BoxError> {
+        (**self).deserialize(place, bytes)
+    }
+
+    fn is_null(&self, value: &T) -> bool {
+        (**self).is_null(value)
+    }
+
+    fn partitioned_by<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        (**self).partitioned_by(bytes)
     }
 }
 

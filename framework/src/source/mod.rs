@@ -4,5 +4,5 @@ mod consumed;
 mod decoding;
 
 pub use consumed::Consumed;
-pub(crate) use consumed::Reading;
+pub(crate) use consumed::{Extractor, Reading};
 pub(crate) use decoding::Decoding;

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::serde::{HasSerde, Serde};
 use crate::store::options::{Serdes, StoreOptions};
 
+/// Stands for a name that is to be generated; no store can be named so.
+const GENERATED: &str = "";
+
 /// How a table is kept. A name is enough where the types know their serdes: the store is then on
 /// disk, logged and behind a record cache.
 ///
@@ -68,7 +71,28 @@ impl<K: HasSerde, V> Materialized<K, V> {
     }
 }
 
+impl<K: HasSerde, V: HasSerde> Materialized<K, V> {
+    /// No store of its own: rows are kept only if an operator has to look them up, under a name that is
+    /// generated as Java does. The builder must allow generated names for that: the next node that is added
+    /// above changes it, and what was kept is lost.
+    pub fn generated() -> Self {
+        Self::of(GENERATED, Serdes::default())
+    }
+}
+
 impl<K, V> Materialized<K, V> {
+    /// Whether the name is to be generated.
+    pub(crate) fn is_generated(&self) -> bool {
+        *self.options.name == *GENERATED
+    }
+
+    /// With this name instead of one that is to be generated.
+    #[must_use]
+    pub(crate) fn renamed(mut self, name: &str) -> Self {
+        self.options.name = name.into();
+        self
+    }
+
     /// A store of this name, in bytes of these serdes.
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
         Self::of(name, Serdes { key: Arc::new(key), value: Arc::new(value) })

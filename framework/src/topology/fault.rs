@@ -54,6 +54,16 @@ pub enum TopologyFault {
         /// What is wrong.
         reason: String,
     },
+    /// A table that cannot be given a store any more.
+    #[error(
+        "the table {node} cannot be kept in {store}: it is kept already, or something was added below it before"
+    )]
+    KeptTooLate {
+        /// The table's node.
+        node: String,
+        /// The store.
+        store: String,
+    },
     /// A source without a topic.
     #[error("{0} reads no topic")]
     NoTopic(String),

@@ -16,6 +16,7 @@ use crate::topology::fault::TopologyFault;
 use crate::topology::ids::{NodeId, StoreIndex};
 use crate::topology::linker::Linker;
 use crate::topology::name::refusal;
+use crate::topology::table_traits::TableTraits;
 
 /// The graph as builder and handles share it.
 pub(crate) type SharedGraph = Rc<RefCell<Graph>>;
@@ -77,8 +78,8 @@ pub(crate) struct GraphNode {
     pub(crate) stores: Vec<StoreIndex>,
     /// What to do with a record that its closure refuses.
     pub(crate) policy: OnError,
-    /// A node downstream needs the old values of this table.
-    pub(crate) sends_old: bool,
+    /// What it is as a table, if it is one.
+    table: Option<TableTraits>,
     pub(crate) make: Make,
 }
 
@@ -125,7 +126,7 @@ impl Graph {
             children: Vec::new(),
             stores: draft.stores,
             policy: OnError::default(),
-            sends_old: false,
+            table: None,
             make: draft.make,
         });
         id
@@ -178,11 +179,29 @@ impl Graph {
         }
     }
 
-    /// Asks a table to send old values.
-    #[expect(dead_code, reason = "asked for by operators on tables, which come next")]
-    pub(crate) fn want_old(&mut self, node: NodeId) {
+    /// Says that a node is a table.
+    pub(crate) fn set_table(&mut self, node: NodeId, table: TableTraits) {
         if let Some(node) = self.nodes.get_mut(node.0) {
-            node.sends_old = true;
+            node.table = Some(table);
+        }
+    }
+
+    pub(super) fn table(&self, node: NodeId) -> Option<&TableTraits> {
+        self.node(node)?.table.as_ref()
+    }
+
+    pub(super) fn table_mut(&mut self, node: NodeId) -> Option<&mut TableTraits> {
+        self.nodes.get_mut(node.0)?.table.as_mut()
+    }
+
+    pub(super) fn has_children(&self, node: NodeId) -> bool {
+        self.node(node).is_some_and(|node| !node.children.is_empty())
+    }
+
+    /// Connects a store to a node.
+    pub(super) fn connect(&mut self, node: NodeId, store: StoreIndex) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.stores.push(store);
         }
     }
 
@@ -262,6 +281,13 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = St
         pairs.filter_map(|pair| pair.first()).map(|name| (*name).to_owned()).collect();
     repeated.dedup();
     repeated.into_iter()
+}
+
+impl GraphNode {
+    /// A node downstream needs the old values of this table.
+    pub(crate) fn sends_old(&self) -> bool {
+        self.table.as_ref().is_some_and(|table| table.sends_old)
+    }
 }
 
 impl NodeKind {

@@ -90,7 +90,8 @@ fn make(graph: &Graph, id: NodeId, place: usize, linker: &mut Linker<'_>) -> Res
         name: Arc::clone(&node.name),
         policy: node.policy.clone(),
         is_source: node.kind.is_source(),
-        sends_old: node.sends_old,
+        sends_old: node.sends_old(),
+        store: node.stores.first().copied(),
         children: node.children.iter().filter_map(child).collect(),
         place,
     });

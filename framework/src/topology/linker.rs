@@ -62,6 +62,8 @@ pub(crate) struct Seat {
     pub(crate) is_source: bool,
     /// A node downstream needs the old values of this table.
     pub(crate) sends_old: bool,
+    /// The first of its stores.
+    pub(crate) store: Option<StoreIndex>,
     /// Its children with their names, in order.
     pub(crate) children: Vec<(NodeId, Arc<str>)>,
     /// Its place among the nodes of the task that are no sources.
@@ -94,6 +96,7 @@ impl Seat {
             policy: OnError::default(),
             is_source: false,
             sends_old: false,
+            store: None,
             children: Vec::new(),
             place: 0,
         }
@@ -172,8 +175,8 @@ impl<'a> Linker<'a> {
     }
 
     /// True if a node downstream needs old values of this table.
-    pub(crate) fn sends_old(&self) -> Result<bool> {
-        Ok(self.seat.sends_old)
+    pub(crate) fn sends_old(&self) -> bool {
+        self.seat.sends_old
     }
 
     /// The links to the children of the node being made.
@@ -189,6 +192,11 @@ impl<'a> Linker<'a> {
     pub(crate) fn store(&self, index: StoreIndex) -> Result<&TaskStore> {
         let store = self.stores.iter().find(|(known, _)| *known == index);
         store.map(|(_, store)| store).ok_or_else(|| broken("a store is not connected"))
+    }
+
+    /// The store of the node being made; none if it has none.
+    pub(crate) fn own_store(&self) -> Option<&TaskStore> {
+        self.seat.store.and_then(|index| self.store(index).ok())
     }
 
     /// The names of the children of the node being made, in the order of their links.

@@ -6,6 +6,7 @@ mod grouped;
 mod invoices;
 mod processors;
 mod stateless;
+mod tables;
 mod windows;
 
 use anyhow::Result;
@@ -25,7 +26,13 @@ pub(crate) struct Case {
 
 /// The case of this name, if it is written.
 pub(crate) fn find(name: &str) -> Option<&'static Case> {
-    let all =
-        [stateless::CASES, grouped::CASES, windows::CASES, processors::CASES, invoices::CASES];
+    let all = [
+        stateless::CASES,
+        tables::CASES,
+        grouped::CASES,
+        windows::CASES,
+        processors::CASES,
+        invoices::CASES,
+    ];
     all.into_iter().flatten().find(|case| case.name == name)
 }

@@ -13,10 +13,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::chain::{Children, Faults, HeldRows, Node, Operator, TaskContext};
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::grouped::KGroupedStream;
-use crate::operators::table::KTable;
+use crate::operators::table::{KTable, forward_held};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Record, Shared};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
@@ -110,7 +110,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         self.aggregated(prefix, supplier, |index| {
             move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
-                if linker.sends_old()? {
+                if linker.sends_old() {
                     store.borrow_mut().send_old_values();
                 }
                 let children = linker.children::<K, Change<A>>()?;
@@ -169,67 +169,6 @@ where
             Err(error) => self.faults.apply_to_row(error, ctx),
         }
     }
-}
-
-/// Forwards all changes that the record cache of a store holds back.
-pub(crate) fn forward_held<K: Data, A: Data>(
-    store: &Rc<RefCell<TableStore<K, A>>>,
-    children: &Children<K, Change<A>>,
-    faults: &Faults,
-    ctx: &mut TaskContext,
-) -> Result<()> {
-    with_rows(store, ctx, |ctx| {
-        loop {
-            let held = store.borrow_mut().next_held();
-            let held = match held {
-                Ok(Some(held)) => held,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    faults.apply_to_row(error, ctx)?;
-                    store.borrow_mut().give_up()?;
-                    continue;
-                }
-            };
-            let record = Record {
-                key: held.key,
-                value: held.change,
-                timestamp: held.timestamp,
-                headers: held.headers,
-            };
-            children.forward(record, ctx)?;
-        }
-    })
-}
-
-/// Flushes the record cache of a store without forwarding.
-pub(crate) fn settle<K: Data, A: Data>(
-    store: &Rc<RefCell<TableStore<K, A>>>,
-    faults: &Faults,
-    ctx: &mut TaskContext,
-) -> Result<()> {
-    with_rows(store, ctx, |ctx| {
-        loop {
-            let settled = store.borrow_mut().settle();
-            let Err(error) = settled else { return Ok(()) };
-            faults.apply_to_row(error, ctx)?;
-            store.borrow_mut().give_up()?;
-        }
-    })
-}
-
-/// Does what forwards rows of a store: while it does, a record downstream that fails is one of
-/// those rows, whatever record may be in hand.
-pub(crate) fn with_rows<K: Data, A: Data>(
-    store: &Rc<RefCell<TableStore<K, A>>>,
-    ctx: &mut TaskContext,
-    forward: impl FnOnce(&mut TaskContext) -> Result<()>,
-) -> Result<()> {
-    let topic = Arc::clone(store.borrow().changelog_name());
-    let held = Rc::<RefCell<TableStore<K, A>>>::clone(store);
-    let before = ctx.replace_rows(Some(HeldRows { store: held, topic }));
-    let done = forward(ctx);
-    ctx.replace_rows(before);
-    done
 }
 
 #[cfg(test)]

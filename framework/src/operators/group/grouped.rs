@@ -17,7 +17,9 @@ use crate::operators::table::KTable;
 use crate::record::{Data, Shared};
 use crate::serde::{HasSerde, Serde};
 use crate::store::{Serdes, StoreSupplier};
-use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex};
+use crate::topology::{
+    Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, TableTraits,
+};
 
 /// A stream whose records are brought together by key.
 pub struct KGroupedStream<K, V> {
@@ -133,6 +135,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             stores: vec![index],
             make: Box::new(make(index)),
         });
+        graph.set_table(node, TableTraits::kept());
         drop(graph);
         KTable::new(Rc::clone(&self.graph), node)
     }

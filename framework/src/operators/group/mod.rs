@@ -3,5 +3,4 @@
 mod grouped;
 mod aggregate;
 
-pub(crate) use aggregate::{forward_held, settle, with_rows};
 pub use grouped::KGroupedStream;

@@ -21,4 +21,5 @@ pub use handle::KStream;
 pub use placed::{And, InPlace, Placed, Placing, Rekeyed};
 pub use repartition::Repartitioned;
 pub(crate) use repartition::through_topic;
+pub(crate) use source::SourceDraft;
 pub use split::Split;

@@ -4,9 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::error::Result;
 use crate::policy::OnError;
-use crate::record::Data;
-use crate::topology::{NodeId, SharedGraph};
+use crate::record::{Data, Shared};
+use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph, TableTraits};
 
 /// A table: the latest value of each key, as a stream of changes.
 pub struct KTable<K, V> {
@@ -30,6 +31,26 @@ impl<K, V> fmt::Debug for KTable<K, V> {
 impl<K: Data, V: Data> KTable<K, V> {
     pub(crate) fn new(graph: SharedGraph, node: NodeId) -> Self {
         Self { graph, node, types: PhantomData }
+    }
+
+    /// Adds a child that computes its rows from those of this table.
+    pub(crate) fn derived<V2: Data>(
+        &self,
+        prefix: &str,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
+    ) -> KTable<K, V2> {
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.generate(prefix);
+        let node = graph.add(NodeDraft {
+            name,
+            kind: NodeKind::Processor,
+            parents: vec![self.node],
+            stores: Vec::new(),
+            make: Box::new(make),
+        });
+        graph.set_table(node, TableTraits::computed_from(self.node));
+        drop(graph);
+        KTable::new(Rc::clone(&self.graph), node)
     }
 
     /// Names the node just added: without it, it has Java's name and number.

@@ -1,6 +1,13 @@
-//! Tables: the handle, and the way back to a stream.
+//! Tables: the handle, its rows, the way in from topics and streams and the way back to a stream.
 
+mod kept;
 mod handle;
+mod source;
+mod to_table;
+mod filter;
+mod map_values;
+mod materialized;
 mod to_stream;
 
 pub use handle::KTable;
+pub(crate) use kept::{forward_held, settle, with_rows};

@@ -24,8 +24,7 @@ use millstream_state::Direction;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::group::{forward_held, settle, with_rows};
-use crate::operators::table::KTable;
+use crate::operators::table::{KTable, forward_held, settle, with_rows};
 use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
@@ -79,7 +78,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         self.grouped.aggregated(prefix, supplier, |index| {
             move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
-                if linker.sends_old()? {
+                if linker.sends_old() {
                     store.borrow_mut().send_old_values();
                 }
                 let name = linker.store(index)?.state().borrow().name().to_owned();

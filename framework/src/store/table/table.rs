@@ -99,10 +99,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     /// The row of a key.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "table sources and joins use it, which come next")
-    )]
     pub(crate) fn get(&mut self, key: &K) -> Result<Option<(V, Timestamp)>> {
         self.with(key, |row| row.map(|(value, time)| (value.clone(), time)))
     }
@@ -154,10 +150,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     /// Puts a value with the record's own time; none deletes it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "table sources and joins use it, which come next")
-    )]
     pub(crate) fn put(
         &mut self,
         key: &K,

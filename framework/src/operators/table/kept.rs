@@ -1,0 +1,163 @@
+//! The rows that a node keeps, and what it forwards of them: now, or when the record cache is flushed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::chain::{Children, Faults, HeldRows, TaskContext};
+use crate::error::Result;
+use crate::record::{Change, Data, Headers, Record, Timestamp};
+use crate::store::{Outcome, Stamp, TableStore};
+use crate::topology::Linker;
+
+/// Where a node of a table hands its rows: to its children, or into its store first.
+pub(crate) enum Rows<K, V> {
+    /// It keeps nothing.
+    Passed(Children<K, Change<V>>),
+    /// It keeps them.
+    Kept(Kept<K, V>),
+}
+
+/// A store with what comes after it.
+pub(crate) struct Kept<K, V> {
+    pub(crate) store: Rc<RefCell<TableStore<K, V>>>,
+    pub(crate) children: Children<K, Change<V>>,
+    pub(crate) faults: Faults,
+}
+
+impl Linker<'_> {
+    /// Where the node being made hands its rows.
+    pub(crate) fn rows<K: Data, V: Data>(&mut self) -> Result<Rows<K, V>> {
+        let children = self.children::<K, Change<V>>()?;
+        let Some(store) = self.own_store() else { return Ok(Rows::Passed(children)) };
+        let store = store.typed::<TableStore<K, V>>()?;
+        if self.sends_old() {
+            store.borrow_mut().send_old_values();
+        }
+        Ok(Rows::Kept(Kept { store, children, faults: self.faults()? }))
+    }
+}
+
+impl<K: Data, V: Data> Rows<K, V> {
+    /// The row of a key, if rows are kept.
+    pub(crate) fn kept(&self, key: &K) -> Option<Result<Option<V>>> {
+        match self {
+            Self::Passed(_) => None,
+            Self::Kept(kept) => {
+                Some(kept.store.borrow_mut().get(key).map(|row| row.map(|(value, _)| value)))
+            }
+        }
+    }
+
+    /// Hands a change on. Where rows are kept, the old one is the store's.
+    #[inline]
+    pub(crate) fn hand_on(
+        &self,
+        record: Record<K, Change<V>>,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        match self {
+            Self::Passed(children) => children.forward(record, ctx),
+            Self::Kept(kept) => {
+                let Record { key, value, timestamp, headers } = record;
+                kept.put(key, value.new, (timestamp, headers), ctx)
+            }
+        }
+    }
+
+    pub(crate) fn flush(&self, ctx: &mut TaskContext) -> Result<()> {
+        match self {
+            Self::Passed(_) => Ok(()),
+            Self::Kept(kept) => kept.flush(ctx),
+        }
+    }
+}
+
+impl<K: Data, V: Data> Kept<K, V> {
+    /// Puts a row at the time of its record, or deletes it.
+    pub(crate) fn put(
+        &self,
+        key: K,
+        value: Option<V>,
+        (timestamp, headers): (Timestamp, Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let stamp = Stamp { timestamp, headers: &headers };
+        // Let go of the store before forwarding: operators downstream may read it.
+        let outcome = self.store.borrow_mut().put(&key, value, &stamp);
+        match outcome {
+            Ok(Outcome::Forward { change, timestamp }) => {
+                self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
+            }
+            Ok(Outcome::Held | Outcome::Expired) => Ok(()),
+            Ok(Outcome::Full) => self.flush(ctx),
+            Err(error) => self.faults.apply_to_row(error, ctx),
+        }
+    }
+
+    /// Forwards what the record cache holds back.
+    pub(crate) fn flush(&self, ctx: &mut TaskContext) -> Result<()> {
+        forward_held(&self.store, &self.children, &self.faults, ctx)
+    }
+}
+
+/// Forwards all changes that the record cache of a store holds back.
+pub(crate) fn forward_held<K: Data, A: Data>(
+    store: &Rc<RefCell<TableStore<K, A>>>,
+    children: &Children<K, Change<A>>,
+    faults: &Faults,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    with_rows(store, ctx, |ctx| {
+        loop {
+            let held = store.borrow_mut().next_held();
+            let held = match held {
+                Ok(Some(held)) => held,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    faults.apply_to_row(error, ctx)?;
+                    store.borrow_mut().give_up()?;
+                    continue;
+                }
+            };
+            let record = Record {
+                key: held.key,
+                value: held.change,
+                timestamp: held.timestamp,
+                headers: held.headers,
+            };
+            children.forward(record, ctx)?;
+        }
+    })
+}
+
+/// Flushes the record cache of a store without forwarding.
+pub(crate) fn settle<K: Data, A: Data>(
+    store: &Rc<RefCell<TableStore<K, A>>>,
+    faults: &Faults,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    with_rows(store, ctx, |ctx| {
+        loop {
+            let settled = store.borrow_mut().settle();
+            let Err(error) = settled else { return Ok(()) };
+            faults.apply_to_row(error, ctx)?;
+            store.borrow_mut().give_up()?;
+        }
+    })
+}
+
+/// Does what forwards rows of a store: while it does, a record downstream that fails is one of
+/// those rows, whatever record may be in hand.
+pub(crate) fn with_rows<K: Data, A: Data>(
+    store: &Rc<RefCell<TableStore<K, A>>>,
+    ctx: &mut TaskContext,
+    forward: impl FnOnce(&mut TaskContext) -> Result<()>,
+) -> Result<()> {
+    let topic = Arc::clone(store.borrow().changelog_name());
+    let held = Rc::<RefCell<TableStore<K, A>>>::clone(store);
+    let before = ctx.replace_rows(Some(HeldRows { store: held, topic }));
+    let done = forward(ctx);
+    ctx.replace_rows(before);
+    done
+}

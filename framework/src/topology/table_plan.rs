@@ -1,0 +1,58 @@
+//! What a table is, written in the graph and read when a task is made: whether its rows are kept, and whether
+//! it hands on old values.
+
+use std::sync::Arc;
+
+use crate::store::StoreSupplier;
+use crate::topology::fault::TopologyFault;
+use crate::topology::graph::Graph;
+use crate::topology::ids::NodeId;
+
+impl Graph {
+    /// Asks a table for old values, and the tables it computes its rows from up to the first that keeps its
+    /// own. False if none of them does; with `force` a source above keeps its rows from now on.
+    ///
+    /// Called when the operator is added that asks: Java's outputs depend on that moment.
+    pub(crate) fn want_old(&mut self, table: NodeId, force: bool) -> bool {
+        let Some(traits) = self.table(table).cloned() else { return false };
+        if traits.sends_old {
+            return true;
+        }
+        let given = match (traits.kept, traits.above) {
+            (true, _) => true,
+            (false, Some(above)) => self.want_old(above, force),
+            (false, None) => force && self.keep_spare(table),
+        };
+        if let Some(traits) = self.table_mut(table).filter(|_| given) {
+            traits.sends_old = true;
+        }
+        given
+    }
+
+    /// Opens the store that a source has in reserve; false if it has none.
+    pub(crate) fn keep_spare(&mut self, table: NodeId) -> bool {
+        let Some(spare) = self.table_mut(table).and_then(|traits| traits.spare.take()) else {
+            return false;
+        };
+        self.keep(table, spare);
+        true
+    }
+
+    /// Keeps the rows of a table that computes them.
+    pub(crate) fn keep_rows(&mut self, table: NodeId, store: Arc<dyn StoreSupplier>) {
+        let traits = self.table(table);
+        if traits.is_none_or(|traits| traits.kept) || self.has_children(table) {
+            let node = self.name_of(table).to_owned();
+            return self.fault(TopologyFault::KeptTooLate { node, store: store.name().to_owned() });
+        }
+        self.keep(table, store);
+    }
+
+    fn keep(&mut self, table: NodeId, store: Arc<dyn StoreSupplier>) {
+        let index = self.add_store(store);
+        self.connect(table, index);
+        if let Some(traits) = self.table_mut(table) {
+            traits.kept = true;
+        }
+    }
+}
