@@ -25,7 +25,9 @@ use crate::topology::Linker;
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// How many records there are per key.
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
-        self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| Some(count.unwrap_or(0) + 1))
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), |_, _, count| {
+            Some(count.unwrap_or(0) + 1)
+        })
     }
 
     /// Combines the values of each key: the first is the result so far, each later one is combined
@@ -35,7 +37,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         store: impl Into<Materialized<K, V>>,
         f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<K, V> {
-        self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| {
+        self.rows("KSTREAM-REDUCE-", store.into(), None, move |_, value, so_far| {
             Some(match so_far {
                 Some(so_far) => f(so_far, value),
                 None => value,
@@ -91,8 +93,10 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         init: impl Fn() -> A + Shared,
         f: impl Fn(&K, V, &mut A) -> bool + Shared,
     ) -> KTable<K, A> {
-        self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
-            let mut row = so_far.unwrap_or_else(&init);
+        let init: First<A> = Arc::new(init);
+        let first = Some(Arc::clone(&init));
+        self.rows("KSTREAM-AGGREGATE-", store.into(), first, move |key, value, so_far| {
+            let mut row = so_far.unwrap_or_else(|| init());
             f(key, value, &mut row).then_some(row)
         })
     }
@@ -101,6 +105,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         &self,
         prefix: &str,
         store: Materialized<K, A>,
+        first: Option<First<A>>,
         f: impl Fn(&K, V, Option<A>) -> Option<A> + Shared,
     ) -> KTable<K, A> {
         let Materialized { options, serdes, cached, .. } = store;
@@ -110,6 +115,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         self.aggregated(prefix, supplier, |index| {
             move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
+                let first = first.clone().filter(|_| linker.sends_old());
                 if linker.sends_old() {
                     store.borrow_mut().send_old_values();
                 }
@@ -117,15 +123,20 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
                 let (f, serdes) = (Arc::clone(&f), serdes.clone());
                 linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
                 let faults = linker.faults()?;
-                linker.add::<K, V, _>(Aggregate { f, serdes, store, children, faults });
+                linker.add::<K, V, _>(Aggregate { f, first, serdes, store, children, faults });
                 Ok(())
             }
         })
     }
 }
 
+/// Makes a row that is not there yet.
+pub(crate) type First<A> = Arc<dyn Fn() -> A + Send + Sync>;
+
 struct Aggregate<K, V, A, F> {
     f: Arc<F>,
+    /// What a row is before its first change, if somebody asks for old rows.
+    first: Option<First<A>>,
     serdes: Serdes<K, V>,
     store: Rc<RefCell<TableStore<K, A>>>,
     children: Children<K, Change<A>>,
@@ -157,11 +168,16 @@ where
             return Ok(());
         }
         let stamp = Stamp { timestamp, headers: &headers };
-        let make = |so_far| (self.f)(&key, value, so_far);
+        let mut is_new = false;
+        let make = |so_far: Option<A>| {
+            is_new = so_far.is_none();
+            (self.f)(&key, value, so_far)
+        };
         // Let go of the store before forwarding: operators downstream may read it.
         let outcome = self.store.borrow_mut().update(&key, &stamp, make);
         match outcome {
-            Ok(Outcome::Forward { change, timestamp }) => {
+            Ok(Outcome::Forward { mut change, timestamp }) => {
+                change.old = change.old.or_else(|| Some(self.first.as_ref().filter(|_| is_new)?()));
                 self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
             }
             Ok(Outcome::Held | Outcome::Expired) => Ok(()),

@@ -3,4 +3,5 @@
 mod grouped;
 mod aggregate;
 
+pub(crate) use aggregate::First;
 pub use grouped::KGroupedStream;

@@ -90,8 +90,10 @@ impl<K: Data, V: Data, F: Fn(&K, &V) -> bool> Operator<K, Change<V>> for Filter<
 mod tests {
     use crate::record::{Record, Timestamp};
     use crate::store::Materialized;
-    use crate::testing::{DriverOptions, TopologyDriver};
+    use crate::testing::{DriverOptions, TopologyDriver, text};
+    use crate::time::TimeWindows;
     use crate::topology::{StreamsBuilder, Topology, TopologyFault};
+    use std::time::Duration;
 
     fn even(kept: Option<&str>, source: Materialized<String, i64>) -> Topology {
         let builder = StreamsBuilder::new();
@@ -129,6 +131,27 @@ mod tests {
         let all = [None, Some(2), Some(4), None, None];
         assert_eq!(changes(&even(None, Materialized::generated()), 0), all);
         assert_eq!(changes(&even(Some("f"), Materialized::generated()), 0), all);
+    }
+
+    /// As in Kafka Streams with the record cache off: before its first record a count is 0, and passes.
+    #[test]
+    fn the_first_change_of_a_count_has_its_initial_value_as_old_one() {
+        let builder = StreamsBuilder::new();
+        let counts = builder.stream::<String, String>("in").group_by_key().count("c");
+        counts.filter(|_, count| *count < 1).to_stream().to("out");
+        let windows = TimeWindows::of(Duration::from_millis(10)).no_grace();
+        let stream = builder.stream::<String, String>("windowed").group_by_key();
+        let counts = stream.windowed_by(windows).count("w").filter(|_, count| *count < 1);
+        counts.to_stream().map(|window, count| (window.key, count)).to("windows");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for topic in ["in", "windowed"] {
+            driver.pipe(topic, &text("k", "v", 1)).unwrap();
+            driver.pipe(topic, &text("k", "v", 2)).unwrap();
+        }
+        for topic in ["out", "windows"] {
+            let out = driver.read::<String, Option<i64>>(topic).unwrap();
+            assert_eq!(out, [Record::new("k".to_owned(), None, Timestamp(1))], "{topic}");
+        }
     }
 
     #[test]

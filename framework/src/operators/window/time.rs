@@ -24,6 +24,7 @@ use millstream_state::Direction;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
+use crate::operators::group::First;
 use crate::operators::table::{KTable, forward_held, settle, with_rows};
 use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
@@ -35,7 +36,9 @@ use crate::topology::Linker;
 impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// How many records there are per key and window.
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
-        self.rows("KSTREAM-AGGREGATE-", store.into(), |_, _, count| count.unwrap_or(0) + 1)
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), |_, _, count| {
+            count.unwrap_or(0) + 1
+        })
     }
 
     /// Combines the values of each key and window: the first is the result so far, each later one
@@ -45,7 +48,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         store: impl Into<Materialized<K, V>>,
         f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<Windowed<K>, V> {
-        self.rows("KSTREAM-REDUCE-", store.into(), move |_, value, so_far| match so_far {
+        self.rows("KSTREAM-REDUCE-", store.into(), None, move |_, value, so_far| match so_far {
             Some(so_far) => f(so_far, value),
             None => value,
         })
@@ -58,8 +61,10 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         init: impl Fn() -> A + Shared,
         f: impl Fn(&K, V, &mut A) + Shared,
     ) -> KTable<Windowed<K>, A> {
-        self.rows("KSTREAM-AGGREGATE-", store.into(), move |key, value, so_far| {
-            let mut row = so_far.unwrap_or_else(&init);
+        let init: First<A> = Arc::new(init);
+        let first = Some(Arc::clone(&init));
+        self.rows("KSTREAM-AGGREGATE-", store.into(), first, move |key, value, so_far| {
+            let mut row = so_far.unwrap_or_else(|| init());
             f(key, value, &mut row);
             row
         })
@@ -69,6 +74,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         &self,
         prefix: &str,
         store: Materialized<K, A>,
+        first: Option<First<A>>,
         f: impl Fn(&K, V, Option<A>) -> A + Shared,
     ) -> KTable<Windowed<K>, A> {
         let supplier = self.supplier(store);
@@ -85,6 +91,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
                 linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
                 let node = WindowedAggregate {
                     f: Arc::clone(&f),
+                    first: first.clone().filter(|_| linker.sends_old()),
                     serdes: serdes.clone(),
                     windows: windows.clone(),
                     store,
@@ -119,6 +126,8 @@ impl Closing {
 
 struct WindowedAggregate<K, V, A, W, F> {
     f: Arc<F>,
+    /// What a row is before its first change, if somebody asks for old rows.
+    first: Option<First<A>>,
     serdes: Serdes<K, V>,
     windows: W,
     store: Rc<RefCell<TableStore<Windowed<K>, A>>>,
@@ -227,7 +236,11 @@ where
     ) -> Result<()> {
         let windowed = Windowed { key, start, end: self.windows.end(start) };
         let stamp = Stamp { timestamp, headers };
-        let make = |so_far| Some((self.f)(&windowed.key, value, so_far));
+        let mut is_new = false;
+        let make = |so_far: Option<A>| {
+            is_new = so_far.is_none();
+            Some((self.f)(&windowed.key, value, so_far))
+        };
         // Let go of the store before forwarding: operators downstream may read it.
         let outcome = self.store.borrow_mut().update(&windowed, &stamp, make);
         let outcome = match outcome {
@@ -239,7 +252,8 @@ where
             return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };
         }
         match outcome {
-            Outcome::Forward { change, timestamp } => {
+            Outcome::Forward { mut change, timestamp } => {
+                change.old = change.old.or_else(|| Some(self.first.as_ref().filter(|_| is_new)?()));
                 let headers = headers.clone();
                 let record = Record { key: windowed, value: change, timestamp, headers };
                 self.children.forward(record, ctx)
