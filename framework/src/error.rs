@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::record::{RefusalKind, TaskId, TopicPartition};
+use crate::record::{RecordAt, RefusalKind, TaskId, TopicPartition};
 
 /// Any error of a closure, a serde or a processor that the user wrote.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -13,13 +13,16 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, with where it went wrong. Its `Debug` is its text: that is what the end of a
-/// `main` prints.
+/// What went wrong, with where it went wrong.
+///
+/// `Display` says what this error adds to its cause, which is its [`source`](std::error::Error::source).
+/// `Debug` is the whole chain in one line, with long texts of others cut: that is what the end of a `main`
+/// prints, and what is logged.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The broker does not answer or asks to come again; nothing is lost by trying again.
-    #[error("{what}: {reason}")]
+    #[error("{what} is not possible now: {reason}")]
     Unavailable {
         /// What was being done.
         what: String,
@@ -27,14 +30,26 @@ pub enum Error {
         reason: String,
     },
     /// A record that cannot be read or processed; the source's or operator's policy decides.
-    #[error("bad record at {at} in {node}: {reason}")]
+    #[error("bad record at {at} in {node}")]
     BadRecord {
-        /// Topic, partition and offset of the source record, as text.
-        at: String,
-        /// The operator that refused it.
+        /// Where it is.
+        at: RecordAt,
+        /// The operator, or the client, that refused it.
         node: String,
         /// Why.
-        reason: String,
+        #[source]
+        cause: BoxError,
+    },
+    /// A key or value that the serde of a store cannot write; the policy of the node that wrote it decides.
+    #[error("store {store} cannot take a {part}")]
+    Unwritable {
+        /// The store.
+        store: String,
+        /// `key` or `value`.
+        part: &'static str,
+        /// Why.
+        #[source]
+        cause: BoxError,
     },
     /// The transaction or the commit did not happen, or nobody knows whether it did: everything
     /// since the last commit must be dropped and done again.
@@ -116,10 +131,10 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The local state failed.
-    #[error("state: {0}")]
+    #[error("the local state failed: its changelog still has it")]
     State(#[from] millstream_state::Error),
     /// Anything that makes going on pointless.
-    #[error("{what}: {reason}")]
+    #[error("{what} failed for good: {reason}")]
     Fatal {
         /// What was being done.
         what: String,
@@ -130,7 +145,22 @@ pub enum Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&Chain(self), f)
+    }
+}
+
+/// An error and what caused it, in one line; each text is cut if it is long.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", excerpt(self.0))?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {}", excerpt(error))?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -171,6 +201,7 @@ impl Error {
             Self::Topic { .. } | Self::MissingTopic { .. } => "topic",
             Self::State(_) | Self::StateLocked { .. } => "state",
             Self::BadRecord { .. }
+            | Self::Unwritable { .. }
             | Self::Refused { .. }
             | Self::GroupInUse { .. }
             | Self::Config(_)
@@ -182,7 +213,7 @@ impl Error {
     pub fn reaction(&self) -> Reaction {
         match self {
             Self::Unavailable { .. } => Reaction::Retry,
-            Self::BadRecord { .. } => Reaction::Skip,
+            Self::BadRecord { .. } | Self::Unwritable { .. } => Reaction::Skip,
             Self::Aborted { .. } | Self::Fenced { .. } | Self::OffsetOutOfRange { .. } => {
                 Reaction::Rebuild
             }
@@ -277,6 +308,17 @@ mod tests {
         assert!(error.to_string().starts_with("topic orders does not exist"), "{error}");
         let (store, reason) = ("totals".to_owned(), "disk full".to_owned());
         let error = Error::State(millstream_state::Error::Store { store, reason });
-        assert_eq!(format!("{error:?}"), "state: store totals: disk full");
+        let chain = "the local state failed: its changelog still has it: store totals: disk full";
+        assert_eq!(format!("{error:?}"), chain);
+    }
+
+    #[test]
+    fn a_chain_is_told_once_and_each_text_of_others_is_cut() {
+        let cause: BoxError = "x".repeat(TEXT_BYTES_MAX + 1).into();
+        let error = Error::BadRecord { at: RecordAt::Punctuation, node: "n".to_owned(), cause };
+        assert_eq!(error.to_string(), "bad record at a punctuation in n");
+        let chain = format!("{error:?}");
+        assert!(chain.starts_with("bad record at a punctuation in n: xxx") && chain.ends_with('…'));
+        assert_eq!(chain.len(), error.to_string().len() + 2 + TEXT_BYTES_MAX);
     }
 }

@@ -41,7 +41,7 @@ pub use operators::{
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
-pub use record::{RefusalKind, Shared, Source, TaskId};
+pub use record::{RecordAt, RefusalKind, Shared, Source, TaskId};
 pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
 pub use sink::Produced;
 pub use source::Consumed;

@@ -1,12 +1,13 @@
 //! What can go wrong in a store.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong with local state. All of it is local: the changelog still has the state.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The database refused an operation: rebuild the task.
@@ -61,4 +62,11 @@ pub enum Error {
         /// The number asked for.
         id: u16,
     },
+}
+
+impl fmt::Debug for Error {
+    /// Its text: that is what the end of a `main` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -83,7 +83,7 @@ fn a_stateful_topology_refuses_new_partitions() -> anyhow::Result<()> {
     streams.wait_for(&[StreamsState::Running], PATIENCE);
     broker.add_partitions(&input, 3)?;
     streams.wait_for(&[StreamsState::Failed], PATIENCE);
-    let text = streams.close().err().context("no error")?.to_string();
+    let text = format!("{:?}", streams.close().err().context("no error")?);
     anyhow::ensure!(text.contains("3 partitions now and had 2"), "{text}");
     Ok(())
 }

@@ -200,7 +200,7 @@ fn what_the_broker_refuses_ends_the_instance_without_a_policy() -> anyhow::Resul
             assert_eq!(state, StreamsState::Failed, "{setting:?} {guarantee:?}");
             let aborts = metric(&streams, "millstream_aborts_total", "");
             assert!(aborts <= 4.0, "{aborts} aborts, {setting:?} {guarantee:?}");
-            let error = streams.close().err().context("an error")?.to_string();
+            let error = format!("{:?}", streams.close().err().context("an error")?);
             for part in
                 [format!("{}-0@7", copying.topic("in")), format!("{}-0", copying.topic("out"))]
             {

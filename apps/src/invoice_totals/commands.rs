@@ -212,7 +212,7 @@ impl Run {
         let (running, stopped) = stopping();
         let creating = thread::spawn(move || {
             let created = topics::create_missing(&*log, partitions, |most| pause(&stopped, most));
-            created.inspect_err(|error| tracing::error!(%error, "topics cannot be created"))
+            created.inspect_err(|error| tracing::error!(?error, "topics cannot be created"))
         });
         let outcome = streams.run_until_signal();
         drop(running);

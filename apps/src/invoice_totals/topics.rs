@@ -32,7 +32,7 @@ pub(super) fn create_missing(
     loop {
         match try_create(log, partitions) {
             Err(error) if error.reaction() == Reaction::Retry => {
-                tracing::warn!(%error, "the broker does not answer, trying again");
+                tracing::warn!(?error, "the broker does not answer, trying again");
                 if !wait(RETRY) {
                     return Ok(());
                 }

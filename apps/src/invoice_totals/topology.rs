@@ -260,7 +260,8 @@ mod tests {
         skipping.pipe("no invoice", TEN).unwrap();
         assert_eq!(skipping.0.dropped(DropReason::BadBytes), 1);
         assert!(skipping.0.read_raw(topics::DEAD_LETTERS).is_err(), "it writes none");
-        let error = Bench::new(BadInvoices::Fail).pipe("no invoice", TEN).unwrap_err().to_string();
+        let error = Bench::new(BadInvoices::Fail).pipe("no invoice", TEN).unwrap_err();
+        let error = format!("{error:?}");
         assert!(error.contains("FACTURATION-0@0") && error.contains("not an invoice"), "{error}");
     }
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::chain::notices::Notices;
 use crate::chain::punctuation::{Clock, Punctuations, Schedule};
 use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
-use crate::error::{BoxError, Error, Result, excerpt};
+use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
 use crate::policy::{DropCounter, DropReason, Drops, OnError};
-use crate::record::{RecordTime, Source, TaskId, Timestamp};
+use crate::record::{RecordAt, RecordTime, Source, TaskId, Timestamp};
 
 /// The origin of the record in hand; the batch is kept so that a dead letter can carry the
 /// original bytes.
@@ -195,24 +195,27 @@ impl TaskContext {
         policy: &OnError,
         node: &Arc<str>,
         reason: DropReason,
-        error: &BoxError,
+        error: BoxError,
     ) -> Result<()> {
         match policy {
-            OnError::Fail => Err(Error::BadRecord {
-                at: self.source().map_or_else(|| "a punctuation".to_owned(), |at| at.to_string()),
-                node: node.to_string(),
-                reason: excerpt(error),
-            }),
+            OnError::Fail => Err(self.bad_record(node, error)),
             OnError::Skip => {
-                self.dropped(node, reason, format_args!("{}", excerpt(error)));
+                self.dropped(node, reason, format_args!("{}", excerpt(&Chain(&*error))));
                 Ok(())
             }
             OnError::DeadLetter(topic) => {
-                let why = excerpt(error);
+                let why = excerpt(&Chain(&*error));
                 self.dropped(node, reason, format_args!("{why} (a dead letter in {topic})"));
-                self.send_dead_letter(topic, node, error)
+                self.send_dead_letter(topic, node, &error)
             }
         }
+    }
+
+    /// The error about the record in hand.
+    #[cold]
+    fn bad_record(&self, node: &str, cause: BoxError) -> Error {
+        let at = self.source().map_or(RecordAt::Punctuation, RecordAt::from);
+        Error::BadRecord { at, node: node.to_owned(), cause }
     }
 
     /// Applies the policy of the sink `node` to an output that its topic refuses. A dead letter
@@ -224,7 +227,7 @@ impl TaskContext {
         &mut self,
         policy: &OnError,
         node: &Arc<str>,
-        error: &BoxError,
+        error: BoxError,
         output: &RawRecord<'_>,
     ) -> Result<()> {
         let OnError::DeadLetter(topic) = policy else {
@@ -233,21 +236,19 @@ impl TaskContext {
         if self.source().is_some() {
             return self.fault(policy, node, DropReason::Refused, error);
         }
-        let why = excerpt(error);
+        let why = excerpt(&Chain(&*error));
         let why = format_args!("{why} (a dead letter in {topic})");
         self.dropped(node, DropReason::Refused, why);
         let source = Source { topic: "", partition: -1, offset: -1 };
-        self.collector.send_dead_letter(topic, &DeadLetter { raw: output, source, error })
+        self.collector.send_dead_letter(topic, &DeadLetter { raw: output, source, error: &error })
     }
 
     fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {
-        let without_bytes = || Error::BadRecord {
-            at: "a punctuation".to_owned(),
-            node: node.to_owned(),
-            reason: format!("there is no source record for a dead letter: {}", excerpt(error)),
-        };
         let mut collector = self.collector.clone();
-        let source = self.source().ok_or_else(without_bytes)?;
+        let Some(source) = self.source() else {
+            let why = format!("there is no source record for a dead letter: {}", Chain(&**error));
+            return Err(self.bad_record(node, excerpt(&why).into()));
+        };
         let mut send = |raw: &RawRecord<'_>| {
             collector.send_dead_letter(topic, &DeadLetter { raw, source, error })
         };
@@ -458,7 +459,9 @@ mod tests {
         counts.updates().try_map_values(|_| Err::<i64, _>("refused")).for_each(|_, _| {});
         let mut driver = driver(builder, 1 << 20);
         match driver.pipe("in", &text("k", "v", 1)) {
-            Err(Error::BadRecord { at, .. }) => assert_eq!(at, "app-counts-changelog-0"),
+            Err(Error::BadRecord { at, .. }) => {
+                assert_eq!(at.to_string(), "app-counts-changelog-0")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -514,7 +517,8 @@ mod tests {
         assert_eq!(letters(&mut with_table), ["tick of app-kept-changelog 0 -1"]);
         let mut without = driver(topology(false), 1 << 20);
         without.pipe("in", &text("k", "v", 1)).unwrap();
-        let error = without.advance_wall_clock(Duration::from_secs(1)).unwrap_err().to_string();
+        let error = without.advance_wall_clock(Duration::from_secs(1)).unwrap_err();
+        let error = format!("{error:?}");
         assert!(error.contains("a punctuation") && error.contains("refused"), "{error}");
     }
 }

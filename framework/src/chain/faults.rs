@@ -39,7 +39,7 @@ impl Faults {
     pub(crate) fn apply(
         &self,
         reason: DropReason,
-        error: &BoxError,
+        error: BoxError,
         ctx: &mut TaskContext,
     ) -> Result<()> {
         ctx.fault(&self.policy, &self.node, reason, error)
@@ -52,7 +52,7 @@ impl Faults {
     #[cold]
     pub(crate) fn refused(
         &self,
-        error: &BoxError,
+        error: BoxError,
         output: &RawRecord<'_>,
         ctx: &mut TaskContext,
     ) -> Result<()> {
@@ -71,7 +71,7 @@ impl Faults {
             Ok(ours) => ours as BoxError,
             Err(theirs) => theirs,
         };
-        self.apply(DropReason::Failed, &error, ctx)
+        self.apply(DropReason::Failed, error, ctx)
     }
 
     /// As [`Self::apply`], for a row that its store cannot write; another failure goes on up.
@@ -81,10 +81,7 @@ impl Faults {
     #[cold]
     pub(crate) fn apply_to_row(&self, error: Error, ctx: &mut TaskContext) -> Result<()> {
         match error {
-            Error::BadRecord { at, node, reason } => {
-                let text = format!("{at} {node}: {reason}");
-                self.apply(DropReason::Failed, &text.into(), ctx)
-            }
+            Error::Unwritable { .. } => self.apply(DropReason::Failed, error.into(), ctx),
             other => Err(other),
         }
     }

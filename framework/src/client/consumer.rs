@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assignment::Assignment;
-use crate::error::{Error, Result, caught, excerpt};
+use crate::error::{Error, Result, caught};
 use crate::log::{Deadline, Isolation, Log, RawRecord, ReadEvent, Reader, TopicPartition};
+use crate::record::RecordAt;
 use crate::record::{Data, Record};
 use crate::source::Reading;
 
@@ -198,10 +199,10 @@ impl<K: Data, V: Data> Consumer<K, V> {
 
     fn decoded(&self, at: &TopicPartition, raw: &RawRecord<'_>) -> Result<ConsumerRecord<K, V>> {
         let record = caught(|| self.reading.decode(&self.topic, raw));
-        let record = record.map_err(|error| Error::BadRecord {
-            at: format!("{at}@{}", raw.offset),
+        let record = record.map_err(|cause| Error::BadRecord {
+            at: RecordAt::offset(at.clone(), raw.offset),
             node: "a consumer".to_owned(),
-            reason: excerpt(&error),
+            cause,
         })?;
         Ok(ConsumerRecord { partition: at.partition, offset: raw.offset, record })
     }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::collector::{SinkTopic, WorkerProducer};
-use crate::error::{Error, Result, caught, excerpt};
+use crate::error::BoxError;
+use crate::error::{Error, Result, caught};
 use crate::log::{Log, ProducerSpec};
+use crate::record::RecordAt;
 use crate::record::{Data, Record};
 use crate::serde::Null;
 use crate::sink::{Destination, Produced};
@@ -97,7 +99,7 @@ impl<K: Data, V: Data> Producer<K, V> {
             Ok((nulls, produced.chosen(&name, &record, partitions)?))
         });
         let ((null_key, null_value), chosen) =
-            encoded.map_err(|error| not_written(&format!("a record for topic {name}"), &error))?;
+            encoded.map_err(|error| not_written(Some(name.to_string()), error))?;
         let key = (null_key == Null::No).then_some(&**key);
         let value = (null_value == Null::No).then_some(&**value);
         let target = produced.target(chosen, key);
@@ -132,7 +134,7 @@ impl<K: Data, V: Data> Producer<K, V> {
             Destination::Fixed(name) => Arc::clone(name),
             Destination::PerRecord(choose) => {
                 let name = caught(|| Ok(choose(record)));
-                Arc::from(&*name.map_err(|error| not_written("a record", &error))?)
+                Arc::from(&*name.map_err(|error| not_written(None, error))?)
             }
         };
         let topic = self.producer.topic(&name)?;
@@ -153,6 +155,6 @@ impl<K: Data, V: Data> Producer<K, V> {
     }
 }
 
-fn not_written(at: &str, error: &(impl fmt::Display + ?Sized)) -> Error {
-    Error::BadRecord { at: at.to_owned(), node: "a producer".to_owned(), reason: excerpt(error) }
+fn not_written(topic: Option<String>, cause: BoxError) -> Error {
+    Error::BadRecord { at: RecordAt::Outgoing { topic }, node: "a producer".to_owned(), cause }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::collector::collector::{Collector, SinkTopic, Target};
-use crate::error::{BoxError, Error, Result, excerpt};
+use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::RawRecord;
 use crate::record::{Headers, RefusalKind, Source};
 
@@ -117,7 +117,7 @@ impl DeadLetter<'_> {
         let mut headers = before.clone();
         let mut add = |name: &str, value: String| mark(&mut headers, name, value);
         add("__streams.errors.exception", error_name(self.error));
-        add("__streams.errors.message", excerpt(self.error));
+        add("__streams.errors.message", excerpt(&Chain(&**self.error)));
         add("__streams.errors.stacktrace", excerpt(&Causes(self.error)));
         if !self.source.topic.is_empty() {
             add("__streams.errors.topic", self.source.topic.to_owned());

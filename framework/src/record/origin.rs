@@ -72,3 +72,50 @@ impl fmt::Display for Source<'_> {
         }
     }
 }
+
+/// Where a record is that cannot be read, processed or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordAt {
+    /// In a partition.
+    Partition {
+        /// Which.
+        partition: TopicPartition,
+        /// Its offset; none if it has none yet: it was to be written, or is a row of a table.
+        offset: Option<i64>,
+    },
+    /// It was to be produced, to this topic if one was chosen.
+    Outgoing {
+        /// Which.
+        topic: Option<String>,
+    },
+    /// It was made by a punctuation.
+    Punctuation,
+}
+
+impl RecordAt {
+    /// At an offset of a partition; a negative one stands for none.
+    pub(crate) fn offset(partition: TopicPartition, offset: i64) -> Self {
+        Self::Partition { partition, offset: Some(offset).filter(|offset| *offset >= 0) }
+    }
+}
+
+impl fmt::Display for RecordAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition { partition, offset: Some(offset) } => {
+                write!(f, "{partition}@{offset}")
+            }
+            Self::Partition { partition, offset: None } => partition.fmt(f),
+            Self::Outgoing { topic: Some(topic) } => write!(f, "a record for topic {topic}"),
+            Self::Outgoing { topic: None } => f.write_str("a record to be produced"),
+            Self::Punctuation => f.write_str("a punctuation"),
+        }
+    }
+}
+
+impl From<Source<'_>> for RecordAt {
+    fn from(source: Source<'_>) -> Self {
+        Self::offset(TopicPartition::new(source.topic, source.partition), source.offset)
+    }
+}

@@ -50,7 +50,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         let mut record = match caught(|| self.reading.decode(&self.topic, raw)) {
             Ok(record) => record,
             Err(error) => {
-                self.faults.apply(DropReason::BadBytes, &error, ctx)?;
+                self.faults.apply(DropReason::BadBytes, error, ctx)?;
                 return Ok(None);
             }
         };
@@ -63,13 +63,13 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.faults.apply(DropReason::BadTimestamp, &error, ctx)?;
+                    self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
                     return Ok(None);
                 }
             }
         } else if record.timestamp.0 < 0 {
             let error = "it has no timestamp; a timestamp extractor could give it one".into();
-            self.faults.apply(DropReason::BadTimestamp, &error, ctx)?;
+            self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
             return Ok(None);
         }
         let at = record.timestamp;
@@ -236,9 +236,9 @@ mod tests {
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         let bytes = Some(&[2][..]);
         match driver.pipe_raw("in", (bytes, bytes), Timestamp(1), &Headers::default()) {
-            Err(Error::BadRecord { at, reason, .. }) => {
-                assert_eq!(at, "in-0@0");
-                assert_eq!(reason, "it panicked: the byte 2 is there");
+            Err(Error::BadRecord { at, cause, .. }) => {
+                assert_eq!(at.to_string(), "in-0@0");
+                assert_eq!(cause.to_string(), "it panicked: the byte 2 is there");
             }
             other => panic!("{other:?}"),
         }

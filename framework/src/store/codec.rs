@@ -53,9 +53,7 @@ impl<T: 'static> Codec<T> {
     pub(crate) fn encode(&self, value: &T, into: &mut Vec<u8>) -> Result<Null> {
         let mut headers = Headers::default();
         let mut place = Place { topic: &self.topic, part: self.part, headers: &mut headers };
-        self.serde
-            .serialize(&mut place, value, into)
-            .map_err(|error| self.refused("cannot be written", &error))
+        self.serde.serialize(&mut place, value, into).map_err(|error| self.unwritable(error))
     }
 
     /// Writes a key in place of what was in `into`; a null key has no place in a store.
@@ -64,7 +62,7 @@ impl<T: 'static> Codec<T> {
         into.clear();
         match self.encode(key, into)? {
             Null::No => Ok(()),
-            Null::Yes => Err(self.refused("cannot be written", &"it is null".into())),
+            Null::Yes => Err(self.unwritable("it is null".into())),
         }
     }
 
@@ -74,23 +72,12 @@ impl<T: 'static> Codec<T> {
         let mut headers = Headers::default();
         let mut place = Place { topic: &self.topic, part: self.part, headers: &mut headers };
         self.serde.deserialize(&mut place, Some(bytes)).map_err(|error| Error::Fatal {
-            what: format!("reading a {} of store {}", self.noun(), self.store),
+            what: format!("reading a {} of store {}", self.part.label(), self.store),
             reason: format!("{error}; was its serde changed?"),
         })
     }
 
-    fn refused(&self, what: &str, error: &BoxError) -> Error {
-        Error::BadRecord {
-            at: format!("a {} for the store", self.noun()),
-            node: self.store.to_string(),
-            reason: format!("it {what}: {error}"),
-        }
-    }
-
-    fn noun(&self) -> &'static str {
-        match self.part {
-            Part::Key => "key",
-            Part::Value => "value",
-        }
+    fn unwritable(&self, cause: BoxError) -> Error {
+        Error::Unwritable { store: self.store.to_string(), part: self.part.label(), cause }
     }
 }

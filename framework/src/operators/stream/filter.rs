@@ -65,7 +65,7 @@ where
         match (self.keep)(&record.key, &record.value) {
             Ok(true) => self.children.forward(record, ctx),
             Ok(false) => Ok(()),
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }

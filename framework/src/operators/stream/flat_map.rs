@@ -74,7 +74,7 @@ where
                 }
                 Ok(())
             }
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }

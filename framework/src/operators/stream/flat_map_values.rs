@@ -64,7 +64,7 @@ where
         let Record { key, value, timestamp, headers } = record;
         let mut values = match (self.f)(value) {
             Ok(values) => values.into_iter(),
-            Err(error) => return self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => return self.faults.apply(DropReason::Failed, error.into(), ctx),
         };
         let Some(mut value) = values.next() else { return Ok(()) };
         for next in values {

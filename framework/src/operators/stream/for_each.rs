@@ -54,7 +54,7 @@ impl<K, V, E: Into<BoxError>, F: Fn(K, V) -> Result<(), E>> Operator<K, V> for F
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         match (self.f)(record.key, record.value) {
             Ok(()) => Ok(()),
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }

@@ -65,7 +65,7 @@ where
             Ok((key, value)) => {
                 self.children.forward(Record { key, value, timestamp, headers }, ctx)
             }
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }

@@ -78,7 +78,7 @@ where
         let Record { key, value, timestamp, headers } = record;
         match (self.f)(&key, value) {
             Ok(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         match driver.pipe("in", &text("k", "x", 1)) {
             Err(Error::BadRecord { at, node, .. }) => {
-                assert_eq!((at.as_str(), node.as_str()), ("in-0@0", "numbers"));
+                assert_eq!((at.to_string().as_str(), node.as_str()), ("in-0@0", "numbers"));
             }
             other => panic!("{other:?}"),
         }

@@ -62,7 +62,7 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         match (self.f)(&record.key, &record.value) {
             Ok(key) => self.children.forward(record.with_key(key), ctx),
-            Err(error) => self.faults.apply(DropReason::Failed, &error.into(), ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::log::{
     Committed, Generation, GroupSpec, Membership, OffsetRange, OutgoingRecord, Producer,
     ProducerSpec, Reader, Refused, TopicDescription, TopicHandle,
 };
+use crate::record::RecordAt;
 
 /// Loses the first output "LOST" and tells of it once, in the flush after it, as Kafka's client
 /// does. Everything else is the memory log.
@@ -119,8 +120,8 @@ fn topic_gone() -> Error {
 }
 
 fn refused() -> Error {
-    let (at, node, reason) = ("out-0".to_owned(), "producer".to_owned(), "too large".to_owned());
-    Error::BadRecord { at, node, reason }
+    let at = RecordAt::Outgoing { topic: Some("out".to_owned()) };
+    Error::BadRecord { at, node: "producer".to_owned(), cause: "too large".into() }
 }
 
 fn unavailable() -> Error {

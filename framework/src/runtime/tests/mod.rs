@@ -457,7 +457,7 @@ fn a_panic_of_the_commit_listener_ends_in_an_error() {
     let streams = streams.on_commit(|step| assert_ne!(step, CommitStep::Ending)).start().unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
     let text = streams.close().unwrap_err().to_string();
-    assert!(text.contains("worker 0: it panicked"), "{text}");
+    assert!(text.contains("worker 0 failed for good: it panicked"), "{text}");
     assert_eq!(values(&log, "out"), Vec::<String>::new());
 }
 

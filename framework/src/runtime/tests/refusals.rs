@@ -171,7 +171,7 @@ fn without_a_policy_a_refused_record_ends_the_instance_and_the_error_names_it() 
             assert_eq!(state, StreamsState::Failed, "{setting:?}");
             // Those at the end included.
             assert!(metric(&streams, "millstream_aborts_total", "") <= 4);
-            let text = streams.close().unwrap_err().to_string();
+            let text = format!("{:?}", streams.close().unwrap_err());
             for part in ["in-0@1", "KSTREAM-SINK-0000000001", "out-0"] {
                 assert!(text.contains(part), "{part}: {text}");
             }
@@ -238,7 +238,7 @@ fn a_refused_record_of_an_internal_topic_ends_the_instance() {
             let state = streams.wait_for(&[StreamsState::Failed], PATIENCE);
             assert_eq!(state, StreamsState::Failed, "{topic}");
             assert!(metric(&streams, "millstream_aborts_total", "") <= 4, "{topic}");
-            let text = streams.close().unwrap_err().to_string();
+            let text = format!("{:?}", streams.close().unwrap_err());
             for part in [&format!("{topic}-0"), "max.message.bytes"] {
                 assert!(text.contains(part), "{part}: {text}");
             }
