@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::code_of;
+use super::source::code_before_tests;
 use super::tree::{File, rust_files};
 
 /// What each folder of the framework may import. What is further up in this list knows nothing of what is below it.
@@ -81,16 +81,6 @@ fn module_of<'f>(path: &'f str, root: &str) -> Option<Vec<&'f str>> {
         module.pop();
     }
     Some(module)
-}
-
-/// The code before the tests, in one line, without comments and the contents of strings.
-fn code_before_tests(text: &str) -> String {
-    let tests = |at: usize| {
-        text[at..].lines().nth(1).is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
-    };
-    let end = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(|at| tests(*at));
-    let lines = text[..end.unwrap_or(text.len())].lines().map(code_of);
-    lines.flat_map(|line| [line, " ".to_owned()]).collect()
 }
 
 /// The paths in a tree such as `crate::{a::B, c::{D, E as F}}`, each with the name it gets.

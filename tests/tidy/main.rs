@@ -8,6 +8,7 @@ mod documents;
 mod guarantees;
 mod layers;
 mod names;
+mod shapes;
 mod source;
 mod text;
 mod tree;

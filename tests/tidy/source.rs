@@ -41,6 +41,16 @@ pub(crate) fn code_of(line: &str) -> String {
     code
 }
 
+/// The code before the tests, line by line, without comments and the contents of strings.
+pub(crate) fn code_before_tests(text: &str) -> String {
+    let tests = |at: usize| {
+        text[at..].lines().nth(1).is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+    };
+    let end = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(|at| tests(*at));
+    let lines = text[..end.unwrap_or(text.len())].lines().map(code_of);
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
 /// The identifiers of a line of code.
 pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|character: char| !(character.is_alphanumeric() || character == '_'))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::metrics::registry::{Metrics, process_families};
 use crate::policy::DropReason;
+use crate::policy::Dropped;
 use crate::record::{TaskId, TopicPartition};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
@@ -14,7 +15,7 @@ fn used() -> Metrics {
     let metrics = Metrics::new("app").unwrap();
     let task = TaskId { sub_topology: 0, partition: 0 };
     metrics.received("in", 1, 1);
-    metrics.dropped(task, [("node".into(), DropReason::Late, 1)]);
+    metrics.dropped(task, [Dropped { node: "node".into(), reason: DropReason::Late, records: 1 }]);
     metrics.committed(0, Some(1));
     metrics.brokers(Some(1));
     metrics.lag(&TopicPartition::new("in", 0), Some(1));

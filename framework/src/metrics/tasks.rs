@@ -1,11 +1,11 @@
 //! What the host says of its tasks: sums and states, carried to the registry now and then.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use crate::error::Error;
 use crate::metrics::registry::Metrics;
-use crate::policy::DropReason;
+use crate::policy::Dropped;
 use crate::record::{TaskId, TopicPartition};
 
 impl Metrics {
@@ -23,13 +23,9 @@ impl Metrics {
 
     /// Records that nodes of a task dropped since the last call. Also what is zero gets a series:
     /// one that is born with its first records hides them from whoever looks at the increase.
-    pub(crate) fn dropped(
-        &self,
-        task: TaskId,
-        counts: impl IntoIterator<Item = (Arc<str>, DropReason, u64)>,
-    ) {
+    pub(crate) fn dropped(&self, task: TaskId, counts: impl IntoIterator<Item = Dropped>) {
         let task = task.to_string();
-        for (node, reason, records) in counts {
+        for Dropped { node, reason, records } in counts {
             self.drop_counts.add(reason, records);
             let labels = [task.as_str(), reason.label()];
             self.records_dropped.with_label_values(&labels).inc_by(records);
@@ -135,6 +131,7 @@ fn as_gauge(count: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::DropReason;
 
     const TASK: TaskId = TaskId { sub_topology: 0, partition: 3 };
 
@@ -147,8 +144,8 @@ mod tests {
         let metrics = Metrics::new("app").unwrap();
         metrics.received("in", 3, 30);
         metrics.received("in", 4, 40);
-        let counts =
-            [("sums".into(), DropReason::Late, 2), ("sums".into(), DropReason::NullKey, 0)];
+        let counts = [(DropReason::Late, 2), (DropReason::NullKey, 0)]
+            .map(|(reason, records)| Dropped { node: "sums".into(), reason, records });
         metrics.dropped(TASK, counts);
         assert_eq!(
             line(&metrics, "millstream_records_in_total").unwrap(),

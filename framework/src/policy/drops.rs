@@ -78,29 +78,38 @@ pub(crate) struct DropCounter(usize);
 /// Counts of one task since the host last took them. A node makes its counters known when it is
 /// made, so that each is there, at zero, before there is anything to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops(Vec<(Arc<str>, DropReason, u64)>);
+pub(crate) struct Drops(Vec<Dropped>);
+
+/// How many records a node has dropped for a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) node: Arc<str>,
+    pub(crate) reason: DropReason,
+    pub(crate) records: u64,
+}
 
 impl Drops {
     /// The counter of a node for a reason, made if new.
     pub(crate) fn counter(&mut self, node: &str, reason: DropReason) -> DropCounter {
-        let known = self.0.iter().position(|(name, why, _)| **name == *node && *why == reason);
+        let known = self.0.iter().position(|it| *it.node == *node && it.reason == reason);
         DropCounter(known.unwrap_or_else(|| {
-            self.0.push((Arc::from(node), reason, 0));
+            self.0.push(Dropped { node: Arc::from(node), reason, records: 0 });
             self.0.len() - 1
         }))
     }
 
     pub(crate) fn add(&mut self, counter: DropCounter, records: u64) {
-        if let Some((_, _, count)) = self.0.get_mut(counter.0) {
-            *count += records;
+        if let Some(dropped) = self.0.get_mut(counter.0) {
+            dropped.records += records;
         }
     }
 
     /// All counts so far with their nodes, zeros too; they start at zero again.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = (Arc<str>, DropReason, u64)> {
-        self.0
-            .iter_mut()
-            .map(|(node, reason, count)| (Arc::clone(node), *reason, std::mem::take(count)))
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Dropped> {
+        self.0.iter_mut().map(|dropped| {
+            let records = std::mem::take(&mut dropped.records);
+            Dropped { node: Arc::clone(&dropped.node), reason: dropped.reason, records }
+        })
     }
 }
 
@@ -117,7 +126,7 @@ mod tests {
         drops.add(drops.clone().counter("a", DropReason::Late), 1);
         assert_ne!(late, other);
         let mut taken =
-            || drops.take().map(|(node, _, n)| (node.to_string(), n)).collect::<Vec<_>>();
+            || drops.take().map(|it| (it.node.to_string(), it.records)).collect::<Vec<_>>();
         assert_eq!(taken(), [("a".to_owned(), 3), ("b".to_owned(), 0)]);
         assert_eq!(taken(), [("a".to_owned(), 0), ("b".to_owned(), 0)]);
     }

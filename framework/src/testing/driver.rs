@@ -16,6 +16,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::log::memory::{MemoryLog, MemoryRecord};
 use crate::log::{Log, ProducerSpec};
 use crate::policy::DropReason;
+use crate::policy::Dropped;
 use crate::record::{Headers, Record, TaskId, Timestamp, TopicPartition};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::store::{CacheBudget, TaskStore};
@@ -305,7 +306,7 @@ impl TopologyDriver {
                 batch.set_meta(&progress_note(&partition.topic), committed.metadata.as_bytes());
             }
         })?;
-        for (_, reason, count) in task.ctx.drops.take() {
+        for Dropped { reason, records: count, .. } in task.ctx.drops.take() {
             *self.drops.entry(reason).or_default() += count;
         }
         Ok(())
