@@ -89,7 +89,7 @@ pub(crate) fn spread_records_as_kafka_does(under_test: &dyn LogUnderTest) -> Res
         .partitioner(|_, key, _, count| key.as_ref().map(|_| count - 1).or(Some(count)));
     let mut producer = Producer::open(&log, chosen)?;
     producer.send(of(Some("foobar")))?;
-    let refused = producer.send(of(None)).map_err(|error| error.to_string());
+    let refused = producer.send(of(None)).map_err(|error| format!("{error:?}"));
     assert!(refused.is_err_and(|said| said.contains(&topic) && said.contains("partition 4")));
     producer.close()?;
     let last = Assignment::<Text, String>::from(topic.as_str()).of_partitions([3]);
