@@ -8,6 +8,7 @@ use millstream_tests::kafka::{Broker, unique};
 use millstream_tests::wait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
@@ -86,8 +87,7 @@ impl<'a> Bench<'a> {
         let mut revisions: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         let mut done = 0_usize;
         let complete = wait::until_true(PATIENCE, "the complete output", || {
-            while let Some(message) = consumer.poll(Duration::from_millis(50)) {
-                let message = message?;
+            while let Some(message) = next(&consumer)? {
                 let key = String::from_utf8(message.key().context("key")?.to_vec())?;
                 let value = i64::from_be_bytes(message.payload().context("value")?.try_into()?);
                 let wanted = self.expected.get(&key).copied().unwrap_or_default();
@@ -108,8 +108,7 @@ impl<'a> Bench<'a> {
         let consumer = self.reader()?;
         let mut seen = 0;
         wait::until_true(PATIENCE, "the first outputs", || {
-            while let Some(message) = consumer.poll(Duration::from_millis(50)) {
-                message?;
+            while next(&consumer)?.is_some() {
                 seen += 1;
             }
             Ok(seen >= wanted)
@@ -162,5 +161,16 @@ impl<'a> Bench<'a> {
             let wanted: Vec<i64> = (1..=values.len() as i64).collect();
             assert_eq!(values, &wanted, "revisions of {key}");
         }
+    }
+}
+
+/// The next record; none if there is none now, or while the broker is away: what waits for it has its own limit.
+fn next(consumer: &BaseConsumer) -> anyhow::Result<Option<BorrowedMessage<'_>>> {
+    let away = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
+    match consumer.poll(Duration::from_millis(50)) {
+        Some(Err(error)) if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) => {
+            Ok(None)
+        }
+        polled => Ok(polled.transpose()?),
     }
 }
