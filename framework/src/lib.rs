@@ -58,6 +58,11 @@ pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyF
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// So do the recipes.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/recipes.md")]
+struct Recipes;
+
 /// So do those of the first program.
 #[cfg(all(doctest, feature = "clap"))]
 #[doc = include_str!("../../docs/first-program.md")]
