@@ -68,7 +68,7 @@ impl Instance {
     /// Ends the instance with an error.
     pub(crate) fn fail(&self, error: Error) {
         self.metrics.error(&error);
-        tracing::error!(%error, "the instance stops");
+        tracing::error!(?error, "the instance stops");
         self.failed.store(true, Ordering::SeqCst);
         // The receiver is gone only when the instance is stopping already.
         let _ = self.failures.send(error);

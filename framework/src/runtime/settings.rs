@@ -40,6 +40,25 @@ pub(crate) struct Settings {
 impl Settings {
     /// How long to wait before the next of several tries, the first being 0.
     pub(crate) fn backoff(&self, tries: u32) -> Duration {
-        self.backoff_min.saturating_mul(1 << tries.min(16)).min(self.backoff_max)
+        self.backoff_rule().after(tries)
+    }
+
+    /// How long to wait between tries, without the other settings.
+    pub(crate) fn backoff_rule(&self) -> Backoff {
+        Backoff { min: self.backoff_min, max: self.backoff_max }
+    }
+}
+
+/// Waits between tries: each twice the one before, up to a bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backoff {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Backoff {
+    /// How long to wait before the next of several tries, the first being 0.
+    pub(crate) fn after(self, tries: u32) -> Duration {
+        self.min.saturating_mul(1 << tries.min(16)).min(self.max)
     }
 }

@@ -369,7 +369,7 @@ fn start_worker(index: usize, instance: &Arc<Instance>) -> Result<WorkerThread> 
             let _ = tell.send(Worker::new(index, instance).start());
         });
         if let Err(error) = system.run() {
-            tracing::error!(worker = index, %error, "a worker ended in disorder");
+            tracing::error!(worker = index, ?error, "a worker ended in disorder");
         }
     })?;
     let address = told.recv().map_err(|_| Error::Fatal {
@@ -422,7 +422,7 @@ fn how_it_ended(instance: &Instance) -> Result<()> {
         }
         Some(error) => {
             instance.board.set_instance(StreamsState::Failed);
-            tracing::error!(application = %instance.application_id, %error, "ended by an error");
+            tracing::error!(application = %instance.application_id, ?error, "ended by an error");
             Err(error)
         }
     }

@@ -103,7 +103,7 @@ impl Control {
                 }
                 Err(error) => error,
             };
-            self.instance.waits_for(Waiter::Start, format!("the topics: {error}"));
+            self.instance.waits_for(Waiter::Start, format!("the topics: {error:?}"));
             // Counted from the first answer: before it nobody could create a topic.
             let now = self.instance.clock.elapsed();
             let patient = matches!(error, Error::MissingTopic { .. })
@@ -113,7 +113,7 @@ impl Control {
             }
             self.instance.metrics.error(&error);
             let wait = self.instance.settings.backoff(tries);
-            tracing::warn!(%error, ?wait, tries, "not ready to start: trying again");
+            tracing::warn!(?error, ?wait, tries, "not ready to start: trying again");
             tries += 1;
             if self.stop.wait(wait) {
                 return Ok(None);
@@ -152,8 +152,13 @@ impl Control {
                     return Err(error);
                 }
                 wait = self.instance.settings.backoff(tries);
-                tracing::warn!(%error, ?wait, tries, "a producer cannot be opened yet: trying again");
-                let what = format!("the producers of the workers: {error}");
+                tracing::warn!(
+                    ?error,
+                    ?wait,
+                    tries,
+                    "a producer cannot be opened yet: trying again"
+                );
+                let what = format!("the producers of the workers: {error:?}");
                 self.instance.waits_for(Waiter::Start, what);
                 tries += 1;
             }
@@ -233,9 +238,12 @@ impl Control {
                 Err(error) if error.reaction() == Reaction::Retry => {
                     self.instance.metrics.error(&error);
                     let wait = self.instance.settings.backoff(tries);
-                    self.instance.waits_for(Waiter::Group, format!("the group: {error}"));
+                    self.instance.waits_for(Waiter::Group, format!("the group: {error:?}"));
                     if !std::mem::replace(&mut away, true) {
-                        tracing::warn!(%error, "the group cannot be reached: the client goes on trying");
+                        tracing::warn!(
+                            ?error,
+                            "the group cannot be reached: the client goes on trying"
+                        );
                     }
                     tries += 1;
                     // A client that counts its connections tells errors as events of a queue. A pause
@@ -267,7 +275,7 @@ impl Control {
                     }
                 }
                 // The counts that are known go on.
-                Err(error) => tracing::debug!(topic = %sink.topic, %error, "not described"),
+                Err(error) => tracing::debug!(topic = %sink.topic, ?error, "not described"),
             }
         }
     }
@@ -289,6 +297,6 @@ impl Control {
 
 fn leave(membership: Box<dyn Membership>, listener: &mut Listener) {
     if let Err(error) = membership.leave(listener) {
-        tracing::warn!(%error, "the group was not told that this instance leaves");
+        tracing::warn!(?error, "the group was not told that this instance leaves");
     }
 }

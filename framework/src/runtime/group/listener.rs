@@ -229,7 +229,7 @@ impl Listener {
         }
         let found = match self.instance.state_dir.tasks() {
             Ok(found) => found,
-            Err(error) => return tracing::warn!(%error, "the state directory cannot be read"),
+            Err(error) => return tracing::warn!(?error, "the state directory cannot be read"),
         };
         let states = self.instance.board.tasks();
         let owned = self.machine.assignments();
@@ -248,7 +248,7 @@ impl Listener {
                 tracing::info!(%task, "deleted the state of a task that is not of this instance any more");
             }
             Err(error) => {
-                tracing::warn!(%task, %error, "the state of a task that is not of this instance any more cannot be deleted");
+                tracing::warn!(%task, ?error, "the state of a task that is not of this instance any more cannot be deleted");
             }
         }
     }
@@ -295,8 +295,8 @@ impl Listener {
             };
             self.instance.metrics.error(&error);
             let wait = self.instance.settings.backoff(tries);
-            self.instance.waits_for(Waiter::Member, format!("{what}: {error}"));
-            tracing::info!(%error, ?wait, "waiting for {what}");
+            self.instance.waits_for(Waiter::Member, format!("{what}: {error:?}"));
+            tracing::info!(?error, ?wait, "waiting for {what}");
             tries += 1;
             if self.stop.wait(wait) || self.instance.has_failed() {
                 let reason = "the instance ends".to_owned();

@@ -23,7 +23,7 @@
 //! | late answer | nobody | for ever: it is taken in whenever it comes |
 
 mod assignment;
-mod machine;
+pub(super) mod machine;
 mod grown;
 mod listener;
 mod control;

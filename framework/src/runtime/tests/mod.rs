@@ -31,6 +31,7 @@ use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
 mod growing;
+mod interleavings;
 mod health;
 mod stopping;
 mod waiting;

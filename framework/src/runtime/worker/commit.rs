@@ -11,84 +11,115 @@
 //! A crash before 4 leaves nothing; between 4 and 5 the store is one commit behind its changelog
 //! and reads that tail when it starts again; after 5 there is nothing to do.
 
+use std::cell::RefCell;
+
+use crate::collector::WorkerProducer;
 use crate::error::{Error, Result};
-use crate::log::Committed;
+use crate::log::{Committed, Member};
 use crate::metrics::{Beating, Metrics};
 use crate::record::TopicPartition;
 use crate::runtime::commit_step::CommitStep;
 use crate::runtime::worker::failure::Failure;
 use crate::runtime::worker::restore::Freshness;
 use crate::runtime::worker::task_cell::guarded;
-use crate::runtime::worker::worker::{Stage, Worker};
+use crate::runtime::worker::worker::{CommitUnderWay, Stage, Worker};
 use crate::task::Task;
 
 impl Worker {
-    /// Commits all running tasks of the worker. Does nothing if nothing happened since the last.
-    ///
-    /// # Errors
-    /// Whatever failed; nobody knows then whether the commit happened, and the caller must react
-    /// before anything else is done.
-    pub(super) fn commit(&mut self) -> Result<(), Failure> {
-        if self.has_failed_task() {
-            return Err(aborted("a task of the worker failed").into());
-        }
-        self.check_owned()?;
-        let dirty = self.has_something_to_commit();
-        let Some(producer) = self.producer.clone().filter(|_| dirty) else {
-            self.forget_requests();
-            self.note_committed();
-            return Ok(());
-        };
-        let started = self.instance.clock.elapsed();
+    /// Flushes the record caches of all running tasks; from here on their positions stand.
+    pub(super) fn flush_tasks(&mut self) -> Result<(), Failure> {
+        let began = self.instance.clock.elapsed();
         for (id, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
                 guarded(id, || task.flush()).map_err(|error| Failure::of(id, error))?;
             }
         }
-        let positions = self.positions();
-        let instance = &self.instance;
-        let member = self.member.as_ref().ok_or_else(|| aborted("this instance is in no group"))?;
-        {
-            let mut shared = producer.borrow_mut();
-            if instance.settings.exactly_once {
-                shared.ensure_transaction()?;
-                shared.producer().flush()?;
-                // Under this generation the partitions were owned, if they still are.
-                let generation = member.generation()?;
-                self.check_owned()?;
-                shared.producer().send_offsets(&positions, &generation)?;
-                instance.commit_step(CommitStep::OffsetsSent);
-                instance.commit_step(CommitStep::Ending);
-                shared.producer().commit()?;
-                shared.transaction_ended();
-            } else {
-                shared.producer().flush()?;
-                instance.commit_step(CommitStep::Ending);
-                self.check_owned()?;
-                member.commit(&positions)?;
-            }
-        }
-        instance.positions.committed(&positions);
-        instance.commit_step(CommitStep::Ended);
-        instance.commit_step(CommitStep::Applying);
-        let now = instance.clock.now();
+        self.commit = CommitUnderWay { began, positions: self.positions(), generation: None };
+        Ok(())
+    }
+
+    /// Waits until everything sent is acknowledged. Under exactly-once there is a transaction then,
+    /// for positions alone too.
+    pub(super) fn acknowledge(&mut self) -> Result<()> {
+        let mut producer = self.present_producer()?.borrow_mut();
+        producer.ensure_transaction()?;
+        producer.producer().flush()
+    }
+
+    pub(super) fn take_generation(&mut self) -> Result<()> {
+        self.commit.generation = Some(self.present_member()?.generation()?);
+        Ok(())
+    }
+
+    pub(super) fn send_offsets(&mut self) -> Result<()> {
+        let CommitUnderWay { positions, generation, .. } = &self.commit;
+        let generation = generation.as_ref().ok_or_else(|| aborted("no generation was taken"))?;
+        self.present_producer()?.borrow_mut().producer().send_offsets(positions, generation)?;
+        self.instance.commit_step(CommitStep::OffsetsSent);
+        Ok(())
+    }
+
+    pub(super) fn end_transaction(&mut self) -> Result<()> {
+        self.instance.commit_step(CommitStep::Ending);
+        let mut producer = self.present_producer()?.borrow_mut();
+        producer.producer().commit()?;
+        producer.transaction_ended();
+        drop(producer);
+        self.counts();
+        Ok(())
+    }
+
+    pub(super) fn commit_offsets(&mut self) -> Result<()> {
+        self.instance.commit_step(CommitStep::Ending);
+        self.present_member()?.commit(&self.commit.positions)?;
+        self.counts();
+        Ok(())
+    }
+
+    /// The broker has confirmed: whatever happens now, the commit counts.
+    fn counts(&self) {
+        self.instance.positions.committed(&self.commit.positions);
+        self.instance.commit_step(CommitStep::Ended);
+    }
+
+    /// Takes what is committed over into the local stores.
+    pub(super) fn apply(&mut self) -> Result<()> {
+        self.instance.commit_step(CommitStep::Applying);
+        let now = self.instance.clock.now();
         for (_, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
                 let fresh = self.restorer.freshness().due(task, now);
                 task.apply(|batch| Freshness::note(batch, &fresh, now))?;
             }
         }
-        producer.borrow_mut().forget_refusals(instance.clock.elapsed());
-        instance.commit_step(CommitStep::Applied);
-        self.aborts = 0;
-        self.count();
-        instance.metrics.commit_latency.observe((instance.clock.elapsed() - started).as_secs_f64());
-        self.purge(&positions);
         Ok(())
     }
 
+    /// Notes what is committed, and deletes it from repartition topics if it is time.
+    pub(super) fn committed(&mut self, purge: bool) {
+        let elapsed = self.instance.clock.elapsed();
+        if let Some(producer) = &self.producer {
+            producer.borrow_mut().forget_refusals(elapsed);
+        }
+        self.instance.commit_step(CommitStep::Applied);
+        self.count();
+        let CommitUnderWay { began, positions, .. } = std::mem::take(&mut self.commit);
+        self.instance.metrics.commit_latency.observe((elapsed - began).as_secs_f64());
+        if purge {
+            self.purge(&positions);
+        }
+    }
+
+    fn present_producer(&self) -> Result<&RefCell<WorkerProducer>> {
+        self.producer.as_deref().ok_or_else(|| aborted("there is no producer"))
+    }
+
+    fn present_member(&self) -> Result<&dyn Member> {
+        self.member.as_deref().ok_or_else(|| aborted("this instance is in no group"))
+    }
+
     /// Notes that all that was done is committed.
-    fn note_committed(&self) {
+    pub(super) fn note_committed(&self) {
         let metrics = &self.instance.metrics;
         if self.hosted.is_empty() {
             metrics.committed(self.index, None);
@@ -115,7 +146,7 @@ impl Worker {
 
     /// True if something happened since the last commit, or if it is time to note that stores are
     /// fresh: only the group's answer says that this worker was the only one to write to them.
-    fn has_something_to_commit(&self) -> bool {
+    pub(super) fn has_something_to_commit(&self) -> bool {
         let (now, freshness) = (self.instance.clock.now(), self.restorer.freshness());
         let mut running = self.running().peekable();
         // What was sent when a task began counts too, though no record was taken.
@@ -133,24 +164,12 @@ impl Worker {
     }
 
     /// Requests for a commit where nothing has happened are fulfilled.
-    fn forget_requests(&self) {
+    pub(super) fn forget_requests(&self) {
         for (_, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
                 task.ctx.commit_requested = false;
             }
         }
-    }
-
-    /// True if partitions were taken from the worker and it has not heard of it yet.
-    pub(super) fn has_lost(&self) -> bool {
-        self.instance.losses.count(self.index) != self.losses_heard
-    }
-
-    fn check_owned(&self) -> Result<()> {
-        if self.has_lost() {
-            return Err(aborted("partitions were lost"));
-        }
-        Ok(())
     }
 
     /// True if a task failed; the message that says why is on its way.
@@ -170,12 +189,7 @@ impl Worker {
 
     /// Deletes what was consumed of repartition topics, up to the committed offsets: only then can
     /// nobody need it again.
-    fn purge(&mut self, committed: &[(TopicPartition, Committed)]) {
-        let now = self.instance.clock.elapsed();
-        if now.saturating_sub(self.purged) < self.instance.settings.repartition_purge_interval {
-            return;
-        }
-        self.purged = now;
+    fn purge(&self, committed: &[(TopicPartition, Committed)]) {
         let before: Vec<(TopicPartition, i64)> = committed
             .iter()
             .filter(|(partition, _)| self.instance.repartition_topics.contains(&partition.topic))
@@ -186,7 +200,7 @@ impl Worker {
         }
         if let Err(error) = self.instance.log.delete_records(&before) {
             // Nothing is lost but disk space, and the next purge covers the same records.
-            tracing::warn!(worker = self.index, %error, "repartition topics could not be purged");
+            tracing::warn!(worker = self.index, ?error, "repartition topics could not be purged");
         }
     }
 

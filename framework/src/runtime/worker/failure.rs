@@ -5,13 +5,13 @@ use crate::record::TaskId;
 
 /// An error, and the task it came from if it came from one.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) task: Option<TaskId>,
-    pub(super) error: Error,
+pub(crate) struct Failure {
+    pub(crate) task: Option<TaskId>,
+    pub(crate) error: Error,
 }
 
 impl Failure {
-    pub(super) fn of(task: TaskId, error: Error) -> Self {
+    pub(crate) fn of(task: TaskId, error: Error) -> Self {
         Self { task: Some(task), error }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   control ── TakeOver, AssignTasks, RevokeTasks, StopWorker ──► worker
-//!   worker  ── Advance, RestoreStep (to itself, later)
+//!   worker  ── RestoreStep (to itself, when the tasks had their turn)
 //!   worker  ── Retire ──► task          task ── CommitWanted, TaskFailed ──► worker
 //!   queue   ── WakeUp ──► task          question ── Ask ──► task
 //! ```
@@ -98,11 +98,6 @@ pub(crate) struct TaskFailed {
     pub(crate) task: TaskId,
     pub(crate) error: Error,
 }
-
-/// Something may have become possible.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Advance;
 
 /// More of the changelogs may be there.
 #[derive(Debug, Message)]

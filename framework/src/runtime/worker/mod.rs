@@ -2,14 +2,14 @@
 
 mod messages;
 mod task_cell;
-mod failure;
+pub(super) mod failure;
+pub(super) mod machine;
 mod restore;
 mod build;
 mod worker;
 mod task_actor;
 mod starting;
 mod commit;
-mod failing;
 mod report;
 
 pub(super) use messages::{

@@ -1,5 +1,10 @@
-//! A worker says what there is to do, and whether it goes on.
+//! A worker says what there is to do, whether it goes on, and why it does not.
 
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::record::TaskId;
+use crate::runtime::board::Waiter;
 use crate::runtime::stall::Report;
 use crate::runtime::worker::worker::{Stage, Worker};
 
@@ -42,5 +47,32 @@ impl Worker {
         }
         let report = Report { at: now, moved: self.progress.since(), work };
         self.instance.work.put(self.index, report);
+    }
+
+    pub(super) fn say_not_started(&self, error: &Error, wait: Duration) {
+        self.instance.metrics.error(error);
+        let what = format!("the start of tasks on worker {}: {error:?}", self.index);
+        self.instance.waits_for(Waiter::Worker(self.index), what);
+        tracing::warn!(worker = self.index, ?error, ?wait, "tasks cannot start yet");
+    }
+
+    /// Everything since the last commit is dropped; without a wait because the instance stops, which
+    /// says by itself what it drops.
+    pub(super) fn say_aborted(
+        &self,
+        error: &Error,
+        wait: Option<Duration>,
+        replaces: Option<TaskId>,
+    ) {
+        const WHAT: &str = "dropping everything since the last commit";
+        if let Some(task) = replaces {
+            tracing::error!(%task, ?error, "the task failed and is replaced");
+        }
+        let Some(wait) = wait else {
+            return tracing::debug!(worker = self.index, ?error, "{WHAT}");
+        };
+        tracing::warn!(worker = self.index, ?error, ?wait, "{WHAT}");
+        self.instance.metrics.aborts.inc();
+        self.instance.metrics.error(error);
     }
 }

@@ -197,11 +197,6 @@ impl Restorer {
         }
     }
 
-    /// True if nothing is being restored.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty()
-    }
-
     /// Lets go of a task; what was restored so far stays.
     pub(crate) fn remove(&mut self, task: TaskId) {
         let before = self.running.len();
@@ -397,7 +392,7 @@ mod tests {
         if restorer.add(&bench.task(), Timestamp(now)).unwrap() {
             while restorer.step(Duration::ZERO).unwrap().is_empty() {}
         }
-        assert!(restorer.is_idle());
+        assert!(restorer.running.is_empty());
         restorer.take_restored()
     }
 
@@ -454,7 +449,7 @@ mod tests {
                 assert!(restorer.step(Duration::ZERO).unwrap().is_empty());
             }
             restorer.remove(task.id());
-            assert!(restorer.is_idle());
+            assert!(restorer.running.is_empty());
             log.release(&partition("s")).unwrap();
         };
         half(5_000);
@@ -474,7 +469,7 @@ mod tests {
         bench.partition = 1;
         let mut restorer = restorer(&log);
         assert!(restorer.add(&bench.task(), Timestamp(0)).is_err());
-        assert!(restorer.is_idle());
+        assert!(restorer.running.is_empty());
     }
 
     #[test]

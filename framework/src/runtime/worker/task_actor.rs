@@ -251,7 +251,7 @@ impl Handler<Ask> for TaskActor {
             Ok(())
         });
         if let Err(error) = asked {
-            tracing::warn!(task = %self.id, %error, "a question could not be answered");
+            tracing::warn!(task = %self.id, ?error, "a question could not be answered");
         }
     }
 }

@@ -1,85 +1,80 @@
 //! A worker: the unit of commit and of abort. It owns a producer and the tasks that share it.
 //!
-//! A task on its way to running passes through `advance`, which is called whenever something
-//! may have changed and does what is possible now; what is not is tried again with back-off:
-//!
-//! ```text
-//!   assigned ──► waiting ──(positions, producer, stores)──► restoring ──► running
-//!                   ▲                                           │            │
-//!                   └───────────────── abort ───────────────────┴────────────┘
-//! ```
+//! It hosts the machine that decides (see `machine`): messages and timers become events, actions are
+//! performed one after the other, and what comes of one is the next event.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler, Recipient};
 use millstream_state::TaskStores;
 
 use crate::collector::{Refusals, WorkerProducer};
-use crate::error::Error;
-use crate::log::Member;
+use crate::error::{Error, Result};
+use crate::log::{Committed, Generation, Member};
 use crate::metrics::Beating;
-use crate::record::TaskId;
+use crate::record::{TaskId, TopicPartition};
+use crate::runtime::board::Waiter;
 use crate::runtime::instance::Instance;
-use crate::runtime::owned::{OwnedPartition, TaskInputs, unplaced};
+use crate::runtime::owned::{OwnedPartition, unplaced};
+use crate::runtime::ownership::Revocation;
 use crate::runtime::stall::{MEASURE_INTERVAL, WorkProgress};
 use crate::runtime::worker::failure::Failure;
+use crate::runtime::worker::machine::{Action, Event, Moment, WorkerMachine, WorkerRules};
 use crate::runtime::worker::messages::{
-    Advance, AssignTasks, CommitWanted, Retire, RevokeTasks, StopWorker, TakeOver, TaskFailed,
+    AnswerTo, AssignTasks, CommitWanted, RestoreStep, Retire, RevokeTasks, StopWorker, TakeOver,
+    TaskFailed,
 };
 use crate::runtime::worker::restore::{Freshness, Restorer};
 use crate::runtime::worker::task_cell::{NextTick, TaskCell};
 use crate::store::CacheBudget;
-use crate::task::{Task, TaskState, UncommittedBudget};
+use crate::task::{Task, UncommittedBudget};
 
 /// Messages come from the control thread (a few per rebalance) and from the tasks (deduplicated by
 /// what they mean), so a full mailbox means that the same was said already.
 const MAILBOX_MESSAGES_MAX: usize = 1024;
-/// After so long nobody expects a revoked task back: its stores are closed.
-const SUSPENDED_MAX: Duration = Duration::from_secs(30);
 
+/// What there is of a hosted task.
 pub(super) enum Stage {
     Waiting { inputs: Vec<OwnedPartition>, disk: Option<TaskStores> },
     Restoring(Box<Task>),
     Running { cell: TaskCell, retire: Recipient<Retire> },
 }
 
+/// What the steps of a commit hand on.
+#[derive(Debug, Default)]
+pub(super) struct CommitUnderWay {
+    pub(super) began: Duration,
+    pub(super) positions: Vec<(TopicPartition, Committed)>,
+    pub(super) generation: Option<Generation>,
+}
+
 pub(crate) struct Worker {
     pub(super) index: usize,
     pub(super) instance: Arc<Instance>,
+    pub(super) machine: WorkerMachine,
     pub(super) member: Option<Arc<dyn Member>>,
     pub(super) producer: Option<Rc<RefCell<WorkerProducer>>>,
     pub(super) hosted: BTreeMap<TaskId, Stage>,
     /// What producers before the present one have learnt.
     pub(super) refusals: Refusals,
-    /// With the time at which they were suspended.
-    suspended: BTreeMap<TaskId, (Duration, TaskStores)>,
+    suspended: BTreeMap<TaskId, TaskStores>,
     pub(super) restorer: Restorer,
     /// An equal part of the instance's, for the tasks of this worker.
     pub(super) cache_budget: CacheBudget,
     pub(super) uncommitted: UncommittedBudget,
-    /// Tries of `advance` that did not get through, in a row.
-    pub(super) tries: u32,
-    /// Tries of restoring that failed, since a task was restored last.
-    pub(super) restore_tries: u32,
-    /// A producer was dropped in the middle of a transaction, and none was opened since.
-    pub(super) left_open: bool,
-    /// Losses of partitions that it has heard of.
-    pub(super) losses_heard: u64,
     pub(super) next_tick: NextTick,
-    /// Aborts since the last commit.
-    pub(super) aborts: u32,
-    /// True once the instance was told to end: no task starts any more.
-    pub(super) given_up: bool,
-    pub(super) advance_planned: bool,
-    /// True while a `RestoreStep` is on its way.
-    pub(super) restoring: bool,
-    /// When repartition topics were purged last.
-    pub(super) purged: Duration,
+    pub(super) commit: CommitUnderWay,
+    /// What came with the message that is being handled.
+    assigned: BTreeMap<TaskId, Vec<OwnedPartition>>,
+    given_back: Vec<OwnedPartition>,
+    revocation: Option<(Revocation, AnswerTo)>,
+    taking_over: Option<SyncSender<Result<()>>>,
     pub(super) progress: WorkProgress,
 }
 
@@ -96,29 +91,152 @@ impl Worker {
         let restorer = Restorer::new(Arc::clone(&instance.log), freshness);
         let cache_budget = CacheBudget::new(settings.cache_bytes_max / settings.workers.max(1));
         let uncommitted = UncommittedBudget::new(settings.uncommitted_bytes_max);
+        let rules = WorkerRules {
+            exactly_once: settings.exactly_once,
+            replace_failed_tasks: settings.replace_failed_tasks,
+            backoff: settings.backoff_rule(),
+            purge_interval: settings.repartition_purge_interval,
+        };
         Self {
             index,
             cache_budget,
             uncommitted,
             instance,
+            machine: WorkerMachine::new(rules),
             member: None,
             producer: None,
             refusals: Refusals::default(),
             hosted: BTreeMap::new(),
             suspended: BTreeMap::new(),
             restorer,
-            tries: 0,
-            restore_tries: 0,
-            left_open: false,
-            losses_heard: 0,
             next_tick: NextTick::default(),
-            aborts: 0,
-            given_up: false,
-            advance_planned: false,
-            restoring: false,
-            purged: Duration::ZERO,
+            commit: CommitUnderWay::default(),
+            assigned: BTreeMap::new(),
+            given_back: Vec::new(),
+            revocation: None,
+            taking_over: None,
             progress: WorkProgress::default(),
         }
+    }
+
+    /// Hands an event to the machine and does what follows, and what follows from that.
+    fn drive(&mut self, event: Event, ctx: &mut Context<Self>) {
+        let mut next = Some(event);
+        let mut actions = Vec::new();
+        while let Some(event) = next.take() {
+            let at = self.moment();
+            self.machine.on(event, at, &mut actions);
+            for action in actions.drain(..) {
+                next = self.perform(action, ctx).or(next);
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let in_transaction =
+            self.producer.as_ref().is_some_and(|shared| shared.borrow().is_in_transaction());
+        Moment {
+            now: self.instance.clock.elapsed(),
+            losses: self.instance.losses.count(self.index),
+            task_failed: self.has_failed_task(),
+            in_transaction,
+            stops: self.instance.stop_left(Duration::ZERO).is_some(),
+        }
+    }
+
+    /// Does what the machine wants; what came of it, if it waits for that.
+    fn perform(&mut self, action: Action, ctx: &mut Context<Self>) -> Option<Event> {
+        match action {
+            Action::TakeOver => return Some(outcome(self.take_over())),
+            Action::TookOver(taken) => {
+                if let Some(answer) = self.taking_over.take() {
+                    // Nobody waits for it any more when the instance is told to stop meanwhile.
+                    let _ = answer.send(taken);
+                }
+            }
+            Action::Look => return Some(Event::Work(self.has_something_to_commit())),
+            Action::Flush => return Some(outcome(self.flush_tasks())),
+            Action::Acknowledge => return Some(outcome(self.acknowledge())),
+            Action::Generation => return Some(outcome(self.take_generation())),
+            Action::SendOffsets => return Some(outcome(self.send_offsets())),
+            Action::EndTransaction => return Some(outcome(self.end_transaction())),
+            Action::CommitOffsets => return Some(outcome(self.commit_offsets())),
+            Action::Apply => return Some(outcome(self.apply())),
+            Action::Committed { purge } => self.committed(purge),
+            Action::NothingToCommit => {
+                self.forget_requests();
+                self.note_committed();
+            }
+            Action::Wake => self.wake_all(),
+            Action::OpenProducer => return Some(outcome(self.open_producer().map(drop))),
+            Action::DropProducer => self.drop_producer(),
+            Action::AbortTransaction => return Some(outcome(self.abort_transaction())),
+            Action::LookUpPositions => return Some(outcome(self.look_up_positions())),
+            Action::Build(task) => return Some(self.build_task(task)),
+            Action::Run(task) => return Some(outcome(self.run(task, ctx))),
+            Action::Restore => return Some(self.restore()),
+            Action::Reset(task) => {
+                if let Some(task) = self.take_task(task) {
+                    self.wait_again(task);
+                }
+            }
+            Action::Host(task) => self.host(task),
+            Action::Suspend(task) => return Some(Event::Suspended { open: self.suspend(task) }),
+            Action::Close(task) => return Some(outcome(self.close(task))),
+            Action::Answer => return Some(Event::Answered { in_time: self.answer() }),
+            Action::State(task, state) => self.instance.board.set(task, state),
+            told => self.tell(told, ctx),
+        }
+        None
+    }
+
+    /// Says what happened, or plans what comes later.
+    fn tell(&mut self, action: Action, ctx: &mut Context<Self>) {
+        match action {
+            Action::Started => self.instance.board.has(Waiter::Worker(self.index)),
+            Action::NotStarted { error, wait } => self.say_not_started(&error, wait),
+            Action::NotRestored { error, wait } => {
+                tracing::warn!(worker = self.index, ?error, ?wait, "state cannot be restored yet");
+            }
+            Action::Aborted { error, wait, replaces } => self.say_aborted(&error, wait, replaces),
+            Action::Fail(error) => self.instance.fail(error),
+            Action::LeftOpen(error) => {
+                tracing::warn!(
+                    worker = self.index,
+                    ?error,
+                    "the open transaction is left to its time-out"
+                );
+            }
+            Action::PlanAdvance(wait) => {
+                ctx.run_later(wait, |worker, ctx| worker.drive(Event::Advance, ctx));
+            }
+            Action::PlanRestoreStep => Self::plan_restore_step(ctx),
+            Action::PlanEnd(wait) => {
+                let what = format!("the end of the transaction of worker {}", self.index);
+                self.instance.waits_for(Waiter::Worker(self.index), what);
+                ctx.run_later(wait, |worker, ctx| worker.drive(Event::EndAgain, ctx));
+            }
+            Action::Ended => self.ended(ctx),
+            _ => {}
+        }
+    }
+
+    /// Takes an assigned task in, with its queues and the stores that are still open.
+    fn host(&mut self, id: TaskId) {
+        let mut inputs = self.assigned.remove(&id).unwrap_or_default();
+        inputs.append(&mut self.given_back);
+        let disk = self.suspended.remove(&id);
+        self.hosted.insert(id, Stage::Waiting { inputs, disk });
+    }
+
+    /// Answers the revocation; false if it was too late.
+    fn answer(&mut self) -> bool {
+        let Some((revocation, answer)) = self.revocation.take() else { return true };
+        let in_time = revocation.answer();
+        if !answer.send(std::mem::take(&mut self.given_back)) {
+            tracing::warn!(worker = self.index, "the group did not wait for the revocation");
+        }
+        in_time
     }
 
     /// A task becomes a waiting one: all of it but its stores and queues is thrown away.
@@ -128,7 +246,6 @@ impl Worker {
         let (disk, queues) = task.close();
         let stage = Stage::Waiting { inputs: unplaced(queues), disk: Some(disk) };
         self.hosted.insert(id, stage);
-        self.note_state(id, TaskState::Created);
     }
 
     /// Takes a restoring or running task out of its stage; a waiting one stays.
@@ -155,33 +272,31 @@ impl Worker {
         }
     }
 
-    /// Ends a task but keeps its stores open; its queues come back.
-    fn suspend(&mut self, id: TaskId) -> Vec<OwnedPartition> {
-        let (disk, queues) = match self.take_task(id) {
-            Some(task) => {
-                self.note_dropped(&task);
-                let (disk, queues) = task.close();
-                (Some(disk), unplaced(queues))
-            }
-            None => match self.hosted.remove(&id) {
-                Some(Stage::Waiting { inputs, disk }) => {
-                    let unplaced = |owned: OwnedPartition| {
-                        OwnedPartition::unplaced(owned.partition, owned.queue)
-                    };
-                    (disk, inputs.into_iter().map(unplaced).collect())
-                }
-                _ => return Vec::new(),
-            },
-        };
-        match disk {
-            Some(disk) => {
-                self.suspended.insert(id, (self.instance.clock.elapsed(), disk));
-                self.note_state(id, TaskState::Suspended);
-            }
-            None => self.note_state(id, TaskState::Closed),
+    /// Ends a task but keeps its stores open, if they are; its queues go back.
+    fn suspend(&mut self, id: TaskId) -> bool {
+        if let Some(task) = self.take_task(id) {
+            self.wait_again(task);
         }
-        self.forget(id, &queues);
-        queues
+        let Some(Stage::Waiting { inputs, disk }) = self.hosted.remove(&id) else { return false };
+        self.forget(id, &inputs);
+        let unplaced =
+            |owned: OwnedPartition| OwnedPartition::unplaced(owned.partition, owned.queue);
+        self.given_back.extend(inputs.into_iter().map(unplaced));
+        let open = disk.is_some();
+        self.suspended.extend(disk.map(|disk| (id, disk)));
+        open
+    }
+
+    /// Closes the stores of a suspended task. Whoever else still has a handle on them must not keep
+    /// the directory locked.
+    fn close(&mut self, id: TaskId) -> Result<()> {
+        let Some(disk) = self.suspended.get(&id) else { return Ok(()) };
+        if let Err(error) = disk.close() {
+            tracing::warn!(task = %id, %error, "its stores are in use: they are closed later");
+            return Err(error.into());
+        }
+        self.suspended.remove(&id);
+        Ok(())
     }
 
     /// A stop that drops what a task did since the last commit must not look like one that did not.
@@ -201,45 +316,11 @@ impl Worker {
         metrics.forget_task(id, stores.iter().map(|store| store.name.as_str()));
     }
 
-    /// Closes the stores of tasks that were suspended at least so long ago.
-    pub(super) fn close_suspended(&mut self, age: Duration) {
-        let now = self.instance.clock.elapsed();
-        let old = self.suspended.extract_if(.., |_, (since, _)| now.saturating_sub(*since) >= age);
-        let closed: Vec<_> = old.map(|(id, (_, disk))| (id, disk)).collect();
-        for (id, disk) in closed {
-            // Whoever else still has a handle on them must not keep the directory locked.
-            if let Err(error) = disk.close() {
-                tracing::error!(task = %id, %error, "its stores are in use and stay open");
-            }
-            self.note_state(id, TaskState::Closed);
-        }
-    }
-
     pub(super) fn running(&self) -> impl Iterator<Item = (TaskId, &TaskCell, &Recipient<Retire>)> {
         self.hosted.iter().filter_map(|(id, stage)| match stage {
             Stage::Running { cell, retire } => Some((*id, cell, retire)),
             Stage::Waiting { .. } | Stage::Restoring(_) => None,
         })
-    }
-
-    pub(super) fn note_state(&self, task: TaskId, state: TaskState) {
-        self.instance.board.set(task, state);
-    }
-
-    /// Commits if there is something to commit; a failure drops it.
-    fn commit_or_drop(&mut self, ctx: &mut Context<Self>) {
-        if let Err(failure) = self.commit() {
-            self.react(failure, ctx);
-        }
-    }
-
-    /// The same, unless a message is on its way that says what failed or was lost.
-    fn commit_in_time(&mut self, ctx: &mut Context<Self>) {
-        if self.has_failed_task() || self.has_lost() {
-            return;
-        }
-        self.commit_or_drop(ctx);
-        self.wake_all();
     }
 
     /// Notes when the next tick is due; from then on the tasks let it pass first.
@@ -283,13 +364,13 @@ impl Actor for Worker {
         self.measure();
         self.plan_tick();
         ctx.run_interval(self.instance.settings.commit_interval, |worker, ctx| {
-            worker.commit_in_time(ctx);
+            worker.drive(Event::CommitDue, ctx);
             worker.plan_tick();
         });
-        ctx.run_interval(MEASURE_INTERVAL, |worker, _| {
+        ctx.run_interval(MEASURE_INTERVAL, |worker, ctx| {
             worker.measure();
             worker.wake_all();
-            worker.close_suspended(SUSPENDED_MAX);
+            worker.drive(Event::Measured, ctx);
         });
     }
 }
@@ -297,9 +378,9 @@ impl Actor for Worker {
 impl Handler<TakeOver> for Worker {
     type Result = ();
 
-    fn handle(&mut self, TakeOver { answer }: TakeOver, _: &mut Self::Context) {
-        // Nobody waits for it any more when the instance is told to stop meanwhile.
-        let _ = answer.send(self.take_over());
+    fn handle(&mut self, TakeOver { answer }: TakeOver, ctx: &mut Self::Context) {
+        self.taking_over = Some(answer);
+        self.drive(Event::TakeOver, ctx);
     }
 }
 
@@ -308,18 +389,10 @@ impl Handler<AssignTasks> for Worker {
 
     fn handle(&mut self, assign: AssignTasks, ctx: &mut Self::Context) {
         self.member = Some(assign.member);
-        for TaskInputs { task: id, mut inputs } in assign.tasks {
-            if self.hosted.contains_key(&id) {
-                // Further inputs of a task that runs with what is here: it is built anew with all.
-                self.commit_or_drop(ctx);
-                inputs.extend(self.suspend(id));
-            }
-            let disk = self.suspended.remove(&id).map(|(_, disk)| disk);
-            self.hosted.insert(id, Stage::Waiting { inputs, disk });
-            self.note_state(id, TaskState::Created);
-        }
-        self.close_suspended(Duration::ZERO);
-        self.advance(ctx);
+        let ids = assign.tasks.iter().map(|assigned| assigned.task).collect();
+        let inputs = assign.tasks.into_iter().map(|assigned| (assigned.task, assigned.inputs));
+        self.assigned = inputs.collect();
+        self.drive(Event::Assign(ids), ctx);
     }
 }
 
@@ -327,23 +400,11 @@ impl Handler<RevokeTasks> for Worker {
     type Result = ();
 
     fn handle(&mut self, revoke: RevokeTasks, ctx: &mut Self::Context) {
-        if revoke.revocation.is_lost() {
-            let reason = "partitions were lost".to_owned();
-            let error = Error::Aborted { what: "a commit".to_owned(), reason };
-            self.react(error.into(), ctx);
-        } else {
-            self.commit_or_drop(ctx);
-        }
-        let mut queues = Vec::new();
-        for id in &revoke.tasks {
-            queues.extend(self.suspend(*id));
-        }
-        if !revoke.revocation.answer() {
-            self.losses_heard += 1;
-        }
-        if !revoke.answer.send(queues) {
-            tracing::warn!(worker = self.index, "the group did not wait for the revocation");
-        }
+        let lost = revoke.revocation.is_lost();
+        self.revocation = Some((revoke.revocation, revoke.answer));
+        self.drive(Event::Revoke { tasks: revoke.tasks, lost }, ctx);
+        // One that ends takes no notice of it.
+        self.revocation = None;
     }
 }
 
@@ -355,7 +416,7 @@ impl Handler<CommitWanted> for Worker {
         let wanted =
             self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(requested));
         if wanted || self.uncommitted.is_exceeded() {
-            self.commit_in_time(ctx);
+            self.drive(Event::CommitDue, ctx);
         }
     }
 }
@@ -364,18 +425,15 @@ impl Handler<TaskFailed> for Worker {
     type Result = ();
 
     fn handle(&mut self, failed: TaskFailed, ctx: &mut Self::Context) {
-        if matches!(self.hosted.get(&failed.task), Some(Stage::Running { .. })) {
-            self.react(Failure::of(failed.task, failed.error), ctx);
-        }
+        self.drive(Event::TaskFailed(Failure::of(failed.task, failed.error)), ctx);
     }
 }
 
-impl Handler<Advance> for Worker {
+impl Handler<RestoreStep> for Worker {
     type Result = ();
 
-    fn handle(&mut self, _: Advance, ctx: &mut Self::Context) {
-        self.advance_planned = false;
-        self.advance(ctx);
+    fn handle(&mut self, _: RestoreStep, ctx: &mut Self::Context) {
+        self.drive(Event::RestoreStep, ctx);
     }
 }
 
@@ -383,12 +441,17 @@ impl Handler<StopWorker> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: StopWorker, ctx: &mut Self::Context) {
-        let ids: Vec<TaskId> = self.hosted.keys().copied().collect();
-        for id in ids {
-            drop(self.suspend(id));
-        }
-        self.close_suspended(Duration::ZERO);
-        self.end_transaction();
+        // The thread is waited for a little longer than this.
+        let part = self.instance.settings.close_timeout * 4 / 5;
+        let left = self.instance.stop_left(part).unwrap_or_default();
+        let by = self.instance.clock.elapsed() + left;
+        self.drive(Event::Stop { by }, ctx);
+    }
+}
+
+impl Worker {
+    fn ended(&mut self, ctx: &mut Context<Self>) {
+        self.given_back.clear();
         let metrics = &self.instance.metrics;
         metrics.restored.inc_by(self.restorer.take_restored());
         metrics.committed(self.index, None);
@@ -396,5 +459,13 @@ impl Handler<StopWorker> for Worker {
         self.instance.work.retire(self.index);
         ctx.stop();
         actix::System::current().stop();
+    }
+}
+
+/// What came of an action.
+fn outcome(done: Result<(), impl Into<Failure>>) -> Event {
+    match done {
+        Ok(()) => Event::Done,
+        Err(failure) => Event::Failed(failure.into()),
     }
 }

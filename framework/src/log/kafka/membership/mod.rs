@@ -110,7 +110,7 @@ impl KafkaMembership {
         if matches!(error, Error::Fenced { .. }) || is_refused(code) {
             return Err(error);
         }
-        tracing::error!(group = self.spec.group, %error, "the client failed; joining again");
+        tracing::error!(group = self.spec.group, ?error, "the client failed; joining again");
         let Some(group) = self.group.take() else { return Ok(()) };
         let lost: Vec<TopicPartition> = locked(&group.taps).keys().cloned().collect();
         if !lost.is_empty() {

@@ -1,0 +1,140 @@
+//! A worker: the machine, and what its host has.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::record::TaskId;
+use crate::runtime::owned::{OwnedPartition, TaskInputs};
+use crate::runtime::ownership::{Revocation, RevocationId};
+use crate::runtime::settings::Backoff;
+use crate::runtime::worker::machine::{Action, Event, WorkerMachine, WorkerRules};
+
+pub(super) type Owned = OwnedPartition<u32>;
+
+/// How something fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Retry,
+    Rebuild,
+    /// For good: the instance ends.
+    End,
+}
+
+pub(super) enum Message {
+    Assign(Vec<TaskInputs<u32>>),
+    Revoke { tasks: Vec<TaskId>, revocation: Revocation, id: RevocationId },
+    Tell(Event),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Waiting,
+    Restoring,
+    Running,
+}
+
+#[derive(Default)]
+pub(super) struct Timers {
+    pub(super) advance: bool,
+    pub(super) restore: bool,
+    pub(super) end: bool,
+}
+
+pub(super) struct Worker {
+    pub(super) machine: WorkerMachine,
+    pub(super) mailbox: VecDeque<Message>,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) timers: Timers,
+    pub(super) hosted: BTreeMap<TaskId, (Place, Vec<Owned>)>,
+    pub(super) suspended: BTreeSet<TaskId>,
+    /// Whether there is a producer, and whether it has a transaction open.
+    pub(super) producer: Option<bool>,
+    /// A transaction was left open by a producer that is gone.
+    pub(super) left_open: bool,
+    pub(super) told_left_open: bool,
+    pub(super) generation: Option<u64>,
+    /// The message that says so is in the mailbox.
+    pub(super) task_failed: Option<TaskId>,
+    /// Something failed since all tasks began, so nothing of theirs may count.
+    pub(super) spoilt: bool,
+    pub(super) assigned: BTreeMap<TaskId, Vec<Owned>>,
+    pub(super) given_back: Vec<Owned>,
+    pub(super) revocation: Option<(Revocation, RevocationId)>,
+    pub(super) ended: bool,
+}
+
+pub(super) fn error(way: Way) -> Error {
+    let (what, reason) = ("a call".to_owned(), "made up".to_owned());
+    match way {
+        Way::Retry => Error::Unavailable { what, reason },
+        Way::Rebuild => Error::Aborted { what, reason },
+        Way::End => Error::Fatal { what, reason },
+    }
+}
+
+impl Worker {
+    pub(super) fn new(exactly_once: bool) -> Self {
+        let rules = WorkerRules {
+            exactly_once,
+            replace_failed_tasks: false,
+            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(10) },
+            purge_interval: Duration::from_secs(30),
+        };
+        Self {
+            machine: WorkerMachine::new(rules),
+            mailbox: VecDeque::new(),
+            actions: VecDeque::new(),
+            timers: Timers::default(),
+            hosted: BTreeMap::new(),
+            suspended: BTreeSet::new(),
+            producer: None,
+            left_open: false,
+            told_left_open: false,
+            generation: None,
+            task_failed: None,
+            spoilt: false,
+            assigned: BTreeMap::new(),
+            given_back: Vec::new(),
+            revocation: None,
+            ended: false,
+        }
+    }
+
+    pub(super) fn at(&self, place: Place) -> impl Iterator<Item = TaskId> {
+        self.hosted.iter().filter(move |(_, (at, _))| *at == place).map(|(task, _)| *task)
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.at(Place::Running).next().is_some()
+    }
+
+    pub(super) fn put(&mut self, task: TaskId, place: Place) {
+        self.hosted.get_mut(&task).expect("a task that is here").0 = place;
+    }
+
+    pub(super) fn drop_producer(&mut self) {
+        self.left_open |= self.producer.take() == Some(true);
+    }
+}
+
+pub(super) fn can_fail(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::TakeOver
+            | Action::Flush
+            | Action::Acknowledge
+            | Action::Generation
+            | Action::SendOffsets
+            | Action::EndTransaction
+            | Action::CommitOffsets
+            | Action::Apply
+            | Action::OpenProducer
+            | Action::AbortTransaction
+            | Action::LookUpPositions
+            | Action::Build(_)
+            | Action::Run(_)
+            | Action::Restore
+            | Action::Close(_)
+    )
+}
