@@ -8,7 +8,8 @@ use std::time::Duration;
 use millstream::record::{Record, Timestamp};
 use millstream::testing::{TopologyDriver, text};
 use millstream::{
-    BoxError, Clock, Context, KeyValue, KeyValueStore, Processor, Schedule, StreamsBuilder,
+    BoxError, Context, KeyValue, KeyValueStore, Processor, PunctuationType, Schedule,
+    StreamsBuilder,
 };
 
 const REMEMBERED_MS: i64 = 60_000;
@@ -23,7 +24,7 @@ impl Processor<String, String> for Once {
     type VOut = String;
 
     fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
-        ctx.schedule(Duration::from_secs(60), Clock::Stream);
+        ctx.schedule(Duration::from_secs(60), PunctuationType::StreamTime);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ mod logging;
 pub mod client;
 pub mod testing;
 
-pub use chain::{Clock, Schedule};
+pub use chain::{PunctuationType, Schedule};
 pub use collector::murmur2_partition;
 #[cfg(feature = "clap")]
 pub use config::ConfigArgs;
@@ -41,7 +41,7 @@ pub use operators::{
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
-pub use record::{RecordAt, RefusalKind, Shared, Source, TaskId};
+pub use record::{RecordAt, RecordMetadata, RefusalKind, Shared, TaskId};
 pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
 pub use sink::Produced;
 pub use source::Consumed;

@@ -7,8 +7,9 @@ use millstream::record::{Record, Timestamp, Windowed};
 use millstream::serde::{HasSerde, Json, Plain, WindowedSerde};
 use millstream::testing::TopologyDriver;
 use millstream::{
-    BoxError, Clock, Consumed, Context, KeyValue, KeyValueStore, Materialized, OnError, Processor,
-    Produced, Schedule, StreamsBuilder, TimeWindows, Topology, TopologyErrors, Window,
+    BoxError, Consumed, Context, KeyValue, KeyValueStore, Materialized, OnError, Processor,
+    Produced, PunctuationType, Schedule, StreamsBuilder, TimeWindows, Topology, TopologyErrors,
+    Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +109,7 @@ impl Processor<String, Invoice> for Dedupe {
     type VOut = Invoice;
 
     fn init(&mut self, ctx: &mut Context<'_, String, Invoice>) -> Result<(), BoxError> {
-        ctx.schedule(Duration::from_secs(60), Clock::Stream);
+        ctx.schedule(Duration::from_secs(60), PunctuationType::StreamTime);
         Ok(())
     }
 

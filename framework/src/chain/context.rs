@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::notices::Notices;
-use crate::chain::punctuation::{Clock, Punctuations, Schedule};
+use crate::chain::punctuation::{PunctuationType, Punctuations, Schedule};
 use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
 use crate::policy::{DropCounter, DropReason, Drops, OnError};
-use crate::record::{RecordAt, RecordTime, Source, TaskId, Timestamp};
+use crate::record::{RecordAt, RecordMetadata, RecordTime, TaskId, Timestamp};
 
 /// The origin of the record in hand; the batch is kept so that a dead letter can carry the
 /// original bytes.
@@ -95,13 +95,17 @@ impl TaskContext {
     }
 
     /// Where the record in hand came from; `None` in a punctuation.
-    pub(crate) fn source(&self) -> Option<Source<'_>> {
+    pub(crate) fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
         if let Some(rows) = &self.rows {
             let partition = self.task.partition;
-            return Some(Source { topic: &rows.topic, partition, offset: -1 });
+            return Some(RecordMetadata { topic: &rows.topic, partition, offset: -1 });
         }
         let origin = self.origin.as_ref().filter(|_| self.in_record)?;
-        Some(Source { topic: &origin.topic, partition: origin.partition, offset: origin.offset })
+        Some(RecordMetadata {
+            topic: &origin.topic,
+            partition: origin.partition,
+            offset: origin.offset,
+        })
     }
 
     /// Called by the host when it takes a record of `batch` in hand.
@@ -153,10 +157,11 @@ impl TaskContext {
         let counter = self.drops.counter(node, reason);
         self.drops.add(counter, 1);
         let mut notices = std::mem::take(&mut self.notices);
-        let line = notices.add((node, reason), 1, self.wall_clock, || match self.source() {
-            Some(at) => format!("{at}: {why}"),
-            None => format!("in a punctuation: {why}"),
-        });
+        let line =
+            notices.add((node, reason), 1, self.wall_clock, || match self.record_metadata() {
+                Some(at) => format!("{at}: {why}"),
+                None => format!("in a punctuation: {why}"),
+            });
         self.notices = notices;
         if let Some(line) = line {
             line.say(self.task);
@@ -214,7 +219,7 @@ impl TaskContext {
     /// The error about the record in hand.
     #[cold]
     fn bad_record(&self, node: &str, cause: BoxError) -> Error {
-        let at = self.source().map_or(RecordAt::Punctuation, RecordAt::from);
+        let at = self.record_metadata().map_or(RecordAt::Punctuation, RecordAt::from);
         Error::BadRecord { at, node: node.to_owned(), cause }
     }
 
@@ -233,19 +238,19 @@ impl TaskContext {
         let OnError::DeadLetter(topic) = policy else {
             return self.fault(policy, node, DropReason::Refused, error);
         };
-        if self.source().is_some() {
+        if self.record_metadata().is_some() {
             return self.fault(policy, node, DropReason::Refused, error);
         }
         let why = excerpt(&Chain(&*error));
         let why = format_args!("{why} (a dead letter in {topic})");
         self.dropped(node, DropReason::Refused, why);
-        let source = Source { topic: "", partition: -1, offset: -1 };
+        let source = RecordMetadata { topic: "", partition: -1, offset: -1 };
         self.collector.send_dead_letter(topic, &DeadLetter { raw: output, source, error: &error })
     }
 
     fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {
         let mut collector = self.collector.clone();
-        let Some(source) = self.source() else {
+        let Some(source) = self.record_metadata() else {
             let why = format!("there is no source record for a dead letter: {}", Chain(&**error));
             return Err(self.bad_record(node, excerpt(&why).into()));
         };
@@ -265,7 +270,12 @@ impl TaskContext {
     }
 
     /// Schedules a punctuation of the node at `node` (its place in the task).
-    pub(crate) fn schedule(&mut self, node: usize, every_ms: i64, clock: Clock) -> Schedule {
+    pub(crate) fn schedule(
+        &mut self,
+        node: usize,
+        every_ms: i64,
+        clock: PunctuationType,
+    ) -> Schedule {
         self.punctuations.schedule(node, every_ms, clock, self.wall_clock)
     }
 
@@ -276,10 +286,10 @@ impl TaskContext {
 
     /// The next punctuation that is due, if one is: the node, the schedule and the time to tell
     /// it. It counts as fired.
-    pub(crate) fn due(&mut self, clock: Clock) -> Option<(usize, Schedule, Timestamp)> {
+    pub(crate) fn due(&mut self, clock: PunctuationType) -> Option<(usize, Schedule, Timestamp)> {
         let now = match clock {
-            Clock::Stream => self.stream_time,
-            Clock::Wall => self.wall_clock,
+            PunctuationType::StreamTime => self.stream_time,
+            PunctuationType::WallClockTime => self.wall_clock,
         };
         self.punctuations.due(clock, now)
     }
@@ -294,7 +304,7 @@ impl TaskContext {
 mod tests {
     use std::time::Duration;
 
-    use crate::chain::punctuation::{Clock, Schedule};
+    use crate::chain::punctuation::{PunctuationType, Schedule};
     use crate::error::{BoxError, Error};
     use crate::log::memory::MemoryRecord;
     use crate::operators::{Context, KStream, Placing, Processor};
@@ -473,7 +483,7 @@ mod tests {
         type VOut = String;
 
         fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
-            ctx.schedule(Duration::from_secs(1), Clock::Wall);
+            ctx.schedule(Duration::from_secs(1), PunctuationType::WallClockTime);
             Ok(())
         }
 

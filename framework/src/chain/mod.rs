@@ -10,5 +10,5 @@ mod punctuation;
 pub(crate) use context::{HeldRows, TaskContext};
 pub(crate) use faults::Faults;
 pub(crate) use operator::{Children, Link, NamedNode, Node, Operator};
-pub use punctuation::{Clock, Schedule};
+pub use punctuation::{PunctuationType, Schedule};
 pub(crate) use source_node::SourceNode;

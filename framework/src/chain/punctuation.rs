@@ -13,11 +13,11 @@ use crate::record::Timestamp;
 
 /// Which time drives a punctuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
+pub enum PunctuationType {
     /// Event time: the highest timestamp seen by the task.
-    Stream,
+    StreamTime,
     /// The machine's time.
-    Wall,
+    WallClockTime,
 }
 
 /// A scheduled punctuation, as `schedule` returned it.
@@ -28,7 +28,7 @@ pub struct Schedule(pub(crate) u32);
 struct Entry {
     id: Schedule,
     node: usize,
-    clock: Clock,
+    clock: PunctuationType,
     every_ms: i64,
     /// `None`: never again, it would be past the end of time.
     due: Option<Timestamp>,
@@ -48,15 +48,15 @@ impl Punctuations {
         &mut self,
         node: usize,
         every_ms: i64,
-        clock: Clock,
+        clock: PunctuationType,
         wall_clock: Timestamp,
     ) -> Schedule {
         let id = Schedule(self.made);
         self.made += 1;
         let every_ms = every_ms.max(1);
         let due = match clock {
-            Clock::Stream => Some(Timestamp(0)),
-            Clock::Wall => wall_clock.0.checked_add(every_ms).map(Timestamp),
+            PunctuationType::StreamTime => Some(Timestamp(0)),
+            PunctuationType::WallClockTime => wall_clock.0.checked_add(every_ms).map(Timestamp),
         };
         self.entries.push(Entry { id, node, clock, every_ms, due });
         self.refresh();
@@ -70,13 +70,15 @@ impl Punctuations {
 
     pub(crate) fn due(
         &mut self,
-        clock: Clock,
+        clock: PunctuationType,
         now: Timestamp,
     ) -> Option<(usize, Schedule, Timestamp)> {
-        if now.0 < 0 || (clock == Clock::Stream && self.next_stream.is_none_or(|at| at > now)) {
+        if now.0 < 0
+            || (clock == PunctuationType::StreamTime && self.next_stream.is_none_or(|at| at > now))
+        {
             return None;
         }
-        if clock == Clock::Wall {
+        if clock == PunctuationType::WallClockTime {
             self.follow(now);
         }
         let (due, entry) = self
@@ -94,22 +96,24 @@ impl Punctuations {
     /// A machine's clock that is set back must not hold a punctuation back for as long: none is due
     /// later than one interval from now.
     fn follow(&mut self, now: Timestamp) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.clock == Clock::Wall) {
+        for entry in
+            self.entries.iter_mut().filter(|entry| entry.clock == PunctuationType::WallClockTime)
+        {
             let latest = Timestamp(now.0.saturating_add(entry.every_ms));
             entry.due = entry.due.map(|due| due.min(latest));
         }
     }
 
     pub(crate) fn next_wall_clock(&self) -> Option<Timestamp> {
-        self.earliest(Clock::Wall)
+        self.earliest(PunctuationType::WallClockTime)
     }
 
-    fn earliest(&self, clock: Clock) -> Option<Timestamp> {
+    fn earliest(&self, clock: PunctuationType) -> Option<Timestamp> {
         self.entries.iter().filter(|e| e.clock == clock).filter_map(|e| e.due).min()
     }
 
     fn refresh(&mut self) {
-        self.next_stream = self.earliest(Clock::Stream);
+        self.next_stream = self.earliest(PunctuationType::StreamTime);
     }
 }
 
@@ -123,27 +127,27 @@ fn next_after(due: Timestamp, every_ms: i64, now: Timestamp) -> Option<Timestamp
 mod tests {
     use super::*;
 
-    fn fired(p: &mut Punctuations, clock: Clock, now: i64) -> Vec<i64> {
+    fn fired(p: &mut Punctuations, clock: PunctuationType, now: i64) -> Vec<i64> {
         std::iter::from_fn(|| p.due(clock, Timestamp(now))).map(|(_, _, at)| at.0).collect()
     }
 
     #[test]
     fn stream_time_fires_at_once_and_skips_missed_ticks() {
         let mut p = Punctuations::default();
-        p.schedule(0, 10, Clock::Stream, Timestamp(0));
-        assert_eq!(fired(&mut p, Clock::Stream, -1), Vec::<i64>::new());
-        assert_eq!(fired(&mut p, Clock::Stream, 34), vec![34]);
-        assert_eq!(fired(&mut p, Clock::Stream, 39), Vec::<i64>::new());
-        assert_eq!(fired(&mut p, Clock::Stream, 40), vec![40]);
+        p.schedule(0, 10, PunctuationType::StreamTime, Timestamp(0));
+        assert_eq!(fired(&mut p, PunctuationType::StreamTime, -1), Vec::<i64>::new());
+        assert_eq!(fired(&mut p, PunctuationType::StreamTime, 34), vec![34]);
+        assert_eq!(fired(&mut p, PunctuationType::StreamTime, 39), Vec::<i64>::new());
+        assert_eq!(fired(&mut p, PunctuationType::StreamTime, 40), vec![40]);
     }
 
     #[test]
     fn wall_clock_waits_one_interval_and_keeps_its_phase() {
         let mut p = Punctuations::default();
-        p.schedule(0, 10, Clock::Wall, Timestamp(5));
+        p.schedule(0, 10, PunctuationType::WallClockTime, Timestamp(5));
         assert_eq!(p.next_wall_clock(), Some(Timestamp(15)));
-        assert_eq!(fired(&mut p, Clock::Wall, 14), Vec::<i64>::new());
-        assert_eq!(fired(&mut p, Clock::Wall, 36), vec![36]);
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, 14), Vec::<i64>::new());
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, 36), vec![36]);
         assert_eq!(p.next_wall_clock(), Some(Timestamp(45)));
     }
 
@@ -151,35 +155,38 @@ mod tests {
     fn the_end_of_time_fires_once_and_never_again() {
         for every_ms in [1, 10, i64::MAX - 1, i64::MAX] {
             let mut p = Punctuations::default();
-            p.schedule(0, every_ms, Clock::Stream, Timestamp(0));
-            assert_eq!(fired(&mut p, Clock::Stream, i64::MAX - 1), vec![i64::MAX - 1]);
-            let last = fired(&mut p, Clock::Stream, i64::MAX);
+            p.schedule(0, every_ms, PunctuationType::StreamTime, Timestamp(0));
+            assert_eq!(
+                fired(&mut p, PunctuationType::StreamTime, i64::MAX - 1),
+                vec![i64::MAX - 1]
+            );
+            let last = fired(&mut p, PunctuationType::StreamTime, i64::MAX);
             assert!(last.len() <= 1, "{every_ms}: {last:?}");
-            assert_eq!(fired(&mut p, Clock::Stream, i64::MAX), Vec::<i64>::new());
+            assert_eq!(fired(&mut p, PunctuationType::StreamTime, i64::MAX), Vec::<i64>::new());
         }
         let mut p = Punctuations::default();
-        p.schedule(0, 2, Clock::Wall, Timestamp(i64::MAX - 1));
+        p.schedule(0, 2, PunctuationType::WallClockTime, Timestamp(i64::MAX - 1));
         assert_eq!(p.next_wall_clock(), None);
-        p.schedule(0, 1, Clock::Wall, Timestamp(i64::MAX - 1));
-        assert_eq!(fired(&mut p, Clock::Wall, i64::MAX), vec![i64::MAX]);
+        p.schedule(0, 1, PunctuationType::WallClockTime, Timestamp(i64::MAX - 1));
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, i64::MAX), vec![i64::MAX]);
         assert_eq!(p.next_wall_clock(), None);
     }
 
     #[test]
     fn a_clock_that_is_set_back_holds_nothing_back_for_longer_than_an_interval() {
         let mut p = Punctuations::default();
-        p.schedule(0, 10, Clock::Wall, Timestamp(1_000));
-        assert_eq!(fired(&mut p, Clock::Wall, 1_010), vec![1_010]);
-        assert_eq!(fired(&mut p, Clock::Wall, 20), Vec::<i64>::new());
+        p.schedule(0, 10, PunctuationType::WallClockTime, Timestamp(1_000));
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, 1_010), vec![1_010]);
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, 20), Vec::<i64>::new());
         assert_eq!(p.next_wall_clock(), Some(Timestamp(30)));
-        assert_eq!(fired(&mut p, Clock::Wall, 30), vec![30]);
+        assert_eq!(fired(&mut p, PunctuationType::WallClockTime, 30), vec![30]);
     }
 
     #[test]
     fn cancelled_ones_do_not_fire() {
         let mut p = Punctuations::default();
-        let id = p.schedule(0, 10, Clock::Stream, Timestamp(0));
+        let id = p.schedule(0, 10, PunctuationType::StreamTime, Timestamp(0));
         p.cancel(id);
-        assert_eq!(fired(&mut p, Clock::Stream, 100), Vec::<i64>::new());
+        assert_eq!(fired(&mut p, PunctuationType::StreamTime, 100), Vec::<i64>::new());
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::collector::collector::{Collector, SinkTopic, Target};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::RawRecord;
-use crate::record::{Headers, RefusalKind, Source};
+use crate::record::{Headers, RecordMetadata, RefusalKind};
 
 /// Says what of a letter was cut off.
 const TRUNCATED: &str = "__millstream.errors.truncated";
@@ -20,7 +20,7 @@ const TIMESTAMP: &str = "__millstream.errors.timestamp";
 pub(crate) struct DeadLetter<'a> {
     pub(crate) raw: &'a RawRecord<'a>,
     /// Where it was read; nowhere (an empty topic) if the record is an output of ours.
-    pub(crate) source: Source<'a>,
+    pub(crate) source: RecordMetadata<'a>,
     pub(crate) error: &'a BoxError,
 }
 

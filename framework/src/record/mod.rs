@@ -10,7 +10,7 @@ mod refusal;
 
 pub use change::Change;
 pub use headers::{Header, Headers};
-pub use origin::{RecordAt, Source, TaskId, TopicPartition};
+pub use origin::{RecordAt, RecordMetadata, TaskId, TopicPartition};
 pub use record::{Data, Record, Shared, Timestamp};
 pub(crate) use record_time::RecordTime;
 pub use refusal::RefusalKind;

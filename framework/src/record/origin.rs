@@ -55,7 +55,7 @@ impl fmt::Display for TaskId {
 /// A row that a table hands on later (when its record cache is flushed, or when a window closes) is
 /// made of many records; it comes from its changelog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
+pub struct RecordMetadata<'a> {
     /// Its topic; for a row of a table, the changelog's name (also if the table is not logged).
     pub topic: &'a str,
     /// Its partition.
@@ -64,7 +64,7 @@ pub struct Source<'a> {
     pub offset: i64,
 }
 
-impl fmt::Display for Source<'_> {
+impl fmt::Display for RecordMetadata<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.offset {
             ..0 => write!(f, "{}-{}", self.topic, self.partition),
@@ -114,8 +114,8 @@ impl fmt::Display for RecordAt {
     }
 }
 
-impl From<Source<'_>> for RecordAt {
-    fn from(source: Source<'_>) -> Self {
+impl From<RecordMetadata<'_>> for RecordAt {
+    fn from(source: RecordMetadata<'_>) -> Self {
         Self::offset(TopicPartition::new(source.topic, source.partition), source.offset)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use millstream_state::{Batch, TaskStores};
 
-use crate::chain::{Clock, NamedNode, TaskContext};
+use crate::chain::{NamedNode, PunctuationType, TaskContext};
 use crate::error::Result;
 use crate::log::{Committed, PartitionQueue, Wake};
 use crate::record::{TaskId, Timestamp, TopicPartition};
@@ -236,7 +236,7 @@ impl Task {
         if let Some(input) = self.inputs.get_mut(index) {
             input.fire(&mut self.ctx)?;
         }
-        self.punctuate(Clock::Stream)
+        self.punctuate(PunctuationType::StreamTime)
     }
 
     /// The input to take the next record from, or why there is none.
@@ -281,7 +281,7 @@ impl Task {
     }
 
     /// Runs the punctuations that are due, in the order of their due times.
-    fn punctuate(&mut self, clock: Clock) -> Result<()> {
+    fn punctuate(&mut self, clock: PunctuationType) -> Result<()> {
         while let Some((node, schedule, now)) = self.ctx.due(clock) {
             self.dirty = true;
             self.punctuations += 1;
@@ -296,7 +296,7 @@ impl Task {
     /// Runs the wall-clock punctuations that are due at `now`.
     pub(crate) fn punctuate_wall_clock(&mut self, now: Timestamp) -> Result<()> {
         self.ctx.wall_clock = now;
-        let done = self.punctuate(Clock::Wall);
+        let done = self.punctuate(PunctuationType::WallClockTime);
         self.weigh();
         done
     }

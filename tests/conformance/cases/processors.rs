@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use millstream::record::{Record, Timestamp};
 use millstream::{
-    BoxError, Clock, Consumed, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
-    KeyValue, KeyValueStore, NodeName, Processor, Produced, Schedule, StreamsBuilder, Topology,
-    Window, WindowStore,
+    BoxError, Consumed, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue,
+    KeyValueStore, NodeName, Processor, Produced, PunctuationType, Schedule, StreamsBuilder,
+    Topology, Window, WindowStore,
 };
 
 use crate::cases::Case;
@@ -75,8 +75,8 @@ impl Processor<String, String> for CountSeen {
     type VOut = String;
 
     fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
-        ctx.schedule(TEN_SECONDS, Clock::Stream);
-        self.wall = Some(ctx.schedule(TEN_SECONDS, Clock::Wall));
+        ctx.schedule(TEN_SECONDS, PunctuationType::StreamTime);
+        self.wall = Some(ctx.schedule(TEN_SECONDS, PunctuationType::WallClockTime));
         Ok(())
     }
 

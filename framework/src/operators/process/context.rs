@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chain::{Children, Clock, Schedule, TaskContext};
+use crate::chain::{Children, PunctuationType, Schedule, TaskContext};
 use crate::error::{Error, Result};
 use crate::operators::process::fixed_key::FixedKeyRecord;
-use crate::record::{Data, Record, Source, TaskId, Timestamp};
+use crate::record::{Data, Record, RecordMetadata, TaskId, Timestamp};
 use crate::time::millis;
 
 /// The way on from one node.
@@ -70,7 +70,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
     }
 
     /// Calls [`crate::Processor::punctuate`] every so often, until cancelled.
-    pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
+    pub fn schedule(&mut self, every: Duration, on: PunctuationType) -> Schedule {
         self.task.schedule(self.ways.place, millis(every), on)
     }
 
@@ -86,8 +86,8 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 
     /// Where the record in hand came from: for a row that a table held back, its changelog. `None`
     /// in a punctuation.
-    pub fn source(&self) -> Option<Source<'_>> {
-        self.task.source()
+    pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        self.task.record_metadata()
     }
 
     /// The highest timestamp the task has taken for processing; negative before the first record.
@@ -123,7 +123,7 @@ impl<K: Data, V: Data> FixedKeyContext<'_, K, V> {
     }
 
     /// See [`Context::schedule`].
-    pub fn schedule(&mut self, every: Duration, on: Clock) -> Schedule {
+    pub fn schedule(&mut self, every: Duration, on: PunctuationType) -> Schedule {
         self.0.schedule(every, on)
     }
 
@@ -138,8 +138,8 @@ impl<K: Data, V: Data> FixedKeyContext<'_, K, V> {
     }
 
     /// See [`Context::source`].
-    pub fn source(&self) -> Option<Source<'_>> {
-        self.0.source()
+    pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        self.0.record_metadata()
     }
 
     /// See [`Context::stream_time`].

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{PATIENCE, config, counts, values, wait_until};
-use crate::chain::{Clock, Schedule};
+use crate::chain::{PunctuationType, Schedule};
 use crate::config::ProcessingGuarantee;
 use crate::error::BoxError;
 use crate::log::memory::MemoryLog;
@@ -254,7 +254,7 @@ impl Processor<Option<String>, String> for Alarm {
     type VOut = String;
 
     fn init(&mut self, ctx: &mut Context<'_, Option<String>, String>) -> Result<(), BoxError> {
-        self.0 = Some(ctx.schedule(Duration::from_millis(1), Clock::Wall));
+        self.0 = Some(ctx.schedule(Duration::from_millis(1), PunctuationType::WallClockTime));
         Ok(())
     }
 

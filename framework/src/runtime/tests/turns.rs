@@ -1,7 +1,7 @@
 //! A turn ends in time, whatever the records cost, and waiting costs nothing.
 
 use super::*;
-use crate::chain::{Clock, Schedule};
+use crate::chain::{PunctuationType, Schedule};
 use crate::error::Result;
 use crate::log::{
     Committed, GroupListener, GroupSpec, Member, Membership, OffsetRange, PartitionQueue, Producer,
@@ -282,7 +282,7 @@ impl Processor<String, String> for Asks {
 
     fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
         ctx.request_commit();
-        ctx.schedule(Duration::from_millis(10), Clock::Stream);
+        ctx.schedule(Duration::from_millis(10), PunctuationType::StreamTime);
         Ok(())
     }
 
