@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// Settings of the Kafka client, by librdkafka's names. `Debug` shows secrets as `***`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -22,7 +23,24 @@ impl ClientSettings {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+
+    /// Names and paths of files that are not there.
+    pub(super) fn missing_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.iter().filter(|(name, _)| FILES.contains(name));
+        // Without a place, `probe` makes the client look for the system's own certificates.
+        files.filter(|(_, path)| *path != "probe" && !Path::new(path).exists())
+    }
 }
+
+/// Settings that name a file (the certificates of authorities may be a folder, too).
+const FILES: [&str; 6] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+    "sasl.kerberos.keytab",
+];
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for ClientSettings {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {

@@ -251,6 +251,18 @@ pub struct KafkaOverrides {
 impl KafkaOverrides {
     pub(super) const ROLES: [&'static str; 4] = ["consumer", "producer", "admin", "reader"];
 
+    /// Files that are named and are not there: the client would say so later, and not which setting
+    /// named them.
+    fn missing_files(&self) -> impl Iterator<Item = String> {
+        let of_roles = [&self.consumer, &self.producer, &self.admin, &self.reader];
+        let of_roles = Self::ROLES.iter().zip(of_roles).flat_map(|(role, settings)| {
+            settings.missing_files().map(move |(name, path)| (format!("{role}.{name}"), path))
+        });
+        let of_all = self.all.missing_files().map(|(name, path)| (name.to_owned(), path));
+        let all = of_all.chain(of_roles);
+        all.map(|(name, path)| format!("kafka.{name}: there is no file \"{path}\""))
+    }
+
     pub(super) fn of_role(&mut self, role: &str) -> Option<&mut ClientSettings> {
         match role {
             "consumer" => Some(&mut self.consumer),
@@ -329,14 +341,14 @@ impl StreamsConfig {
         };
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let id = &self.application_id;
-        when(id.is_empty(), "application_id", &|| "application_id is required".to_owned());
+        when(id.is_empty(), "application_id", &|| required("application_id"));
         // A name that is a way up or nowhere would put the state beside its folder.
         when(!id.chars().all(legal) || id == "." || id == "..", "application_id", &|| {
             format!("application_id: \"{id}\" may hold only letters, digits, '.', '_' and '-'")
         });
         let servers_missing = self.log == LogKind::Kafka && self.bootstrap_servers.is_empty();
         when(servers_missing, "bootstrap_servers", &|| {
-            "bootstrap_servers is required with log = \"kafka\"".to_owned()
+            format!("{} with log = \"kafka\"", required("bootstrap_servers"))
         });
         when(self.replication_factor == 0, "replication_factor", &|| {
             "replication_factor is 0, but must be at least 1, or -1 for the broker's".to_owned()
@@ -363,8 +375,15 @@ impl StreamsConfig {
         if let Some(fault) = directives::fault(&self.log_level) {
             when(true, "log_level", &|| format!("log_level: {fault}"));
         }
+        all.extend(self.kafka.missing_files().map(|fault| ("kafka", fault)));
         all
     }
+}
+
+/// Whoever is told that a setting is missing has not found yet where settings stand.
+fn required(key: &str) -> String {
+    let (option, variable) = (key.replace('_', "-"), key.to_uppercase());
+    format!("{key} is required (in the file, as MILLSTREAM_{variable} or as --{option})")
 }
 
 fn refuse(faults: impl Iterator<Item = (&'static str, String)>) -> Result<()> {
@@ -405,6 +424,35 @@ mod tests {
         }
         let fine = StreamsConfig::new("app").log(LogKind::Embedded);
         fine.validate().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_with_its_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("ca.pem");
+        std::fs::write(&there, "").unwrap();
+        let mut config = StreamsConfig::new("app").log(LogKind::Embedded);
+        config.kafka.all.insert("ssl.ca.location", there.to_str().unwrap());
+        config.kafka.reader.insert("ssl.ca.location", "probe");
+        config.validate().unwrap();
+        config.kafka.all.insert("ssl.ca.location", "/nowhere/ca.pem");
+        config.kafka.producer.insert("ssl.key.location", "/nowhere/key.pem");
+        let text = config.validate().unwrap_err().to_string();
+        for part in [
+            "kafka.ssl.ca.location: there is no file \"/nowhere/ca.pem\"",
+            "kafka.producer.ssl.key.location: there is no file \"/nowhere/key.pem\"",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_where_it_may_stand() {
+        let text = StreamsConfig::default().validate().unwrap_err().to_string();
+        for part in ["application_id is required", "MILLSTREAM_APPLICATION_ID", "--application-id"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
     }
 
     /// The faults about a key, with a number written as a file would have it.

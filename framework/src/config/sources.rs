@@ -8,10 +8,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use config::{FileFormat, Map, Source as _, Value, ValueKind};
+use strsim::osa_distance;
 
 use super::client::{HIDDEN, is_secret};
 use super::settings::{KafkaOverrides, SETTINGS, StreamsConfig};
-use super::spelling::{distance, hint};
+use super::spelling::hint;
 use super::value::Given;
 use crate::error::{Error, Result};
 
@@ -287,7 +288,7 @@ impl Reading {
     /// `kafka.ROLE.NAME` for the clients of a role, `kafka.NAME` for all of them.
     fn set_client(&mut self, origin: &str, key: &str, given: &Given) {
         let (first, rest) = key.split_once('.').unwrap_or((key, ""));
-        let role = KafkaOverrides::ROLES.iter().find(|role| distance(role, first) <= 1);
+        let role = KafkaOverrides::ROLES.iter().find(|role| osa_distance(role, first) <= 1);
         let name = match role {
             Some(role) if *role == first => rest,
             // A misspelt role would be the name of a setting that the client does not know.
