@@ -1,7 +1,104 @@
-//! Millstream: Kafka Streams for Rust.
+//! Kafka Streams for Rust: a library with which a program becomes a scalable, fault-tolerant stream
+//! processor over Kafka, without a cluster of its own.
 //!
-//! The modules stand in the order in which a record meets them.
+//! ```rust,no_run
+//! use millstream::{Streams, StreamsBuilder, StreamsConfig, init_logging};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = StreamsConfig::load()?;
+//!     init_logging(&config)?;
+//!     let builder = StreamsBuilder::new();
+//!     builder
+//!         .stream::<Option<String>, String>("lines")
+//!         .flat_map_values(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+//!         .group_by(|_, word| word.clone())
+//!         .count("words")
+//!         .updates()
+//!         .to("counts");
+//!     let streams = Streams::start(builder.build()?, config)?;
+//!     Ok(streams.run_until_signal()?)
+//! }
+//! ```
+//!
+//! Start the program on more machines and they share the work. In a test the same topology needs no
+//! broker, and time stands still until it is moved:
+//!
+//! ```
+//! use millstream::testing::{TopologyDriver, text};
+//! use millstream::{BoxError, StreamsBuilder};
+//!
+//! # fn main() -> Result<(), BoxError> {
+//! let builder = StreamsBuilder::new();
+//! builder
+//!     .stream::<String, String>("lines")
+//!     .flat_map_values(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+//!     .group_by(|_, word| word.clone())
+//!     .count("words")
+//!     .updates()
+//!     .to("counts");
+//!
+//! let mut driver = TopologyDriver::new(&builder.build()?)?;
+//! driver.pipe("lines", &text("", "to be or not to be", 1))?;
+//! let counts = driver.read::<String, i64>("counts")?;
+//! let last = counts.last().ok_or("nothing was counted")?;
+//! assert_eq!((last.key.as_str(), last.value), ("be", 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Build a topology
+//!
+//! | what | where |
+//! |---|---|
+//! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
+//! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
+//! | groups, aggregations, tables | [`KGroupedStream`], [`WindowedStream`], [`KTable`] |
+//! | windows, and when they speak | [`TimeWindows`], [`UnlimitedWindows`], [`Emit`] |
+//! | topics at both ends | [`Consumed`], [`Produced`] |
+//! | how a result is kept | [`Materialized`] |
+//! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
+//! | stores of such an operator | [`KeyValue`], [`Window`]; in its hands [`KeyValueStore`], [`WindowStore`] |
+//!
+//! # Records and time
+//!
+//! | what | where |
+//! |---|---|
+//! | key, value, timestamp, headers | [`record::Record`], [`record::Timestamp`], [`record::Headers`] |
+//! | a row of a table as it changes, a key in a window | [`record::Change`], [`record::Windowed`] |
+//! | bytes | [`serde::Serde`], [`serde::HasSerde`], [`serde::Json`], [`serde::Bincode`] |
+//! | where a record came from | [`RecordMetadata`], [`RecordAt`], [`TaskId`] |
+//!
+//! # Run it
+//!
+//! | what | where |
+//! |---|---|
+//! | settings | [`StreamsConfig`], [`Sources`], [`init_logging`] |
+//! | an instance, and its end | [`Streams`], [`StreamsOptions`], [`StreamsState`] |
+//! | to begin from the start | [`ResetPlan`] |
+//! | topics to feed and read by hand | [`client::Producer`], [`client::Consumer`] |
+//! | Kafka, a durable log in this process, one for tests | [`log`] |
+//!
+//! # State
+//!
+//! | what | where |
+//! |---|---|
+//! | questions about committed state, from outside the topology | [`Streams::store`], [`StoreQuery`] |
+//!
+//! # Bad data and errors
+//!
+//! | what | where |
+//! |---|---|
+//! | skip, dead letter or fail, by operator | [`OnError`] |
+//! | what went no further, by reason | [`DropReason`], [`DropCounts`] |
+//! | where a group without positions begins | [`Reset`] |
+//! | errors, and what follows from them | [`Error`], [`Reaction`], [`UncaughtError`] |
+//!
+//! # Test it
+//!
+//! [`testing::TopologyDriver`] runs a topology without a broker; [`log::memory::MemoryLog`] runs a whole
+//! instance with faults on command.
 
+// The modules stand in the order in which a record meets them.
 pub mod record;
 mod policy;
 mod error;

@@ -124,6 +124,24 @@ fn rocksdb_has_one_version() {
     assert_eq!(release_of_checksums(&sums.text), release, "{}: of another release", sums.path);
 }
 
+/// The first block of code in a text.
+fn first_block(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("```rust,no_run\n")?;
+    Some(rest.split_once("\n```")?.0)
+}
+
+/// The crate's page begins with what README begins with.
+#[test]
+fn the_readme_and_the_crate_show_one_example() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let crate_doc = |line: &str| {
+        line.strip_prefix("//!").map(|text| text.strip_prefix(' ').unwrap_or(text).to_owned())
+    };
+    let page: Vec<String> = read("framework/src/lib.rs").lines().map_while(crate_doc).collect();
+    assert!(first_block(&page.join("\n")).is_some(), "the crate's page has no example");
+    assert_eq!(first_block(&page.join("\n")), first_block(&read("README.md")));
+}
+
 #[test]
 fn the_rules_find_bad_samples() {
     let form = "# 7. Pull\n\n## Why\nx\n## Decision\nx\n## Consequences\nx\n";

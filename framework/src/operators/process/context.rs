@@ -137,7 +137,7 @@ impl<K: Data, V: Data> FixedKeyContext<'_, K, V> {
         self.0.request_commit();
     }
 
-    /// See [`Context::source`].
+    /// See [`Context::record_metadata`].
     pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
         self.0.record_metadata()
     }
