@@ -132,9 +132,9 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    And, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace, KGroupedStream,
-    KStream, KTable, KeyValue, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store,
-    StoreKind, Stores, Window, WindowedStream,
+    And, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace, Joined,
+    KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing, Processor, Rekeyed,
+    Repartitioned, Split, Store, StoreKind, Stores, Window, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

@@ -4,10 +4,12 @@
 mod stream;
 mod table;
 mod group;
+mod join;
 mod window;
 mod process;
 
-pub use group::KGroupedStream;
+pub use group::{KGroupedStream, KGroupedTable};
+pub use join::Joined;
 pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
     StoreKind, Stores, Window,

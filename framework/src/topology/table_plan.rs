@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::store::StoreSupplier;
 use crate::topology::fault::TopologyFault;
 use crate::topology::graph::Graph;
-use crate::topology::ids::NodeId;
+use crate::topology::ids::{NodeId, StoreIndex};
 
 impl Graph {
     /// Asks a table for old values, and the tables it computes its rows from up to the first that keeps its
@@ -18,15 +18,28 @@ impl Graph {
         if traits.sends_old {
             return true;
         }
-        let given = match (traits.kept, traits.above) {
-            (true, _) => true,
-            (false, Some(above)) => self.want_old(above, force),
-            (false, None) => force && self.keep_spare(table),
+        let given = if traits.joins {
+            for above in &traits.above {
+                self.want_old(*above, true);
+            }
+            true
+        } else {
+            match (traits.kept, traits.above.first()) {
+                (true, _) => true,
+                (false, Some(above)) => self.want_old(*above, force),
+                (false, None) => force && self.keep_spare(table),
+            }
         };
         if let Some(traits) = self.table_mut(table).filter(|_| given) {
             traits.sends_old = true;
         }
         given
+    }
+
+    /// The store that a table keeps its rows in, if it does; a source does so from now on.
+    pub(crate) fn store_of_rows(&mut self, table: NodeId) -> Option<StoreIndex> {
+        let kept = self.table(table).is_some_and(|traits| traits.kept);
+        (kept || self.keep_spare(table)).then(|| self.node(table)?.stores.first().copied())?
     }
 
     /// Opens the store that a source has in reserve; false if it has none.

@@ -10,8 +10,10 @@ use crate::topology::ids::NodeId;
 pub(crate) struct TableTraits {
     /// Its rows are in the first store of its node.
     pub(super) kept: bool,
-    /// The table that it computes its rows from, if it does.
-    pub(super) above: Option<NodeId>,
+    /// The tables that it computes its rows from, if it does.
+    pub(super) above: Vec<NodeId>,
+    /// It joins those above: they keep their rows.
+    pub(super) joins: bool,
     /// The store of a source, opened only if it is named or somebody needs it.
     pub(super) spare: Option<Arc<dyn StoreSupplier>>,
     /// Somebody downstream needs old values.
@@ -26,7 +28,12 @@ impl TableTraits {
 
     /// One that computes its rows from those of another.
     pub(crate) fn computed_from(above: NodeId) -> Self {
-        Self { above: Some(above), ..Self::default() }
+        Self { above: vec![above], ..Self::default() }
+    }
+
+    /// A side of a join of two tables, or what both sides end in.
+    pub(crate) fn joined(above: [NodeId; 2]) -> Self {
+        Self { above: above.to_vec(), joins: true, ..Self::default() }
     }
 
     /// One that is filled from a topic.

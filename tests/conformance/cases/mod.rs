@@ -4,6 +4,7 @@
 
 mod grouped;
 mod invoices;
+mod joins;
 mod processors;
 mod stateless;
 mod tables;
@@ -29,6 +30,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Case> {
     let all = [
         stateless::CASES,
         tables::CASES,
+        joins::CASES,
         grouped::CASES,
         windows::CASES,
         processors::CASES,

@@ -1,4 +1,5 @@
-//! Tables: `table-filter-map`, `table-filter-materialized`, `stream-to-table`, `window-to-table-filter`.
+//! Tables: `table-filter-map`, `table-filter-materialized`, `stream-to-table`, `window-to-table-filter`,
+//! `table-group-aggregate`, `table-group-count-reduce`.
 
 use std::time::Duration;
 
@@ -36,10 +37,29 @@ pub(crate) const CASES: &[Case] = &[
         outputs: &[("out", Output::WindowedTexts(10_000))],
         stores: &[],
     },
+    Case {
+        name: "table-group-aggregate",
+        topology: group_aggregate,
+        outputs: &[("out", Output::Texts)],
+        stores: &[
+            ("ag", "tskv", Contents::StrictTextTable),
+            ("t", "tskv", Contents::StrictTextTable),
+        ],
+    },
+    Case {
+        name: "table-group-count-reduce",
+        topology: group_count_reduce,
+        outputs: &[("counts", Output::Longs), ("reduced", Output::Texts)],
+        stores: &[],
+    },
 ];
 
+fn last_digit(value: &str) -> Option<u32> {
+    value.chars().last()?.to_digit(10)
+}
+
 fn is_even(value: &str) -> bool {
-    value.chars().last().and_then(|last| last.to_digit(10)).is_some_and(|digit| digit % 2 == 0)
+    last_digit(value).is_some_and(|digit| digit % 2 == 0)
 }
 
 fn filter_map() -> Result<Topology> {
@@ -89,5 +109,37 @@ fn window_to_table_filter() -> Result<Topology> {
         .map_values(|count| format!("n={count}"))
         .to_stream()
         .to("out");
+    Ok(builder.build()?)
+}
+
+fn group_aggregate() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let grouped = builder.table::<String, String>("in", "t").group_by(|_, value| {
+        (last_digit(value).map_or_else(String::new, |digit| (digit % 3).to_string()), value.clone())
+    });
+    let sums = grouped.aggregate(
+        "ag",
+        String::new,
+        |_, value, all: &mut String| *all += &format!("+{value}"),
+        |_, value, all| *all += &format!("-{value}"),
+    );
+    sums.to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn group_count_reduce() -> Result<Topology> {
+    let builder = StreamsBuilder::new().allow_generated_names();
+    let table = builder.table::<String, String>("in", Materialized::generated());
+    let grouped = table.group_by(|_, value| {
+        let parity = if is_even(value) { "e" } else { "o" };
+        (parity.to_owned(), value.clone())
+    });
+    grouped.count("c").to_stream().to("counts");
+    let without = |all: String, value: String| {
+        let listed = format!(",{value}");
+        let what = if all.contains(&listed) { &listed } else { &value };
+        all.replacen(what.as_str(), "", 1)
+    };
+    grouped.reduce("rd", |all, value| format!("{all},{value}"), without).to_stream().to("reduced");
     Ok(builder.build()?)
 }

@@ -109,10 +109,11 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         f: impl Fn(&K, V, Option<A>) -> Option<A> + Shared,
     ) -> KTable<K, A> {
         let Materialized { options, serdes, cached, .. } = store;
+        let key = Arc::clone(&serdes.key);
         let supplier = Arc::new(TableSpec { options, serdes, cached });
         let f = Arc::new(f);
         let serdes = self.serdes.clone();
-        self.aggregated(prefix, supplier, |index| {
+        self.aggregated(prefix, supplier, key, |index| {
             move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
                 let first = first.clone().filter(|_| linker.sends_old());

@@ -119,6 +119,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         &self,
         prefix: &str,
         store: Arc<dyn StoreSupplier>,
+        key: Arc<dyn Serde<K2>>,
         make: impl FnOnce(StoreIndex) -> M,
     ) -> KTable<K2, A>
     where
@@ -137,6 +138,6 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         });
         graph.set_table(node, TableTraits::kept());
         drop(graph);
-        KTable::new(Rc::clone(&self.graph), node)
+        KTable::new(Rc::clone(&self.graph), node, key)
     }
 }

@@ -2,6 +2,8 @@
 
 mod grouped;
 mod aggregate;
+mod grouped_table;
 
 pub(crate) use aggregate::First;
 pub use grouped::KGroupedStream;
+pub use grouped_table::KGroupedTable;

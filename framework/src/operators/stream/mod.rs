@@ -23,3 +23,4 @@ pub use repartition::Repartitioned;
 pub(crate) use repartition::through_topic;
 pub(crate) use source::SourceDraft;
 pub use split::Split;
+pub(crate) use to::SinkDraft;

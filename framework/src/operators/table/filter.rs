@@ -14,6 +14,7 @@ use crate::chain::{Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::kept::Rows;
+use crate::operators::table::view::View;
 use crate::record::{Change, Data, Record, Shared};
 
 impl<K: Data, V: Data> KTable<K, V> {
@@ -39,7 +40,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         let keep = Arc::new(keep);
         // Without old values it cannot know whether a deletion means anything to anybody.
         let above_sends_old = self.graph.borrow_mut().want_old(self.node, false);
-        let table = self.derived("KTABLE-FILTER-", move |linker| {
+        let passes = Arc::clone(&keep);
+        let view = move |above: View<K, V>| {
+            let passes = Arc::clone(&passes);
+            above.then(move |key, row| Some(row).filter(|row| passes(key, row)))
+        };
+        let table = self.derived("KTABLE-FILTER-", view, move |linker| {
             let (sends_old, rows) = (linker.sends_old(), linker.rows::<K, V>()?);
             linker.add::<K, Change<V>, _>(Filter { keep: Arc::clone(&keep), sends_old, rows });
             Ok(())

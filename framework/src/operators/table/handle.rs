@@ -3,22 +3,37 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::Result;
+use crate::operators::table::view::View;
 use crate::policy::OnError;
 use crate::record::{Data, Shared};
+use crate::serde::Serde;
 use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph, TableTraits};
 
 /// A table: the latest value of each key, as a stream of changes.
 pub struct KTable<K, V> {
     pub(crate) graph: SharedGraph,
     pub(crate) node: NodeId,
+    /// The bytes of its keys.
+    pub(crate) key: Arc<dyn Serde<K>>,
+    /// How its rows come from those of tables above, where the node keeps none.
+    computed: Option<Computed<K, V>>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
+type Computed<K, V> = Rc<dyn Fn() -> View<K, V>>;
+
 impl<K, V> Clone for KTable<K, V> {
     fn clone(&self) -> Self {
-        Self { graph: Rc::clone(&self.graph), node: self.node, types: PhantomData }
+        Self {
+            graph: Rc::clone(&self.graph),
+            node: self.node,
+            key: Arc::clone(&self.key),
+            computed: self.computed.clone(),
+            types: PhantomData,
+        }
     }
 }
 
@@ -29,14 +44,32 @@ impl<K, V> fmt::Debug for KTable<K, V> {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
-    pub(crate) fn new(graph: SharedGraph, node: NodeId) -> Self {
-        Self { graph, node, types: PhantomData }
+    /// A table whose node keeps its rows, or may keep them.
+    pub(crate) fn new(graph: SharedGraph, node: NodeId, key: Arc<dyn Serde<K>>) -> Self {
+        Self { graph, node, key, computed: None, types: PhantomData }
+    }
+
+    /// With rows that come from those of other tables.
+    pub(crate) fn computed(mut self, view: impl Fn() -> View<K, V> + 'static) -> Self {
+        self.computed = Some(Rc::new(view));
+        self
+    }
+
+    /// How an operator below looks rows up. A source keeps its rows from now on.
+    pub(crate) fn view(&self) -> View<K, V> {
+        let kept = self.graph.borrow_mut().store_of_rows(self.node);
+        match (kept, &self.computed) {
+            (Some(store), _) => View::stored(store),
+            (None, Some(computed)) => computed(),
+            (None, None) => View::of_nothing(),
+        }
     }
 
     /// Adds a child that computes its rows from those of this table.
     pub(crate) fn derived<V2: Data>(
         &self,
         prefix: &str,
+        view: impl Fn(View<K, V>) -> View<K, V2> + 'static,
         make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
     ) -> KTable<K, V2> {
         let mut graph = self.graph.borrow_mut();
@@ -50,7 +83,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         });
         graph.set_table(node, TableTraits::computed_from(self.node));
         drop(graph);
-        KTable::new(Rc::clone(&self.graph), node)
+        let above = self.clone();
+        let table = KTable::new(Rc::clone(&self.graph), node, Arc::clone(&self.key));
+        table.computed(move || view(above.view()))
     }
 
     /// Names the node just added: without it, it has Java's name and number.

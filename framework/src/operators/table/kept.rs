@@ -85,6 +85,29 @@ impl<K: Data, V: Data> Kept<K, V> {
         let stamp = Stamp { timestamp, headers: &headers };
         // Let go of the store before forwarding: operators downstream may read it.
         let outcome = self.store.borrow_mut().put(&key, value, &stamp);
+        self.written(outcome, key, headers, ctx)
+    }
+
+    /// Makes a row, with its time, of the one that is there; none deletes it.
+    pub(crate) fn change(
+        &self,
+        key: K,
+        (timestamp, headers): (Timestamp, Headers),
+        ctx: &mut TaskContext,
+        make: impl FnOnce(&K, Option<(V, Timestamp)>) -> (Option<V>, Timestamp),
+    ) -> Result<()> {
+        let stamp = Stamp { timestamp, headers: &headers };
+        let outcome = self.store.borrow_mut().change(&key, &stamp, |row| make(&key, row));
+        self.written(outcome, key, headers, ctx)
+    }
+
+    fn written(
+        &self,
+        outcome: Result<Outcome<V>>,
+        key: K,
+        headers: Headers,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
         match outcome {
             Ok(Outcome::Forward { change, timestamp }) => {
                 self.children.forward(Record { key, value: change, timestamp, headers }, ctx)

@@ -13,6 +13,7 @@ use crate::chain::{Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::kept::Rows;
+use crate::operators::table::view::View;
 use crate::record::{Change, Data, Record, Shared};
 
 impl<K: Data, V: Data> KTable<K, V> {
@@ -41,7 +42,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         f: impl Fn(&K, &V) -> V2 + Shared,
     ) -> KTable<K, V2> {
         let f = Arc::new(f);
-        self.derived("KTABLE-MAPVALUES-", move |linker| {
+        let map = Arc::clone(&f);
+        let view = move |above: View<K, V>| {
+            let map = Arc::clone(&map);
+            above.then(move |key, row| Some(map(key, &row)))
+        };
+        self.derived("KTABLE-MAPVALUES-", view, move |linker| {
             let (sends_old, rows) = (linker.sends_old(), linker.rows::<K, V2>()?);
             linker.add::<K, Change<V>, _>(MapValues { f: Arc::clone(&f), sends_old, rows });
             Ok(())

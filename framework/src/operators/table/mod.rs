@@ -1,6 +1,7 @@
 //! Tables: the handle, its rows, the way in from topics and streams and the way back to a stream.
 
 mod kept;
+mod view;
 mod handle;
 mod source;
 mod to_table;
@@ -10,4 +11,5 @@ mod materialized;
 mod to_stream;
 
 pub use handle::KTable;
-pub(crate) use kept::{forward_held, settle, with_rows};
+pub(crate) use kept::{Kept, Rows, forward_held, settle, with_rows};
+pub(crate) use view::{Lookup, View};

@@ -77,6 +77,7 @@ impl StreamsBuilder {
         .add_to(&mut graph);
         graph.set_policy(read, source.policy);
         let Materialized { options, serdes, cached, .. } = store;
+        let key = Arc::clone(&serdes.key);
         let spec = Arc::new(TableSpec { options, serdes, cached });
         let node = graph.add(NodeDraft {
             name: table_name,
@@ -95,7 +96,7 @@ impl StreamsBuilder {
             let _ = graph.keep_spare(node);
         }
         drop(graph);
-        KTable::new(Rc::clone(&self.graph), node)
+        KTable::new(Rc::clone(&self.graph), node, key)
     }
 }
 

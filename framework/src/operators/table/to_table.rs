@@ -38,6 +38,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let Materialized { options, serdes, cached, .. } = store.into();
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KSTREAM-TOTABLE-");
+        let key = Arc::clone(&serdes.key);
         let how = Repartitioned::named(&options.name);
         let spec = Arc::new(TableSpec { options, serdes: serdes.clone(), cached });
         let parent = if P::REKEYED {
@@ -60,7 +61,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         });
         graph.set_table(node, TableTraits::kept());
         drop(graph);
-        KTable::new(Rc::clone(&self.graph), node)
+        KTable::new(Rc::clone(&self.graph), node, key)
     }
 }
 

@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_state::Direction;
 
@@ -29,6 +30,7 @@ use crate::operators::table::{KTable, forward_held, settle, with_rows};
 use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
+use crate::serde::WindowedSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::time::{Emit, Windows};
 use crate::topology::Linker;
@@ -77,11 +79,13 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         first: Option<First<A>>,
         f: impl Fn(&K, V, Option<A>) -> A + Shared,
     ) -> KTable<Windowed<K>, A> {
+        let size = Duration::from_millis(self.windows.size_ms().unsigned_abs());
+        let key = WindowedSerde::around(Arc::clone(&store.serdes.key), size);
         let supplier = self.supplier(store);
         let f = Arc::new(f);
         let (windows, emit) = (self.windows.clone(), self.emit);
         let serdes = self.grouped.serdes.clone();
-        self.grouped.aggregated(prefix, supplier, |index| {
+        self.grouped.aggregated(prefix, supplier, Arc::new(key), |index| {
             move |linker: &mut Linker<'_>| {
                 let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
                 if linker.sends_old() {

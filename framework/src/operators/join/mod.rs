@@ -1,0 +1,8 @@
+//! Joins: rows and records of one key meet.
+
+mod options;
+mod stream_table;
+mod table_side;
+mod tables;
+
+pub use options::Joined;
