@@ -52,7 +52,8 @@
 //! |---|---|
 //! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
-//! | groups, aggregations, tables | [`KGroupedStream`], [`WindowedStream`], [`KTable`] |
+//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`]; [`JoinWindows`], [`StreamJoined`], [`Joined`] |
+//! | groups, aggregations, tables | [`KGroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
 //! | how a result is kept | [`Materialized`] |
@@ -134,7 +135,7 @@ pub use logging::init_logging;
 pub use operators::{
     And, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace, Joined,
     KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing, Processor, Rekeyed,
-    Repartitioned, Split, Store, StoreKind, Stores, Window, WindowedStream,
+    Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
@@ -147,7 +148,9 @@ pub use store::{
     WindowedIterator,
 };
 pub use task::TaskState;
-pub use time::{Emit, Grace, NoGraceYet, TimeWindows, UnlimitedWindows, WindowStarts, Windows};
+pub use time::{
+    Emit, Grace, JoinWindows, NoGraceYet, TimeWindows, UnlimitedWindows, WindowStarts, Windows,
+};
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
 
 /// The examples of the README compile.

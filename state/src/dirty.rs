@@ -5,8 +5,10 @@
 //! commit. Forgetting the layer is the whole of a rollback.
 
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::range::{Direction, KeyRange, map_bounds};
 use crate::spec::StoreId;
+use crate::stores::TaskStores;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -86,6 +88,37 @@ impl<V> Dirty<V> {
             Direction::Forward => entries.map(copy).collect(),
             Direction::Backward => entries.rev().map(copy).collect(),
         }
+    }
+
+    /// The first key of a range in reading order, of this layer and the store below it as one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn edge(
+        &self,
+        stores: &TaskStores,
+        store: StoreId,
+        range: &KeyRange,
+        direction: Direction,
+    ) -> Result<Option<Vec<u8>>> {
+        let (start, end) = range.clone().into_half_open();
+        let Some(bounds) = map_bounds(&start, end.as_deref()) else { return Ok(None) };
+        let mut writes = self.entries.range::<[u8], _>(bounds);
+        let mut put = std::iter::from_fn(|| match direction {
+            Direction::Forward => writes.next(),
+            Direction::Backward => writes.next_back(),
+        });
+        let here = put.find(|(_, entry)| entry.value.is_some()).map(|(key, _)| key.to_vec());
+        for stored in stores.scan(store, range.clone(), direction) {
+            let (key, _) = stored?;
+            if here.as_ref().is_some_and(|here| direction.compare(here, &key).is_le()) {
+                break;
+            }
+            if self.get(&key).is_none_or(|entry| entry.value.is_some()) {
+                return Ok(Some(key));
+            }
+        }
+        Ok(here)
     }
 
     /// About how much memory the layer takes, for the bound on uncommitted bytes.

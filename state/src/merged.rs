@@ -178,4 +178,31 @@ mod tests {
         assert!(matches!(merged.next(), Some(Err(_))));
         assert!(merged.next().is_none());
     }
+
+    proptest::proptest! {
+        /// The edge of a range is what a whole read of it begins with.
+        #[test]
+        fn the_edge_is_the_first_that_is_read(
+            writes in proptest::collection::vec((0..6_u8, proptest::bool::ANY), 0..6),
+            from in 0..6_u8,
+            to in 0..6_u8,
+        ) {
+            let stores = stores();
+            let mut dirty = Dirty::new();
+            for (key, put) in writes {
+                match put {
+                    true => dirty.put(&[b'a' + key], 0_u8, b"new"),
+                    false => dirty.delete(&[b'a' + key]),
+                }
+            }
+            for direction in [Direction::Forward, Direction::Backward] {
+                let range = KeyRange::half_open([b'a' + from], [b'a' + to]);
+                let mut all = Merged::new(&dirty, &stores, STORE, range.clone(), direction);
+                let first = all.next().map(|entry| entry.unwrap().0);
+                proptest::prop_assert_eq!(
+                    dirty.edge(&stores, STORE, &range, direction).unwrap(), first
+                );
+            }
+        }
+    }
 }

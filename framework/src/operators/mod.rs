@@ -9,7 +9,7 @@ mod window;
 mod process;
 
 pub use group::{KGroupedStream, KGroupedTable};
-pub use join::Joined;
+pub use join::{Joined, StreamJoined};
 pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
     StoreKind, Stores, Window,

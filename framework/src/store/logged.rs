@@ -156,6 +156,11 @@ impl<V> Logged<V> {
         self.count();
     }
 
+    /// The first (last, if read backwards) local key of a range; nothing is copied for it.
+    pub(super) fn edge(&self, range: &KeyRange, direction: Direction) -> Result<Option<Vec<u8>>> {
+        Ok(self.dirty.edge(&self.stores, self.id, range, direction)?)
+    }
+
     /// Ranges of local keys, read one after another.
     pub(super) fn scan(&self, ranges: Vec<KeyRange>, direction: Direction) -> Merged<V>
     where

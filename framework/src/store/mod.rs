@@ -36,6 +36,7 @@ mod materialized;
 mod key_value;
 mod window;
 mod table;
+mod unmatched;
 
 pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
@@ -51,8 +52,9 @@ pub(crate) use state_store::StateStore;
 pub(crate) use supplier::{StorePlace, StoreSupplier, TaskStore};
 pub(crate) use table::{Outcome, Stamp, TableSpec, TableStore, WindowTableSpec};
 pub(crate) use uncommitted::UncommittedBytes;
-pub(crate) use window::WindowSpec;
+pub(crate) use unmatched::{Either, Position, Unmatched, UnmatchedSpec};
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
+pub(crate) use window::{WindowSpec, WindowState};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,8 +3,10 @@
 mod emit;
 mod time_windows;
 mod unlimited_windows;
+mod join_windows;
 
 pub use emit::Emit;
+pub use join_windows::JoinWindows;
 pub use time_windows::{Grace, NoGraceYet, TimeWindows};
 pub use unlimited_windows::UnlimitedWindows;
 

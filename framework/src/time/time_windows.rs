@@ -24,6 +24,16 @@ pub struct NoGraceYet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grace(i64);
 
+impl Grace {
+    pub(super) fn of(grace: Duration) -> Self {
+        Self(millis(grace))
+    }
+
+    pub(super) fn ms(self) -> i64 {
+        self.0
+    }
+}
+
 /// Tumbling or hopping windows. The grace is part of the type: how late a record may come is
 /// never a silent default.
 ///

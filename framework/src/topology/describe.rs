@@ -34,7 +34,8 @@ fn describe_node(text: &mut String, graph: &Graph, node: &GraphNode) {
         }
         NodeKind::Processor => {
             let store = |index| graph.store(index).map_or("", StoreSupplier::name);
-            let stores: Vec<&str> = node.stores.iter().map(|index| store(*index)).collect();
+            let mut stores: Vec<&str> = node.stores.iter().map(|index| store(*index)).collect();
+            in_javas_order(&mut stores);
             writeln!(text, "    Processor: {name} (stores: [{}])", stores.join(", "))
         }
         NodeKind::Sink { topic: SinkTopicName::Fixed(topic), .. } => {
@@ -50,6 +51,17 @@ fn describe_node(text: &mut String, graph: &Graph, node: &GraphNode) {
     if !node.kind.is_source() {
         let _ = writeln!(text, "      <-- {}", names(graph, &node.parents));
     }
+}
+
+/// Java keeps the stores of a node in a `HashSet` and lists them in the order of its buckets.
+fn in_javas_order(names: &mut [&str]) {
+    let buckets = (names.len() * 4 / 3 + 1).next_power_of_two().max(16) as u32;
+    names.sort_by_key(|name| {
+        let hash = name
+            .encode_utf16()
+            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+        (hash ^ (hash >> 16)) & (buckets - 1)
+    });
 }
 
 fn names(graph: &Graph, ids: &[NodeId]) -> String {

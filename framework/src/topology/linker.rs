@@ -1,7 +1,7 @@
 //! Makes the nodes of one task and links them: children first, so that a parent is made with the
 //! links to its children and a record finds its way without a name.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -79,6 +79,8 @@ pub(crate) struct Linker<'a> {
     sources: Vec<NamedSource>,
     stores: Vec<(StoreIndex, TaskStore)>,
     uncommitted: UncommittedBytes,
+    /// What several nodes of the task share besides stores, by a node of theirs and its type.
+    shared: HashMap<(usize, TypeId), Rc<dyn Any>>,
     seat: Seat,
 }
 
@@ -110,8 +112,16 @@ impl<'a> Linker<'a> {
         stores: Vec<(StoreIndex, TaskStore)>,
         uncommitted: UncommittedBytes,
     ) -> Self {
-        let (links, nodes) = (HashMap::new(), HashMap::new());
-        Self { seed, links, nodes, sources: Vec::new(), stores, uncommitted, seat: Seat::nobody() }
+        Self {
+            seed,
+            links: HashMap::new(),
+            nodes: HashMap::new(),
+            sources: Vec::new(),
+            stores,
+            uncommitted,
+            shared: HashMap::new(),
+            seat: Seat::nobody(),
+        }
     }
 
     /// Takes the next node in hand: what is asked and added from now on is about it.
@@ -197,6 +207,15 @@ impl<'a> Linker<'a> {
     /// The store of the node being made; none if it has none.
     pub(crate) fn own_store(&self) -> Option<&TaskStore> {
         self.seat.store.and_then(|index| self.store(index).ok())
+    }
+
+    /// What nodes of this task share besides stores; they agree on a node under which they find it.
+    pub(crate) fn shared<T: Default + 'static>(&mut self, id: NodeId) -> Result<Rc<RefCell<T>>> {
+        let place = (id.0, TypeId::of::<T>());
+        let shared =
+            self.shared.entry(place).or_insert_with(|| Rc::new(RefCell::new(T::default())));
+        let shared = Rc::clone(shared).downcast::<RefCell<T>>();
+        shared.map_err(|_| broken("what nodes share is of another type"))
     }
 
     /// The names of the children of the node being made, in the order of their links.

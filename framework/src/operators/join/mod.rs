@@ -2,7 +2,9 @@
 
 mod options;
 mod stream_table;
+mod stream_side;
+mod streams;
 mod table_side;
 mod tables;
 
-pub use options::Joined;
+pub use options::{Joined, StreamJoined};

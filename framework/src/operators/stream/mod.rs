@@ -18,6 +18,7 @@ mod repartition;
 mod to;
 
 pub use handle::KStream;
+pub(crate) use merge::Pass;
 pub use placed::{And, InPlace, Placed, Placing, Rekeyed};
 pub use repartition::Repartitioned;
 pub(crate) use repartition::through_topic;

@@ -6,4 +6,4 @@ mod handle;
 
 pub use handle::WindowStore;
 pub use iterators::{WindowIterator, WindowedIterator};
-pub(crate) use state::WindowSpec;
+pub(crate) use state::{WindowSpec, WindowState};

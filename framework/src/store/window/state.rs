@@ -112,7 +112,7 @@ impl Sequence {
 
 impl<K: Data, V: Data> WindowState<K, V> {
     /// Puts a value (none deletes) and logs it at a time.
-    pub(super) fn put(
+    pub(crate) fn put(
         &mut self,
         key: &K,
         value: Option<V>,
@@ -161,7 +161,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         self.logged.expiry()?.clamp(from.0, to.0)
     }
 
-    pub(super) fn of_key(
+    pub(crate) fn of_key(
         &mut self,
         key: &K,
         (from, to): (Timestamp, Timestamp),
