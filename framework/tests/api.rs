@@ -7,9 +7,9 @@ use millstream::record::{Record, Timestamp, Windowed};
 use millstream::serde::{HasSerde, Json, Plain, WindowedSerde};
 use millstream::testing::TopologyDriver;
 use millstream::{
-    BoxError, Consumed, Context, KeyValue, KeyValueStore, Materialized, OnError, Processor,
-    Produced, PunctuationType, Schedule, StreamsBuilder, TimeWindows, Topology, TopologyErrors,
-    Window,
+    BoxError, Consumed, Context, JoinWindows, Joined, KeyValue, KeyValueStore, Materialized,
+    OnError, Processor, Produced, PunctuationType, Schedule, StreamJoined, StreamsBuilder,
+    TimeWindows, Topology, TopologyErrors, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +179,17 @@ fn the_message_for_a_missing_serde_names_what_there_is() -> Result<(), BoxError>
     ways.insert("Materialized::with_serdes");
     let table = stream.group_by_key_with(Plain, Json).reduce(kept, |_, new| new);
     ways.insert("KStream::group_by_key_with");
+    let by_key = table.group_by_with(Plain, Json, |key, counts| (key.clone(), counts.clone()));
+    by_key.count("groups");
+    ways.insert("KTable::group_by_with");
+    let names = builder.table::<String, String>("names", "names");
+    let how = Joined::<String, Counts>::with_serdes("named", Plain, Json);
+    stream.join_table_with(how, &names, |_, name| name.clone()).to("named");
+    ways.insert("Joined::with_serdes");
+    let how = StreamJoined::with_serdes("joined", Plain, (Json, Json));
+    let windows = JoinWindows::within(day).no_grace();
+    stream.join(how, &stream, windows, |_, _| 1_i64).to("joined");
+    ways.insert("StreamJoined::with_serdes");
     table.updates().to(Produced::<String, Counts>::with_serdes("out", Plain, Json));
     ways.insert("Produced::with_serdes");
     let serde = include_str!("../src/serde/mod.rs");

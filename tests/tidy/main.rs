@@ -5,6 +5,7 @@
 
 mod corners;
 mod documents;
+mod examples;
 mod guarantees;
 mod layers;
 mod names;

@@ -12,6 +12,48 @@
 use crate::record::Timestamp;
 
 /// Which time drives a punctuation.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{BoxError, Context, Processor, PunctuationType, Schedule};
+/// use millstream::record::{Record, Timestamp};
+///
+/// /// Remembers which of its two schedules is which.
+/// #[derive(Default)]
+/// struct Twice { stream: Option<Schedule>, wall: Option<Schedule> }
+///
+/// impl Processor<String, String> for Twice {
+///     type KOut = String;
+///     type VOut = String;
+///
+///     fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+///         let minute = Duration::from_secs(60);
+///         self.stream = Some(ctx.schedule(minute, PunctuationType::StreamTime));
+///         self.wall = Some(ctx.schedule(minute, PunctuationType::WallClockTime));
+///         Ok(())
+///     }
+///
+///     fn process(&mut self, _: Record<String, String>, _: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+///         Ok(())
+///     }
+///
+///     fn punctuate(&mut self, which: Schedule, now: Timestamp, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+///         let what = if self.stream == Some(which) { "stream" } else { "wall" };
+///         ctx.forward(Record::new(what.to_owned(), String::new(), now));
+///         Ok(())
+///     }
+/// }
+///
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// # let builder = StreamsBuilder::new();
+/// builder.stream("in").process("twice", (), |()| Twice::default()).to("out");
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("in", &text("k", "v", 1))?;
+/// driver.advance_wall_clock(Duration::from_secs(60))?;
+/// let fired = driver.read::<String, String>("out")?;
+/// assert_eq!(fired.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["stream", "wall"]);
+/// # Ok::<(), BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PunctuationType {
     /// Event time: the highest timestamp seen by the task.

@@ -29,6 +29,7 @@ enum Start {
 /// let part = Assignment::<String, String>::from("orders").of_partitions([0, 3]);
 /// let at = Assignment::<String, String>::from("orders").from_offsets([(0, 1_200), (3, 0)]);
 /// let tuples = Assignment::<String, (u32, u32)>::with_serdes("pairs", Plain, Json);
+/// let all = Assignment::<String, String>::from("orders").from_beginning().read_uncommitted();
 /// ```
 pub struct Assignment<K, V> {
     topic: Arc<str>,

@@ -32,7 +32,7 @@ pub struct ConsumerRecord<K, V> {
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// use millstream::client::{Assignment, Consumer, Producer};
+/// use millstream::client::{Assignment, Consumer, ConsumerRecord, Producer};
 /// use millstream::log::memory::MemoryLog;
 /// use millstream::log::{Log, NewTopic};
 /// use millstream::record::{Record, Timestamp};
@@ -55,7 +55,7 @@ pub struct ConsumerRecord<K, V> {
 /// let mut consumer = Consumer::<String, i64>::open(&log, at_the_end)?;
 /// producer.send(Record::new("or".to_owned(), 1, Timestamp(7)))?;
 /// producer.close()?;
-/// let next = consumer.poll(Duration::from_secs(10))?;
+/// let next: Vec<ConsumerRecord<String, i64>> = consumer.poll(Duration::from_secs(10))?;
 /// assert_eq!((next[0].record.key.as_str(), next[0].offset), ("or", 2));
 /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
 /// # Ok(())

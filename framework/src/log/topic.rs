@@ -18,12 +18,14 @@ impl NewTopic {
     ///
     /// ```
     /// use millstream::log::memory::MemoryLog;
-    /// use millstream::log::{Log, NewTopic};
+    /// use millstream::log::{Log, NewTopic, TopicDescription};
     ///
     /// # fn main() -> millstream::Result<()> {
     /// let log = MemoryLog::new();
     /// let customers = NewTopic::new("customers", 4).with("cleanup.policy", "compact");
     /// log.create(&[NewTopic::new("orders", 4), customers])?;
+    /// let described: Vec<Option<TopicDescription>> = log.describe(&["orders", "nowhere"])?;
+    /// assert_eq!(described.iter().flatten().map(|topic| topic.partitions).collect::<Vec<_>>(), [4]);
     /// # Ok(())
     /// # }
     /// ```

@@ -4,6 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a record was not processed.
+///
+/// ```
+/// use millstream::DropReason;
+/// # use millstream::{Consumed, OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+///
+/// # let builder = StreamsBuilder::new();
+/// let numbers = Consumed::<String, i64>::from("numbers").on_error(OnError::Skip);
+/// builder.stream(numbers).to("out");
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("numbers", &text("k", "not eight bytes", 1))?;
+/// for reason in DropReason::ALL {
+///     let dropped = driver.dropped(reason);
+///     assert_eq!(dropped, u64::from(reason.label() == "bad_bytes"));
+/// }
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
@@ -55,6 +71,16 @@ impl DropReason {
 
 /// How many records an instance has dropped since it started, by reason: a handle that is cheap to
 /// clone. The numbers are about a second old.
+///
+/// ```
+/// use millstream::{DropCounts, DropReason, Streams};
+///
+/// /// A line for the end of the program.
+/// fn line(streams: &Streams) -> String {
+///     let drops: DropCounts = streams.drops();
+///     format!("{} late, {} failed", drops.of(DropReason::Late), drops.of(DropReason::Failed))
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DropCounts(Arc<[AtomicU64; DropReason::ALL.len()]>);
 

@@ -3,6 +3,18 @@
 use std::time::Duration;
 
 /// Where to begin in a partition for which the group has no committed position.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{Consumed, Reset};
+/// # let builder = millstream::StreamsBuilder::new();
+/// let news = Consumed::<String, String>::from("news").reset(Reset::Latest);
+/// let day = Consumed::<String, String>::from("day").reset(Reset::Ago(Duration::from_secs(86_400)));
+/// # builder.stream(news).to("a");
+/// # builder.stream(day).to("b");
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reset {
     /// At the first record that is still there: the default, as in Kafka Streams.

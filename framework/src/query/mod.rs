@@ -37,6 +37,29 @@ pub(crate) trait Tasks: Send + Sync {
 ///
 /// Every read waits for the tasks to answer, up to a timeout. With several tasks on this instance,
 /// entries come task by task, each in the order of its store.
+///
+/// ```
+/// # use std::time::Duration;
+/// use millstream::record::{Timestamp, Windowed};
+/// use millstream::{BoxError, StoreQuery, Streams};
+///
+/// /// What the stores of a running instance have committed.
+/// fn look(streams: &Streams) -> Result<(), BoxError> {
+///     let counts: StoreQuery<String, i64> = streams.store("counts").timeout(Duration::from_secs(1));
+///     if let Some(row) = counts.get(&"ada".to_owned())? {
+///         println!("{} at {:?}", row.value, row.timestamp);
+///     }
+///     for row in counts.range("a".to_owned().."b".to_owned(), 100)? {
+///         println!("{}: {}", row.key, row.value);
+///     }
+///     println!("{} and {}", counts.all(100)?.len(), counts.reverse_range(.., 100)?.len());
+///     let windows: StoreQuery<Windowed<String>, i64> = streams.store("per-minute");
+///     let (from, to) = (Timestamp(0), Timestamp(3_600_000));
+///     let minutes = windows.fetch(&"ada".to_owned(), from, to, 60)?;
+///     println!("{} windows", minutes.len());
+///     Ok(())
+/// }
+/// ```
 pub struct StoreQuery<K, V> {
     tasks: Arc<dyn Tasks>,
     store: Arc<str>,

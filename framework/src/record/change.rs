@@ -4,6 +4,15 @@
 ///
 /// `old` is present only where a downstream operator asked for old values when the topology was
 /// built; `new` is absent for a deletion.
+///
+/// ```
+/// use millstream::record::Change;
+///
+/// let first = Change::latest(Some(5), None);
+/// let deleted = Change::latest(None, Some(5));
+/// assert!(first.latest && first.old.is_none());
+/// assert_eq!((deleted.new, deleted.old), (None, Some(5)));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change<V> {
     /// The row after the change; `None` is a deletion.

@@ -12,6 +12,19 @@ pub struct Header {
 }
 
 /// The headers of a record, in order; cloning shares them until one side changes them.
+///
+/// ```
+/// use millstream::record::{Header, Headers};
+///
+/// let mut headers = Headers::default();
+/// assert!(headers.is_empty());
+/// headers.push("trace", Some(b"1".to_vec()));
+/// headers.push("trace", Some(b"2".to_vec()));
+/// headers.push("flag", None);
+/// assert_eq!((headers.len(), headers.last("trace"), headers.last("flag")), (3, Some(&b"2"[..]), None));
+/// let names: Vec<&str> = headers.iter().map(|header: &Header| &*header.name).collect();
+/// assert_eq!(names, ["trace", "trace", "flag"]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Option<Arc<Vec<Header>>>);
 

@@ -4,6 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A partition of a topic.
+///
+/// ```
+/// use millstream::TaskId;
+/// use millstream::record::{RecordMetadata, TopicPartition};
+///
+/// assert_eq!(TopicPartition::new("orders", 3).to_string(), "orders-3");
+/// assert_eq!(TaskId { sub_topology: 1, partition: 3 }.to_string(), "1_3");
+/// let from = RecordMetadata { topic: "orders", partition: 3, offset: 77 };
+/// assert_eq!(from.to_string(), "orders-3@77");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic.
@@ -74,6 +84,23 @@ impl fmt::Display for RecordMetadata<'_> {
 }
 
 /// Where a record is that cannot be read, processed or written.
+///
+/// ```
+/// use millstream::{Error, RecordAt, StreamsBuilder};
+/// # use millstream::testing::{TopologyDriver, text};
+///
+/// # let builder = StreamsBuilder::new();
+/// let stream = builder.stream::<String, String>("in");
+/// stream.try_map_values(|text| text.parse::<i64>()).to("out");
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// match driver.pipe("in", &text("k", "seven", 1)) {
+///     Err(Error::BadRecord { at: RecordAt::Partition { partition, offset }, .. }) => {
+///         assert_eq!((partition.to_string().as_str(), offset), ("in-0", Some(0)));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordAt {

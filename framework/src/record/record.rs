@@ -9,6 +9,19 @@ use crate::record::headers::Headers;
 pub struct Timestamp(pub i64);
 
 /// What may flow through a topology: cloned only where a node has several children.
+///
+/// ```
+/// use millstream::record::Data;
+/// use millstream::{KStream, Placing};
+///
+/// /// Works for streams of any types.
+/// fn without<K: Data, V: Data + PartialEq + Sync, P: Placing>(
+///     stream: &KStream<K, V, P>,
+///     value: V,
+/// ) -> KStream<K, V, P> {
+///     stream.filter_not(move |_, other| *other == value)
+/// }
+/// ```
 pub trait Data: Clone + Send + 'static {}
 impl<T: Clone + Send + 'static> Data for T {}
 
@@ -16,10 +29,36 @@ impl<T: Clone + Send + 'static> Data for T {}
 ///
 /// Every `Send + Sync + 'static` closure is; what changes belongs into a store, or into a processor, which
 /// each task makes for itself.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use millstream::{KStream, Shared};
+///
+/// /// An operator of one's own: a closure that all tasks share.
+/// fn replaced(
+///     stream: &KStream<String, String>,
+///     f: impl Fn(&str) -> Option<String> + Shared,
+/// ) -> KStream<String, String> {
+///     stream.map_values(move |value| f(&value).unwrap_or(value))
+/// }
+/// let names = Arc::new(BTreeMap::from([("de", "Germany")]));
+/// # let builder = millstream::StreamsBuilder::new();
+/// replaced(&builder.stream("in"), move |code| names.get(code).map(|name| name.to_string()));
+/// ```
 pub trait Shared: Send + Sync + 'static {}
 impl<T: Send + Sync + 'static> Shared for T {}
 
 /// One record between two operators.
+///
+/// ```
+/// use millstream::record::{Record, Timestamp};
+///
+/// let record = Record::new("k", "v", Timestamp(1_000));
+/// let other = record.with_key(7).with_value("w").with_timestamp(Timestamp(2_000));
+/// assert_eq!((other.key, other.value, other.timestamp.0), (7, "w", 2_000));
+/// assert!(other.headers.is_empty());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<K, V> {
     /// The key; `Option<K>` where null keys may occur.

@@ -1,6 +1,15 @@
 //! Why a topic does not take a record.
 
 /// Why a topic refuses a record for good.
+///
+/// ```
+/// use millstream::{Error, RefusalKind};
+///
+/// /// Whether sending a smaller record may help.
+/// fn is_too_large(error: &Error) -> bool {
+///     matches!(error, Error::Refused { kind: RefusalKind::TooLarge, .. })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalKind {

@@ -42,6 +42,29 @@ const LEVELS_MAX: usize = 256;
 
 /// Compact bytes of any type that serde knows. The format does not describe itself: a type that
 /// changes its fields cannot read what it wrote before.
+///
+/// ```
+/// use millstream::serde::{Bincode, HasSerde};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// struct Order {
+///     item: String,
+///     cents: i64,
+/// }
+///
+/// impl HasSerde for Order {
+///     type Serde = Bincode;
+/// }
+/// # use millstream::{StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+/// # let builder = StreamsBuilder::new();
+/// builder.stream::<String, Order>("orders").filter(|_, order| order.cents > 100).to("large");
+/// # let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// # let order = Order { item: "pens".to_owned(), cents: 500 };
+/// # driver.pipe("orders", &Record::new("7".to_owned(), order.clone(), Timestamp(1)))?;
+/// # assert_eq!(driver.read::<String, Order>("large")?[0].value, order);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bincode;
 

@@ -25,6 +25,29 @@ use crate::serde::{Null, Place, Serde};
 const LEVELS_MAX: u8 = 127;
 
 /// JSON text of any type that serde knows.
+///
+/// ```
+/// use millstream::serde::{HasSerde, Json};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// struct Order {
+///     item: String,
+///     cents: i64,
+/// }
+///
+/// impl HasSerde for Order {
+///     type Serde = Json;
+/// }
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// # let builder = StreamsBuilder::new();
+/// builder.stream::<String, Order>("orders").map_values(|order| order.cents).to("cents");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("orders", &text("7", r#"{"item": "pens", "cents": 500}"#, 1))?;
+/// assert_eq!(driver.read::<String, i64>("cents")?[0].value, 500);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 

@@ -41,6 +41,34 @@ impl Part {
 /// Where bytes stand: what a serde may look at besides them.
 ///
 /// A schema registry needs the topic, and whether it is the key; some formats live in headers.
+///
+/// ```
+/// use millstream::BoxError;
+/// use millstream::serde::{Null, Part, Place, Serde};
+///
+/// /// Numbers as text.
+/// struct Digits;
+///
+/// impl Serde<i64> for Digits {
+///     fn serialize(&self, _: &mut Place<'_>, value: &i64, into: &mut Vec<u8>) -> Result<Null, BoxError> {
+///         into.extend_from_slice(value.to_string().as_bytes());
+///         Ok(Null::No)
+///     }
+///
+///     fn deserialize(&self, place: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<i64, BoxError> {
+///         let what = if place.part == Part::Key { "key" } else { "value" };
+///         let bytes = bytes.ok_or_else(|| format!("the {what} in {} is null", place.topic))?;
+///         Ok(std::str::from_utf8(bytes)?.parse()?)
+///     }
+/// }
+/// # use millstream::{Consumed, StreamsBuilder, serde::Plain, testing::{TopologyDriver, text}};
+/// # let builder = StreamsBuilder::new();
+/// builder.stream(Consumed::<String, i64>::with_serdes("in", Plain, Digits)).to("out");
+/// # let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// # driver.pipe("in", &text("k", "77", 1))?;
+/// # assert_eq!(driver.read::<String, i64>("out")?[0].value, 77);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Debug)]
 pub struct Place<'a> {
     /// The topic; for a store, its changelog topic.
@@ -156,7 +184,7 @@ impl<T: 'static> Serde<T> for Arc<dyn Serde<T>> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no serde: Millstream does not know its bytes in a topic or a store",
     note = "a type of your own says it once: `impl HasSerde for {Self} {{ type Serde = Json; }}` (or `Bincode`, or a serde that you wrote)",
-    note = "another crate's type goes into a struct of your own, or its serdes are named where it is read, written or kept: `Consumed::with_serdes`, `Produced::with_serdes`, `Materialized::with_serdes`, `KeyValue::with_serdes`, `Window::with_serdes`, `KStream::group_by_key_with`, `KStream::repartition_with`, `KTable::group_by_with`, `Joined::with_serdes`"
+    note = "another crate's type goes into a struct of your own, or its serdes are named where it is read, written or kept: `Consumed::with_serdes`, `Produced::with_serdes`, `Materialized::with_serdes`, `KeyValue::with_serdes`, `Window::with_serdes`, `KStream::group_by_key_with`, `KStream::repartition_with`, `KTable::group_by_with`, `Joined::with_serdes`, `StreamJoined::with_serdes`"
 )]
 pub trait HasSerde: Data {
     /// The serde used where a node does not name another.

@@ -4,6 +4,17 @@ use crate::error::BoxError;
 use crate::serde::{HasSerde, Null, Place, Serde};
 
 /// The serde of `Option<T>`, around the serde of `T`.
+///
+/// ```
+/// use millstream::Consumed;
+/// use millstream::serde::{Json, Nullable, Plain};
+/// # let builder = millstream::StreamsBuilder::new();
+/// // Lists in JSON, or null.
+/// let source = Consumed::<String, Option<Vec<i64>>>::with_serdes("in", Plain, Nullable(Json));
+/// builder.stream(source).non_null_values().for_each(|_, list: Vec<i64>| println!("{list:?}"));
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nullable<S>(pub S);
 

@@ -5,6 +5,19 @@ use crate::error::BoxError;
 use crate::serde::{HasSerde, Null, Place, Serde};
 
 /// The serde of text, bytes, numbers and bools.
+///
+/// ```
+/// use millstream::record::Headers;
+/// use millstream::serde::{Null, Part, Place, Plain, Serde};
+///
+/// let (mut headers, mut bytes) = (Headers::default(), Vec::new());
+/// let mut place = Place { topic: "counts", part: Part::Value, headers: &mut headers };
+/// assert_eq!(Plain.serialize(&mut place, &7_i64, &mut bytes)?, Null::No);
+/// assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 0, 7]);
+/// let read: i64 = Plain.deserialize(&mut place, Some(&bytes))?;
+/// assert_eq!(read, 7);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 

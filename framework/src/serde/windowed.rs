@@ -19,6 +19,24 @@ const START: usize = size_of::<i64>();
 /// alone, so that all windows of a key stay together.
 ///
 /// To write, nothing more is needed; to read, the window size is: [`WindowedSerde::of_size`].
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::record::Windowed;
+/// use millstream::serde::{Plain, WindowedSerde};
+/// use millstream::{Consumed, Produced, TimeWindows};
+/// # let builder = millstream::StreamsBuilder::new();
+/// let minute = Duration::from_secs(60);
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// let counts = clicks.windowed_by(TimeWindows::of(minute).no_grace()).count("per-minute");
+/// // Written with the size or without: keys hold the start only.
+/// counts.updates().to(Produced::with_serdes("counts", WindowedSerde::<Plain>::of_size(minute), Plain));
+/// // Read elsewhere: the end follows from the size.
+/// let source = Consumed::with_serdes("other-counts", WindowedSerde::around(Plain, minute), Plain);
+/// builder.stream::<Windowed<String>, i64>(source).for_each(|window, n| println!("{window:?}: {n}"));
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WindowedSerde<S> {
     inner: S,

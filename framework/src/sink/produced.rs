@@ -26,6 +26,28 @@ pub(crate) enum Destination<K, V> {
 ///
 /// The topic must exist. Records without a key go to the partitions in turn, others where Java's
 /// producer would send them.
+///
+/// ```
+/// use millstream::Produced;
+/// use millstream::record::Record;
+/// use millstream::serde::{Json, Plain};
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+///
+/// # let builder = StreamsBuilder::new();
+/// let words = builder.stream::<String, String>("words");
+/// words.to(Produced::from("out").named("to-out"));
+/// // All in the last partition.
+/// words.to(Produced::from("last").partitioner(|_topic, _key, _value, partitions| Some(partitions - 1)));
+/// words.to(Produced::to_topic_of(|record: &Record<String, String>| if record.value.len() < 3 { "short".into() } else { "long".into() }));
+/// words.map_values(|word| vec![word]).to(Produced::with_values("lists", Json));
+/// words.map(|key, word| ((key, 1), word)).to(Produced::with_serdes("pairs", Json, Plain));
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("words", &text("k", "be", 1))?;
+/// assert_eq!(driver.read::<String, String>("short")?.len(), 1);
+/// assert_eq!(driver.read::<String, String>("lists")?[0].value, r#"["be"]"#);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct Produced<K, V> {
     pub(crate) destination: Destination<K, V>,
     pub(crate) key: Arc<dyn Serde<K>>,

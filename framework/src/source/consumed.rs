@@ -15,6 +15,35 @@ pub(crate) type Extractor<K, V> =
 
 /// How a source reads its topics. A topic's name alone is enough where the types know their
 /// serdes.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::record::Timestamp;
+/// use millstream::serde::{Json, Plain};
+/// use millstream::{Consumed, DropReason, OnError, Reset};
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+///
+/// # let builder = StreamsBuilder::new();
+/// let both = Consumed::<String, String>::from_topics(["paper", "web"]).named("orders");
+/// builder.stream(both.reset(Reset::Ago(Duration::from_secs(3600)))).to("all");
+/// let lists = Consumed::<String, Vec<i64>>::with_values("lists", Json);
+/// builder.stream(lists.on_error(OnError::Skip)).map_values(|list| list.len() as i64).to("lengths");
+/// let pairs = Consumed::<(i64, i64), String>::with_serdes("pairs", Json, Plain);
+/// builder.stream(pairs).map_values(|text| text).for_each(|_, _| {});
+/// // The time stands in the value; without one the record is dropped.
+/// let timed = Consumed::<String, String>::from("timed")
+///     .timestamp(|record, _latest| record.value.parse().ok().map(Timestamp));
+/// builder.stream(timed).to("by-time");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("lists", &text("k", "[1, 2]", 1))?;
+/// driver.pipe("lists", &text("k", "no list", 2))?;
+/// driver.pipe("timed", &text("k", "77", 1))?;
+/// assert_eq!(driver.read::<String, i64>("lengths")?[0].value, 2);
+/// assert_eq!(driver.dropped(DropReason::BadBytes), 1);
+/// assert_eq!(driver.read::<String, String>("by-time")?[0].timestamp, Timestamp(77));
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct Consumed<K, V> {
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) name: Option<String>,
@@ -136,6 +165,30 @@ impl<K, V> Consumed<K, V> {
     /// As [`Self::timestamp`]; a record for which it gives an error follows the source's policy
     /// ([`Self::on_error`]), as one that cannot be read. Of use against times that make no sense:
     /// one far ahead moves stream time, and closes everybody's windows.
+    ///
+    /// ```
+    /// use millstream::record::Timestamp;
+    /// use millstream::{Consumed, DropReason, OnError};
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    ///
+    /// # let builder = StreamsBuilder::new();
+    /// const DAY_MS: i64 = 86_400_000;
+    /// // One record from far ahead would move stream time for all.
+    /// let source = Consumed::<String, String>::from("in").try_timestamp(|record, latest| {
+    ///     match record.timestamp.0 > latest.0.max(0) + DAY_MS {
+    ///         true => Err(format!("{} ms is more than a day ahead", record.timestamp.0)),
+    ///         false => Ok(record.timestamp),
+    ///     }
+    /// });
+    /// builder.stream(source.on_error(OnError::Skip)).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "now", 1_000))?;
+    /// driver.pipe("in", &text("k", "in a year", 365 * DAY_MS))?;
+    /// assert_eq!(driver.read::<String, String>("out")?.len(), 1);
+    /// assert_eq!(driver.dropped(DropReason::BadTimestamp), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_timestamp<E: Into<BoxError>>(
         mut self,

@@ -16,6 +16,19 @@ use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::decode_row;
 
 /// An entry of a store.
+///
+/// ```
+/// use millstream::StoredEntry;
+/// use millstream::record::Timestamp;
+///
+/// /// A row of a table as a question brings it.
+/// fn line(entry: &StoredEntry<String, i64>) -> String {
+///     let at = entry.timestamp.map_or(-1, |at| at.0);
+///     format!("{} = {} (at {at} ms)", entry.key, entry.value)
+/// }
+/// let row = StoredEntry { key: "ada".to_owned(), value: 3, timestamp: Some(Timestamp(5)) };
+/// assert_eq!(line(&row), "ada = 3 (at 5 ms)");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEntry<K, V> {
     /// The key.

@@ -14,6 +14,26 @@ const GENERATED: &str = "";
 /// disk, logged and behind a record cache.
 ///
 /// The name is part of the names of topics (`<application>-<name>-changelog`) and must not change.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::serde::{Json, Plain};
+/// use millstream::{Materialized, TimeWindows};
+/// # use millstream::StreamsBuilder;
+///
+/// # let builder = StreamsBuilder::new().allow_generated_names();
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// clicks.count("a-name-is-enough");
+/// clicks.count(Materialized::named("small").in_memory().without_changelog());
+/// clicks.count(Materialized::named("each-change").without_cache());
+/// clicks.count(Materialized::with_serdes("json", Plain, Json).changelog_config("segment.bytes", "1048576"));
+/// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+/// let day = Duration::from_secs(86_400);
+/// clicks.windowed_by(minute).count(Materialized::named("asked-for-a-day").retention(day));
+/// builder.table::<String, String>("kept-if-needed", Materialized::generated());
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct Materialized<K, V> {
     pub(crate) options: StoreOptions,
     pub(crate) serdes: Serdes<K, V>,

@@ -53,6 +53,37 @@ impl Default for DriverOptions {
 ///
 /// It does not simulate: several partitions or tasks of a sub-topology, group membership, restore,
 /// transactions and their failures, the choice among inputs by timestamp beyond what is piped in.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::record::{Headers, Record, Timestamp};
+/// use millstream::serde::{Json, Plain};
+/// use millstream::testing::{DriverOptions, TopologyDriver, text};
+/// use millstream::{DropReason, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("in").group_by_key().count("counts").updates().to("out");
+/// let topology = builder.build()?;
+///
+/// let mut driver = TopologyDriver::new(&topology)?;
+/// driver.pipe("in", &text("k", "a", 1))?;
+/// driver.pipe_with("in", &Record::new("k".to_owned(), 7, Timestamp(2)), &Plain, &Json)?;
+/// driver.pipe_raw("in", (Some(b"k"), Some(b"bytes")), Timestamp(3), &Headers::default())?;
+/// let counts: Vec<i64> = driver.read::<String, i64>("out")?.iter().map(|record| record.value).collect();
+/// assert_eq!(counts, [1, 2, 3]);
+/// driver.advance_wall_clock(Duration::from_secs(60))?;
+/// assert_eq!(driver.dropped(DropReason::Failed), 0);
+/// assert_eq!(driver.read_raw("app-counts-changelog")?.len(), 3);
+/// assert_eq!(driver.read_with::<String, i64>("app-counts-changelog", &Plain, &Plain)?.len(), 0);
+/// assert!(driver.topic_names().contains(&"out".to_owned()));
+///
+/// // With a record cache, under load: only the last change of each key comes out.
+/// let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
+/// let mut driver = TopologyDriver::with_options(&topology, &options)?;
+/// driver.pipe_together("in", [text("k", "a", 1), text("k", "b", 2)])?;
+/// assert_eq!(driver.read::<String, i64>("out")?[0].value, 2);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct TopologyDriver {
     log: MemoryLog,
     topics: DrivenTopics,

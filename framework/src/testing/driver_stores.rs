@@ -41,6 +41,40 @@ impl TopologyDriver {
 
     /// The rows of a table with their times, in the order of their keys' bytes.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millstream::{KeyValueStore, TimeWindows, Window, WindowStore};
+    /// # use millstream::{BoxError, Context, KeyValue, Processor, StreamsBuilder, record::Record};
+    /// # use millstream::testing::{TopologyDriver, text};
+    /// # struct Keep(KeyValueStore<String, String>, WindowStore<String, String>);
+    /// # impl Processor<String, String> for Keep {
+    /// #     type KOut = String;
+    /// #     type VOut = String;
+    /// #     fn process(&mut self, record: Record<String, String>, _: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+    /// #         self.0.put(record.key.clone(), record.value.clone())?;
+    /// #         Ok(self.1.put(record.key, record.value, record.timestamp)?)
+    /// #     }
+    /// # }
+    /// # let builder = StreamsBuilder::new();
+    /// # let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    /// # let last = builder.store(KeyValue::<String, String>::named("last"));
+    /// # let recent = builder.store(Window::<String, String>::named("recent", hour, minute));
+    /// # let stream = builder.stream::<String, String>("in");
+    /// # stream.process("keep", (&last, &recent), |(last, recent)| Keep(last, recent)).to("nowhere");
+    /// # stream.group_by_key().count("counts");
+    /// # stream.group_by_key().windowed_by(TimeWindows::of(minute).no_grace()).count("per-minute");
+    /// # let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 61_000))?;
+    /// assert_eq!(driver.table::<String, i64>("counts")?[0].1, 1);
+    /// assert_eq!(driver.windowed_table::<String, i64>("per-minute")?[0].0.start, 60_000);
+    /// let last: KeyValueStore<String, String> = driver.key_value_store("last")?;
+    /// assert_eq!(last.get(&"k".to_owned())?, Some("v".to_owned()));
+    /// let recent: WindowStore<String, String> = driver.window_store("recent")?;
+    /// assert_eq!(recent.all().count(), 1);
+    /// assert_eq!(driver.store_names().len(), 4);
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    ///
     /// # Errors
     /// If there is no table of this name and these types.
     pub fn table<K: Data, V: Data>(&self, name: &str) -> Result<Vec<(K, V, Timestamp)>> {

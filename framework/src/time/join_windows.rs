@@ -26,6 +26,7 @@ use crate::time::time_windows::{Grace, NoGraceYet};
 /// let paid = JoinWindows::within(60 * minute).before(Duration::ZERO).no_grace();
 /// // At least ten seconds after it.
 /// let later = JoinWindows::within(minute).at_least_after(Duration::from_secs(10)).no_grace();
+/// let earlier = JoinWindows::within(minute).at_least_before(Duration::from_secs(10)).no_grace();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinWindows<G = Grace> {

@@ -18,6 +18,36 @@ use crate::record::Timestamp;
 ///
 /// A window is open while `end > stream time - grace`; stream time is that of the operator: the
 /// largest timestamp it has seen.
+///
+/// ```
+/// use millstream::record::Timestamp;
+/// use millstream::{WindowStarts, Windows};
+///
+/// /// Whole hours.
+/// #[derive(Clone)]
+/// struct Hours;
+///
+/// impl Windows for Hours {
+///     fn windows_for(&self, at: Timestamp) -> WindowStarts {
+///         let start = at.0 / self.size_ms() * self.size_ms();
+///         WindowStarts::new(start, start, self.size_ms())
+///     }
+///
+///     fn size_ms(&self) -> i64 {
+///         3_600_000
+///     }
+///
+///     fn grace_ms(&self) -> i64 {
+///         60_000
+///     }
+/// }
+/// assert_eq!(Hours.windows_for(Timestamp(4_000_000)).collect::<Vec<_>>(), [3_600_000]);
+/// assert_eq!(Hours.end(3_600_000), 7_200_000);
+/// # let builder = millstream::StreamsBuilder::new();
+/// # builder.stream::<String, String>("in").group_by_key().windowed_by(Hours).count("hours");
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub trait Windows: Clone + Send + Sync + 'static {
     /// The starts of the windows that a record of this time falls into, ascending.
     fn windows_for(&self, at: Timestamp) -> WindowStarts;
@@ -48,9 +78,9 @@ pub struct WindowStarts {
 }
 
 impl WindowStarts {
-    /// From `first` to `last` in steps; none if `first` is later than `last`.
-    pub(crate) fn new(first: i64, last: i64, advance: i64) -> Self {
-        Self { next: Some(first).filter(|first| *first <= last), last, advance }
+    /// From `first` to `last` in steps of at least a millisecond; none if `first` is later than `last`.
+    pub fn new(first: i64, last: i64, advance: i64) -> Self {
+        Self { next: Some(first).filter(|first| *first <= last), last, advance: advance.max(1) }
     }
 }
 

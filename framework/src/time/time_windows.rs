@@ -17,6 +17,19 @@ use crate::record::Timestamp;
 use crate::time::{WindowStarts, Windows, millis};
 
 /// Windows whose grace was not stated yet: they cannot be used.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{Grace, NoGraceYet, TimeWindows};
+///
+/// let open: TimeWindows<NoGraceYet> = TimeWindows::of(Duration::from_secs(60));
+/// let stated: TimeWindows<Grace> = open.grace(Duration::from_secs(5));
+/// // `windowed_by(open)` does not compile.
+/// # let builder = millstream::StreamsBuilder::new();
+/// builder.stream::<String, String>("in").group_by_key().windowed_by(stated).count("n");
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoGraceYet;
 

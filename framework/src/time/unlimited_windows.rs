@@ -5,6 +5,24 @@ use crate::time::{WindowStarts, Windows};
 
 /// One window that never ends. Records before its start are in no window; nothing is ever late,
 /// and since it never closes it cannot emit on close.
+///
+/// ```
+/// use millstream::UnlimitedWindows;
+/// use millstream::record::Timestamp;
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+///
+/// # let builder = StreamsBuilder::new();
+/// let since = UnlimitedWindows::of().start_on(Timestamp(1_000));
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(since);
+/// clicks.count("clicks");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// for at in [999, 1_000, 5_000] {
+///     driver.pipe("clicks", &text("ada", "/", at))?;
+/// }
+/// assert_eq!(driver.windowed_table::<String, i64>("clicks")?[0].1, 2);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnlimitedWindows {
     start_ms: i64,

@@ -7,6 +7,20 @@ use crate::topology::sub_topology::divide;
 
 /// Draws a topology. Streams and tables that come from it are handles into the same drawing, so a
 /// topology reads from top to bottom and nothing is moved or borrowed mutably.
+///
+/// ```
+/// # use millstream::testing::{TopologyDriver, text};
+/// use millstream::{NodeName, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new().allow_generated_names();
+/// builder.stream::<String, String>("in").map_values(|value| value.to_uppercase()).to("out");
+/// let topology = builder.build()?;
+///
+/// let mut driver = TopologyDriver::new(&topology)?;
+/// driver.pipe("in", &text("k", "v", 1))?;
+/// assert_eq!(driver.read::<String, String>("out")?, [text("k", "V", 1)]);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct StreamsBuilder {
     pub(crate) graph: SharedGraph,

@@ -3,6 +3,12 @@
 use std::fmt;
 
 /// One fault of a topology.
+///
+/// ```
+/// use millstream::{StreamsBuilder, TopologyFault};
+///
+/// assert_eq!(StreamsBuilder::new().build().unwrap_err().faults(), [TopologyFault::Empty]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopologyFault {
@@ -79,6 +85,20 @@ pub enum TopologyFault {
 }
 
 /// All faults of a topology, in the order in which they were found.
+///
+/// ```
+/// use millstream::{StreamsBuilder, TopologyFault};
+///
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// clicks.count("clicks");
+/// clicks.count("clicks");
+/// clicks.count("a b");
+/// let errors = builder.build().unwrap_err();
+/// assert_eq!(errors.faults().len(), 2);
+/// assert!(errors.faults().contains(&TopologyFault::DuplicateStore("clicks".to_owned())));
+/// assert!(errors.to_string().contains("a b"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopologyErrors(Vec<TopologyFault>);
 

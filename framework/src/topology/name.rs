@@ -2,6 +2,27 @@
 
 /// The name of a node that must have one: a text, or [`NodeName::generated`] where the builder
 /// allows Java's numbering.
+///
+/// ```
+/// use millstream::{NodeName, StreamsBuilder};
+/// # use millstream::{BoxError, Context, Processor, record::Record};
+/// # struct Pass;
+/// # impl Processor<String, String> for Pass {
+/// #     type KOut = String;
+/// #     type VOut = String;
+/// #     fn process(&mut self, record: Record<String, String>, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+/// #         ctx.forward(record);
+/// #         Ok(())
+/// #     }
+/// # }
+/// let builder = StreamsBuilder::new().allow_generated_names();
+/// let stream = builder.stream::<String, String>("in");
+/// stream.process("named", (), |()| Pass).to("a");
+/// stream.process(NodeName::generated(), (), |()| Pass).to("b");
+/// let text = builder.build()?.describe();
+/// assert!(text.contains("Processor: named") && text.contains("Processor: KSTREAM-PROCESSOR-"));
+/// # Ok::<(), BoxError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName(Option<String>);
 

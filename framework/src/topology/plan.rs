@@ -12,6 +12,17 @@ use crate::topology::ids::StoreIndex;
 use crate::topology::sub_topology::SubTopology;
 
 /// A checked topology: cheap to clone, shared by all workers, which make tasks from it.
+///
+/// ```
+/// use millstream::StreamsBuilder;
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("in").filter(|_, _| true).to("out");
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Sink: KSTREAM-SINK-0000000002 (topic: out)"));
+/// assert!(topology.mermaid().starts_with("flowchart") || topology.mermaid().starts_with("graph"));
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone)]
 pub struct Topology(Arc<Plan>);
 

@@ -24,6 +24,21 @@ use crate::topology::Linker;
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// How many records there are per key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<String, String>("words").group_by(|_, word| word.clone());
+    /// words.count("counts").updates().to("counts");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for at in 1..=3 {
+    ///     driver.pipe("words", &text("", "be", at))?;
+    /// }
+    /// let counts = driver.read::<String, i64>("counts")?;
+    /// assert_eq!(counts.iter().map(|row| row.value).collect::<Vec<_>>(), [1, 2, 3]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<K, i64> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), |_, _, count| {
             Some(count.unwrap_or(0) + 1)
@@ -32,6 +47,19 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 
     /// Combines the values of each key: the first is the result so far, each later one is combined
     /// with it.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines").group_by_key();
+    /// lines.reduce("longest", |a, b| if a.len() >= b.len() { a } else { b }).updates().to("longest");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("k", "ab", 1))?;
+    /// driver.pipe("lines", &text("k", "a", 2))?;
+    /// assert_eq!(driver.table::<String, String>("longest")?[0].1, "ab");
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn reduce(
         &self,
         store: impl Into<Materialized<K, V>>,

@@ -22,6 +22,21 @@ use crate::topology::{
 };
 
 /// A stream whose records are brought together by key.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// let builder = StreamsBuilder::new();
+/// let words = builder.stream::<String, String>("words");
+/// let by_word = words.group_by(|_, word| word.clone()).named("by-word");
+/// by_word.count("counts");
+/// by_word.reduce("last", |_, last| last);
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("words", &text("", "be", 1))?;
+/// // Both go through the one topic.
+/// assert_eq!(driver.read_raw("app-by-word-repartition")?.len(), 1);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct KGroupedStream<K, V> {
     pub(crate) graph: SharedGraph,
     node: NodeId,
@@ -56,6 +71,18 @@ impl<K, V> fmt::Debug for KGroupedStream<K, V> {
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Groups by the key the records have.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").group_by_key().count("counts");
+    ///
+    /// let topology = builder.build()?;
+    /// assert!(!topology.describe().contains("repartition"), "the key is that of the topic");
+    /// # let mut driver = TopologyDriver::new(&topology)?;
+    /// # driver.pipe("in", &text("k", "v", 1))?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn group_by_key(&self) -> KGroupedStream<K, V>
     where
         K: HasSerde,
@@ -65,6 +92,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::group_by_key`], with these serdes for a repartition topic.
+    ///
+    /// ```
+    /// use millstream::Materialized;
+    /// use millstream::serde::{Json, Plain};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let lists = builder.stream::<String, String>("in").map(|key, value| (value, vec![key]));
+    /// // Lists have no serde of their own here.
+    /// let store = Materialized::with_values("joined", Json);
+    /// lists.group_by_key_with(Plain, Json).reduce(store, |a, b| [a, b].concat());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn group_by_key_with(
         &self,
         key: impl Serde<K>,

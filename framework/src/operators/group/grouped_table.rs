@@ -28,6 +28,17 @@ use crate::store::{Materialized, Serdes, TableSpec};
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, TableTraits};
 
 /// The rows of a table, brought together by what they belong to.
+///
+/// ```
+/// # use millstream::StreamsBuilder;
+/// # let builder = StreamsBuilder::new();
+/// let towns = builder.table::<String, String>("towns", "towns");
+/// let by_town = towns.group_by(|person, town| (town.clone(), person.clone())).named("by-town");
+/// by_town.count("people");
+/// by_town.reduce("last-in", |_, last| last, |all, _| all);
+/// assert!(builder.build()?.describe().contains("by-town-repartition"));
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct KGroupedTable<K, V> {
     graph: SharedGraph,
     /// The node that finds the group of a row.
@@ -86,6 +97,18 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// As [`Self::group_by`], in bytes of these serdes.
+    ///
+    /// ```
+    /// use millstream::serde::{Json, Plain};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let towns = builder.table::<String, String>("towns", "towns");
+    /// // Pairs have no serde of their own here.
+    /// let by_town = towns.group_by_with(Plain, Json, |person, town| (town.clone(), (person.clone(), 1_i64)));
+    /// by_town.count("people");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn group_by_with<K2: Data + PartialEq, V2: Data>(
         &self,
         key: impl Serde<K2>,

@@ -52,6 +52,20 @@ impl<K: HasSerde, V: HasSerde> Joined<K, V> {
 
 impl<K, V> Joined<K, V> {
     /// Under this name, with keys and values of the stream that are null as these serdes say.
+    ///
+    /// ```
+    /// use millstream::Joined;
+    /// use millstream::serde::{Json, Plain};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let names = builder.table::<String, String>("names", "names");
+    /// let orders = builder.stream::<String, String>("orders").map_values(|order| vec![order]);
+    /// // A list that is null in JSON is dropped.
+    /// let how = Joined::with_serdes("named", Plain, Json);
+    /// orders.join_table_with(how, &names, |order, name| format!("{name}: {order:?}")).to("lines");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
         let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
         Self { name: Some(name.to_owned()), serdes }
@@ -63,6 +77,24 @@ impl<K, V> Joined<K, V> {
 /// A name is enough where the types know their serdes. It names the nodes (`<name>-this-join`, ..) and the stores
 /// (`<name>-this-join-store`, `<name>-other-join-store` and, of left and outer joins, `<name>-left-shared-join-store` or
 /// `<name>-outer-shared-join-store`), and is so part of the names of changelog topics: it must not change.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::serde::{Json, Plain};
+/// # use millstream::{JoinWindows, StreamJoined, StreamsBuilder};
+/// # let builder = StreamsBuilder::new().allow_generated_names();
+/// # let (left, right) = (builder.stream::<String, String>("l"), builder.stream::<String, String>("r"));
+/// # let minute = JoinWindows::within(Duration::from_secs(60)).no_grace();
+/// # let pair = |left: &String, right: &String| format!("{left} {right}");
+/// left.join("paid", &right, minute, pair).to("a");
+/// left.join(StreamJoined::named("seen").store_name("seen-by").in_memory(), &right, minute, pair).to("b");
+/// left.join(StreamJoined::with_serdes("json", Plain, (Json, Json)).without_changelog(), &right, minute, pair)
+///     .to("c");
+/// left.join(StreamJoined::generated().changelog_config("segment.bytes", "1048576"), &right, minute, pair)
+///     .to("d");
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone)]
 pub struct StreamJoined<K, L, R> {
     pub(crate) name: Option<String>,

@@ -78,6 +78,20 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
     }
 
     /// As [`Self::join_table`], under a name, and dropping null values.
+    ///
+    /// ```
+    /// # use millstream::{DropReason, StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let names = builder.table::<String, String>("names", "names");
+    /// let orders = builder.stream::<String, Option<String>>("orders");
+    /// orders.join_table_with("named", &names, |order, name| format!("{name}: {order:?}")).to("lines");
+    /// orders.left_join_table_with("all", &names, |order, _| order).to("all");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("orders", &Record::new("7".to_owned(), None::<String>, Timestamp(1)))?;
+    /// assert_eq!(driver.dropped(DropReason::NullValue), 2);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn join_table_with<R: Data, VO: Data>(
         &self,

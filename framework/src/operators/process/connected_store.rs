@@ -16,6 +16,24 @@ use crate::time::millis;
 use crate::topology::{Linker, StoreIndex, StreamsBuilder};
 
 /// A key-value store to be declared with [`StreamsBuilder::store`].
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::serde::{Json, Plain};
+/// use millstream::{KeyValue, Store, StreamsBuilder, Window};
+///
+/// let builder = StreamsBuilder::new();
+/// let (kept, size) = (Duration::from_secs(3600), Duration::from_secs(60));
+/// let seen: Store<KeyValue<String, i64>> = builder.store(KeyValue::named("seen").in_memory());
+/// let lists = builder.store(KeyValue::<String, Vec<i64>>::with_values("lists", Json).without_changelog());
+/// let pairs = builder.store(KeyValue::<(i64, i64), i64>::with_serdes("pairs", Json, Plain));
+/// // `&seen` and `(&seen, &recent)` are what `process` takes: `Stores`; what is declared is a `StoreKind`.
+/// let recent = builder.store(Window::<String, i64>::named("recent", kept, size).with_duplicates());
+/// let last = Window::<String, Vec<i64>>::with_values("last", kept, size, Json);
+/// let last = builder.store(last.changelog_config("segment.bytes", "1048576"));
+/// let wide = Window::<(i64, i64), i64>::with_serdes("wide", kept, size, Json, Plain);
+/// let wide = builder.store(wide);
+/// ```
 #[derive(Debug)]
 pub struct KeyValue<K, V>(KeyValueSpec<K, V>);
 

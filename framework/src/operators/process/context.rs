@@ -24,6 +24,61 @@ pub(crate) struct Ways<K, V> {
 /// Forwarding goes down the chain at once and returns when the record is through. If something
 /// downstream fails, later calls of `forward` do nothing and the failure comes up after the
 /// processor has returned.
+///
+/// ```
+/// use std::time::Duration;
+/// # use millstream::{BoxError, Context, Processor, PunctuationType, Schedule, StreamsBuilder};
+/// # use millstream::record::{Record, Timestamp};
+/// # use millstream::testing::{TopologyDriver, text};
+///
+/// /// Counts, and tells the count of every ten seconds of stream time, at most three times.
+/// struct Count { seen: i64, told: u32 }
+///
+/// impl Processor<String, String> for Count {
+///     type KOut = String;
+///     type VOut = i64;
+///
+///     fn init(&mut self, ctx: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
+///         ctx.schedule(Duration::from_secs(10), PunctuationType::StreamTime);
+///         Ok(())
+///     }
+///
+///     fn process(&mut self, record: Record<String, String>, ctx: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
+///         self.seen += 1;
+///         if record.value == "urgent" {
+///             let offset = ctx.record_metadata().map_or(-1, |from| from.offset);
+///             ctx.forward_to("urgent", Record::new(record.key, offset, record.timestamp));
+///             ctx.request_commit();
+///         }
+///         Ok(())
+///     }
+///
+///     fn punctuate(&mut self, which: Schedule, now: Timestamp, ctx: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
+///         self.told += 1;
+///         if self.told == 3 {
+///             ctx.cancel(which);
+///         }
+///         assert!(ctx.stream_time() == now && ctx.wall_clock() >= Timestamp(0));
+///         let who = format!("{} {}", ctx.application_id(), ctx.task_id());
+///         ctx.forward_to("counts", Record::new(who, self.seen, now));
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let counts = builder.stream("in").process("count", (), |()| Count { seen: 0, told: 0 });
+/// counts.filter(|_, _| true).named("urgent").to("urgent");
+/// counts.filter(|_, _| true).named("counts").to("counts");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// for at in [1_000, 5_000, 10_000] {
+///     driver.pipe("in", &text("k", if at == 5_000 { "urgent" } else { "" }, at))?;
+/// }
+/// let counts = driver.read::<String, i64>("counts")?;
+/// assert_eq!((counts[1].key.as_str(), counts[1].value), ("app 0_0", 3));
+/// assert_eq!(driver.read::<String, i64>("urgent")?[0].value, 1);
+/// # Ok::<(), BoxError>(())
+/// ```
 pub struct Context<'a, K, V> {
     pub(crate) task: &'a mut TaskContext,
     ways: &'a Ways<K, V>,
@@ -113,6 +168,43 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 
 /// The context of a processor that may not change keys, for the length of one call: as
 /// [`Context`], but what is forwarded carries the key of a record that came in.
+///
+/// ```
+/// use std::time::Duration;
+/// # use millstream::{BoxError, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, PunctuationType, Schedule};
+/// # use millstream::record::Timestamp;
+/// /// Asks for a commit every minute of the machine's time, ten times.
+/// struct Committing(u32);
+///
+/// impl FixedKeyProcessor<String, String> for Committing {
+///     type VOut = String;
+///
+///     fn init(&mut self, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
+///         ctx.schedule(Duration::from_secs(60), PunctuationType::WallClockTime);
+///         Ok(())
+///     }
+///
+///     fn process(&mut self, record: FixedKeyRecord<String, String>, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
+///         let late = ctx.wall_clock().0 - ctx.stream_time().0 > 60_000;
+///         let value = format!("{}{}", record.value, if late { " (late)" } else { "" });
+///         ctx.forward(record.with_value(value));
+///         Ok(())
+///     }
+///
+///     fn punctuate(&mut self, which: Schedule, _: Timestamp, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
+///         self.0 += 1;
+///         if self.0 == 10 {
+///             ctx.cancel(which);
+///         }
+///         ctx.request_commit();
+///         Ok(())
+///     }
+/// }
+/// # let builder = millstream::StreamsBuilder::new();
+/// # builder.stream("in").process_values("committing", (), |()| Committing(0)).to("out");
+/// # builder.build()?;
+/// # Ok::<(), BoxError>(())
+/// ```
 #[derive(Debug)]
 pub struct FixedKeyContext<'a, K, V>(pub(crate) Context<'a, K, V>);
 

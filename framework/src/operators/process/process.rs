@@ -21,6 +21,36 @@ use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, Topolog
 
 /// A processor: one per task, on one worker at a time. Neither `Send` nor `Sync` is asked of it,
 /// only of the closure that makes it.
+///
+/// ```
+/// # use millstream::{BoxError, Context, KeyValue, KeyValueStore, Processor, StreamsBuilder};
+/// # use millstream::record::Record;
+/// # use millstream::testing::{TopologyDriver, text};
+/// /// Hands on what it has not seen before.
+/// struct Unseen(KeyValueStore<String, i64>);
+///
+/// impl Processor<String, String> for Unseen {
+///     type KOut = String;
+///     type VOut = String;
+///
+///     fn process(&mut self, record: Record<String, String>, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+///         if self.0.put_if_absent(record.value.clone(), record.timestamp.0)?.is_none() {
+///             ctx.forward(record);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let seen = builder.store(KeyValue::<String, i64>::named("seen"));
+/// builder.stream("in").process("unseen", &seen, Unseen).to("out");
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// for value in ["a", "b", "a"] {
+///     driver.pipe("in", &text("k", value, 1))?;
+/// }
+/// assert_eq!(driver.read::<String, String>("out")?.len(), 2);
+/// # Ok::<(), BoxError>(())
+/// ```
 pub trait Processor<K, V>: 'static {
     /// The type of the keys it forwards.
     type KOut: Data;
@@ -65,6 +95,27 @@ pub trait Processor<K, V>: 'static {
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Hands each record to a processor. `stores` are connected by being named here; `make` runs
     /// once per task and gets their handles.
+    ///
+    /// ```
+    /// # use millstream::{BoxError, Context, KeyValue, KeyValueStore, Processor, StreamsBuilder};
+    /// # use millstream::record::Record;
+    /// # struct Both(KeyValueStore<String, i64>, KeyValueStore<String, String>);
+    /// # impl Processor<String, String> for Both {
+    /// #     type KOut = String;
+    /// #     type VOut = String;
+    /// #     fn process(&mut self, record: Record<String, String>, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+    /// #         ctx.forward(record);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let builder = StreamsBuilder::new();
+    /// let counts = builder.store(KeyValue::<String, i64>::named("counts"));
+    /// let names = builder.store(KeyValue::<String, String>::named("names"));
+    /// let stream = builder.stream::<String, String>("in");
+    /// stream.process("both", (&counts, &names), |(counts, names)| Both(counts, names)).to("out");
+    /// # builder.build()?;
+    /// # Ok::<(), BoxError>(())
+    /// ```
     pub fn process<S: Stores, X: Processor<K, V>>(
         &self,
         name: impl Into<NodeName>,

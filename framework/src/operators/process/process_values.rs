@@ -18,6 +18,34 @@ use crate::record::{Data, Record, Shared, Timestamp};
 use crate::topology::{Linker, NodeName};
 
 /// As [`crate::Processor`], for [`KStream::process_values`].
+///
+/// ```
+/// # use millstream::{BoxError, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, KeyValueStore, StreamsBuilder};
+/// # use millstream::testing::{TopologyDriver, text};
+/// /// Puts a number before each value of a key.
+/// struct Number(KeyValueStore<String, i64>);
+///
+/// impl FixedKeyProcessor<String, String> for Number {
+///     type VOut = String;
+///
+///     fn process(&mut self, record: FixedKeyRecord<String, String>, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
+///         let number = self.0.get(record.key())?.unwrap_or(0) + 1;
+///         self.0.put(record.key().clone(), number)?;
+///         let value = format!("{number} {}", record.value);
+///         ctx.forward(record.with_value(value));
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let numbers = builder.store(KeyValue::<String, i64>::named("numbers"));
+/// builder.stream("in").process_values("number", &numbers, Number).to("out");
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("in", &text("k", "a", 1))?;
+/// driver.pipe("in", &text("k", "b", 2))?;
+/// assert_eq!(driver.read::<String, String>("out")?[1].value, "2 b");
+/// # Ok::<(), BoxError>(())
+/// ```
 pub trait FixedKeyProcessor<K, V>: 'static {
     /// The type of the values it forwards.
     type VOut: Data;

@@ -19,6 +19,21 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Keeps the records for which `keep` is true.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// lines.filter(|_, line| line.len() > 3).to("long");
+    /// lines.filter_not(|_, line| line.is_empty()).to("filled");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("k", "ab", 1))?;
+    /// driver.pipe("lines", &text("k", "abcd", 2))?;
+    /// assert_eq!(driver.read::<String, String>("long")?, [text("k", "abcd", 2)]);
+    /// assert_eq!(driver.read::<String, String>("filled")?.len(), 2);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.try_filter(move |key, value| Ok::<_, Infallible>(keep(key, value)))
@@ -31,6 +46,22 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::filter`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{DropReason, OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let numbers = builder.stream::<String, String>("numbers");
+    /// let even = numbers.try_filter(|_, text| text.parse::<i64>().map(|n| n % 2 == 0));
+    /// even.on_error(OnError::Skip).to("even");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for value in ["1", "two", "4"] {
+    ///     driver.pipe("numbers", &text("k", value, 1))?;
+    /// }
+    /// assert_eq!(driver.read::<String, String>("even")?, [text("k", "4", 1)]);
+    /// assert_eq!(driver.dropped(DropReason::Failed), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_filter<E: Into<BoxError>>(
         &self,

@@ -20,6 +20,22 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes any number of records of each.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// let fields = lines.flat_map(|_, line| {
+    ///     let pair = |field: &str| field.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+    ///     line.split(' ').filter_map(pair).collect::<Vec<_>>()
+    /// });
+    /// fields.to("fields");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("", "a=1 b=2", 5))?;
+    /// assert_eq!(driver.read::<String, String>("fields")?, [text("a", "1", 5), text("b", "2", 5)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn flat_map<K2: Data, V2: Data, I: IntoIterator<Item = (K2, V2)>>(
         &self,
@@ -29,6 +45,24 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::flat_map`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{BoxError, OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// let pair = lines.try_flat_map(|_, line| match line.split_once('=') {
+    ///     Some((key, value)) => Ok(Some((key.to_owned(), value.to_owned()))),
+    ///     None => Err(format!("no = in {line:?}")),
+    /// });
+    /// pair.on_error(OnError::dead_letter("refused")).to("pairs");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("", "a=1", 1))?;
+    /// driver.pipe("lines", &text("", "nothing", 2))?;
+    /// assert_eq!(driver.read::<String, String>("pairs")?, [text("a", "1", 1)]);
+    /// assert_eq!(driver.read::<String, String>("refused")?[0].value, "nothing");
+    /// # Ok::<(), BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_flat_map<K2: Data, V2: Data, I, E>(
         &self,

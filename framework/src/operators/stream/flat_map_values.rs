@@ -20,6 +20,19 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes any number of values of each.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// let words = lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    /// words.to("words");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("k", "to be", 5))?;
+    /// assert_eq!(driver.read::<String, String>("words")?, [text("k", "to", 5), text("k", "be", 5)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn flat_map_values<V2: Data, I: IntoIterator<Item = V2>>(
         &self,
@@ -29,6 +42,23 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::flat_map_values`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, record::{Record, Timestamp}, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// let numbers = lines.try_flat_map_values(|line| {
+    ///     line.split(' ').map(str::parse::<i64>).collect::<Result<Vec<_>, _>>()
+    /// });
+    /// numbers.on_error(OnError::Skip).to("numbers");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("k", "1 2", 5))?;
+    /// driver.pipe("lines", &text("k", "3 four", 6))?;
+    /// let numbers = driver.read::<String, i64>("numbers")?;
+    /// assert_eq!(numbers.iter().map(|record| record.value).collect::<Vec<_>>(), [1, 2]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_flat_map_values<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
         &self,

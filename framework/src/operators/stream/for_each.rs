@@ -18,6 +18,23 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Gives each record to a closure.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let seen = Arc::new(AtomicUsize::new(0));
+    /// let counter = Arc::clone(&seen);
+    /// builder.stream::<String, String>("in").for_each(move |_, _| {
+    ///     counter.fetch_add(1, Ordering::Relaxed);
+    /// });
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(seen.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn for_each(&self, f: impl Fn(K, V) + Shared) {
         let f = move |key, value| {
             f(key, value);
@@ -27,6 +44,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// Gives each record to a closure; an error follows the policy.
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").try_for_each(OnError::Fail, |key, value: String| {
+    ///     if value.is_empty() { Err(format!("{key} has no value")) } else { Ok(()) }
+    /// });
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// let stopped = driver.pipe("in", &text("k", "", 1)).unwrap_err();
+    /// assert!(format!("{stopped:?}").contains("k has no value"));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn try_for_each<E: Into<BoxError>>(
         &self,
         policy: OnError,

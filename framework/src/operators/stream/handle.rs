@@ -16,6 +16,23 @@ use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph};
 /// `P` says where its records are: [`InPlace`], or [`Rekeyed`](crate::Rekeyed) behind operators that give
 /// records another key (`map`, `flat_map`, `select_key`, `process`). A grouping of a re-keyed stream goes
 /// through a repartition topic by itself.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// let builder = StreamsBuilder::new();
+/// let stream = builder.stream::<String, String>("in");
+/// // Two children of one node: each record goes to both.
+/// stream.filter(|_, value| value.len() > 1).named("long-ones").to("long");
+/// stream.map_values(|value| value.len() as i64).to("lengths");
+///
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Processor: long-ones"));
+/// let mut driver = TopologyDriver::new(&topology)?;
+/// driver.pipe("in", &text("k", "ab", 1))?;
+/// assert_eq!(driver.read::<String, String>("long")?.len(), 1);
+/// assert_eq!(driver.read::<String, i64>("lengths")?[0].value, 2);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct KStream<K, V, P = InPlace> {
     pub(crate) graph: SharedGraph,
     pub(crate) node: NodeId,
@@ -69,6 +86,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// What the node just added does with a record that its closure refuses.
+    ///
+    /// ```
+    /// use millstream::OnError;
+    /// # use millstream::{DropReason, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// stream.try_map_values(|text| text.parse::<i64>()).on_error(OnError::Skip).to("numbers");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "one", 1))?;
+    /// assert_eq!(driver.dropped(DropReason::Failed), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn on_error(self, policy: OnError) -> Self {
         self.graph.borrow_mut().set_policy(self.node, policy);

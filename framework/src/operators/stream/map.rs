@@ -20,6 +20,18 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes another key and value of each.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let swapped = builder.stream::<String, String>("in").map(|key, value| (value, key));
+    /// swapped.to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("a", "b", 1))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("b", "a", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn map<K2: Data, V2: Data>(
         &self,
@@ -29,6 +41,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::map`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// let by_number = stream.try_map(|_, text| text.parse::<i64>().map(|number| (number, text)));
+    /// by_number.on_error(OnError::Skip).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "7", 1))?;
+    /// assert_eq!(driver.read::<i64, String>("out")?[0].key, 7);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_map<K2: Data, V2: Data, E: Into<BoxError>>(
         &self,

@@ -19,6 +19,20 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes another value of each.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// stream.map_values(|value| value.to_uppercase()).to("loud");
+    /// stream.map_values_with_key(|key, value| format!("{key}: {value}")).to("labelled");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.read::<String, String>("loud")?, [text("k", "V", 1)]);
+    /// assert_eq!(driver.read::<String, String>("labelled")?, [text("k", "k: v", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn map_values<V2: Data>(&self, f: impl Fn(V) -> V2 + Shared) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |_, value| Ok::<_, Infallible>(f(value)))
@@ -35,6 +49,27 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
 
     /// As [`Self::map_values`]; an error follows the node's policy ([`Self::on_error`]): fail, skip
     /// or dead letter, with the record's coordinates.
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// let numbers = stream.try_map_values(|text| text.parse::<i64>());
+    /// numbers.on_error(OnError::dead_letter("refused")).to("numbers");
+    /// let checked = stream.try_map_values_with_key(|key, value| {
+    ///     if key == &value { Err("key and value are the same") } else { Ok(value) }
+    /// });
+    /// checked.on_error(OnError::Skip).to("checked");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for (key, value) in [("k", "7"), ("x", "x")] {
+    ///     driver.pipe("in", &text(key, value, 1))?;
+    /// }
+    /// assert_eq!(driver.read::<String, i64>("numbers")?.len(), 1);
+    /// assert_eq!(driver.read::<String, String>("refused")?[0].value, "x");
+    /// assert_eq!(driver.read::<String, String>("checked")?, [text("k", "7", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_map_values<V2: Data, E: Into<BoxError>>(
         &self,

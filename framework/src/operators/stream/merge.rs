@@ -18,6 +18,19 @@ use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// The records of this stream and of another one.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let (paper, web) = (builder.stream::<String, String>("paper"), builder.stream("web"));
+    /// paper.merge(&web).to("orders");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("paper", &text("1", "pens", 1))?;
+    /// driver.pipe("web", &text("2", "ink", 2))?;
+    /// assert_eq!(driver.read::<String, String>("orders")?.len(), 2);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn merge<P2: Placing>(&self, other: &KStream<K, V, P2>) -> KStream<K, V, P::Both>
     where

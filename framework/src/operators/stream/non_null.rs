@@ -17,6 +17,22 @@ use crate::record::{Data, Record};
 
 impl<K: Data, V: Data, P: Placing> KStream<Option<K>, V, P> {
     /// Drops the records without a key, and counts them.
+    ///
+    /// ```
+    /// # use millstream::{DropReason, StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<Option<String>, Option<String>>("in");
+    /// stream.non_null_keys().non_null_values().to("whole");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for (key, value) in [(None, Some("v")), (Some("k"), None), (Some("k"), Some("v"))] {
+    ///     let (key, value) = (key.map(str::to_owned), value.map(str::to_owned));
+    ///     driver.pipe("in", &Record::new(key, value, Timestamp(1)))?;
+    /// }
+    /// assert_eq!(driver.read::<String, String>("whole")?.len(), 1);
+    /// assert_eq!((driver.dropped(DropReason::NullKey), driver.dropped(DropReason::NullValue)), (1, 1));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn non_null_keys(&self) -> KStream<K, V, P> {
         self.child("KSTREAM-FILTER-", |linker| {

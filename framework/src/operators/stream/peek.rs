@@ -16,6 +16,17 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Shows each record to a closure and hands it on.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").peek(|key, value| println!("{key}: {value}")).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("k", "v", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use = "peek hands the records on; for_each ends a stream"]
     pub fn peek(&self, f: impl Fn(&K, &V) + Shared) -> Self {
         let f = Arc::new(f);

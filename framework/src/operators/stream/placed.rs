@@ -2,6 +2,24 @@
 
 /// Records of one key are in one place: in the partition of their key, as they came from a topic or out of a
 /// repartition topic.
+///
+/// ```
+/// use millstream::{InPlace, KStream, Placed, Placing, Rekeyed, StreamsBuilder};
+///
+/// # let builder = StreamsBuilder::new();
+/// let orders: KStream<String, String, InPlace> = builder.stream("orders");
+/// let by_item: KStream<String, String, Rekeyed> = orders.select_key(|_, item| item.clone());
+/// let again: KStream<String, String> = by_item.repartition("by-item");
+///
+/// /// Takes any stream.
+/// fn loud<P: Placing>(stream: &KStream<String, String, P>) -> KStream<String, String, P> {
+///     stream.map_values(|text| text.to_uppercase())
+/// }
+///
+/// /// Takes only one whose records are in place, such as for a join.
+/// fn joins<P: Placed>(_: &KStream<String, String, P>) {}
+/// joins(&loud(&again));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct InPlace;
 
@@ -38,6 +56,18 @@ impl Placing for Rekeyed {
 }
 
 /// Where the records of two streams are that are merged: in place if both are.
+///
+/// ```
+/// use millstream::{And, KStream, Placing};
+///
+/// /// What is merged is in place only if both are.
+/// fn both<P: And<Q>, Q: Placing>(
+///     one: &KStream<String, String, P>,
+///     other: &KStream<String, String, Q>,
+/// ) -> KStream<String, String, P::Both> {
+///     one.merge(other)
+/// }
+/// ```
 pub trait And<P: Placing>: Placing {
     /// Of both together.
     type Both: Placing;

@@ -30,6 +30,20 @@ use crate::store::Serdes;
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
 
 /// How to repartition: a name is enough.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// use millstream::Repartitioned;
+///
+/// # let builder = StreamsBuilder::new();
+/// let by_value = builder.stream::<String, String>("in").select_key(|_, value| value.clone());
+/// by_value.repartition(Repartitioned::named("by-value").partitions(12)).to("out");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("in", &text("k", "v", 1))?;
+/// assert_eq!(driver.read_raw("app-by-value-repartition")?.len(), 1);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Repartitioned {
     name: String,
@@ -68,6 +82,17 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::repartition`], in bytes of these serdes.
+    ///
+    /// ```
+    /// use millstream::serde::{Json, Plain};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let lists = builder.stream::<String, String>("in").map(|key, value| (value, vec![key]));
+    /// // Lists have no serde of their own here.
+    /// lists.repartition_with("lists", Plain, Json).for_each(|_, _| {});
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn repartition_with(
         &self,

@@ -20,6 +20,17 @@ use crate::record::{Data, Record, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Gives each record another key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").select_key(|_, value| value.len() as i64).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "abc", 1))?;
+    /// assert_eq!(driver.read::<i64, String>("out")?[0].key, 3);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn select_key<K2: Data>(
         &self,
@@ -29,6 +40,20 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::select_key`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// let by_number = stream.try_select_key(|_, text| text.parse::<i64>()).on_error(OnError::Skip);
+    /// by_number.to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "seven", 1))?;
+    /// driver.pipe("in", &text("k", "7", 2))?;
+    /// assert_eq!(driver.read::<i64, String>("out")?.len(), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_select_key<K2: Data, E: Into<BoxError>>(
         &self,

@@ -13,6 +13,17 @@ use crate::topology::{
 
 impl StreamsBuilder {
     /// A stream of the records of one or several topics.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("k", "v", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn stream<K: Data, V: Data>(&self, source: impl Into<Consumed<K, V>>) -> KStream<K, V> {
         let source = source.into();
         let mut graph = self.graph.borrow_mut();

@@ -60,6 +60,16 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
 }
 
 /// A stream that is being split; see [`KStream::split`].
+///
+/// ```
+/// # use millstream::{Split, StreamsBuilder};
+/// # let builder = StreamsBuilder::new();
+/// let split: Split<String, String> = builder.stream("in").split("by-length-");
+/// split.branch("short", |_, value| value.len() < 3).to("short");
+/// split.branch("long", |_, _| true).to("long");
+/// assert!(builder.build()?.describe().contains("by-length-short"));
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[must_use = "a split without branches drops all records"]
 pub struct Split<K, V, P = InPlace> {
     name: String,

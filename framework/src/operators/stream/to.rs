@@ -12,6 +12,17 @@ use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, SinkTopicName,
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Writes the stream to a topic, which must exist.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("k", "v", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn to(&self, sink: impl Into<Produced<K, V>>) {
         let sink = sink.into();
         let policy = sink.policy.clone();
@@ -30,6 +41,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// Writes each record to the topic that it chooses; all of them must exist.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// stream.to_topic_of(|record| if record.value.is_empty() { "empty".into() } else { "filled".into() });
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "", 1))?;
+    /// driver.pipe("in", &text("k", "v", 2))?;
+    /// assert_eq!(driver.read::<String, String>("filled")?, [text("k", "v", 2)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn to_topic_of(&self, topic: impl Fn(&Record<K, V>) -> Cow<'static, str> + Shared)
     where
         K: HasSerde,

@@ -57,6 +57,20 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Keeps the rows for which `drop` is false.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, String>("stock", "stock");
+    /// stock.filter_not(|_, left| left == "0").to_stream().to("there");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("stock", &text("pens", "5", 1))?;
+    /// driver.pipe("stock", &text("pens", "0", 2))?;
+    /// let there = driver.read::<String, Option<String>>("there")?;
+    /// assert_eq!(there.iter().map(|row| row.value.as_deref()).collect::<Vec<_>>(), [Some("5"), None]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.filter(move |key, value| !drop(key, value))

@@ -13,6 +13,21 @@ use crate::serde::Serde;
 use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph, TableTraits};
 
 /// A table: the latest value of each key, as a stream of changes.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+/// let builder = StreamsBuilder::new();
+/// let names = builder.table::<String, String>("names", "names");
+/// let short = names.filter(|_, name| name.len() < 10).named("short-names");
+/// short.updates().to("short");
+///
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Processor: short-names"));
+/// let mut driver = TopologyDriver::new(&topology)?;
+/// driver.pipe("names", &text("7", "Ada", 1))?;
+/// assert_eq!(driver.read::<String, String>("short")?, [text("7", "Ada", 1)]);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct KTable<K, V> {
     pub(crate) graph: SharedGraph,
     pub(crate) node: NodeId,
@@ -98,6 +113,25 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// What the table does with a row that its store cannot write (a serde refuses the key or the
     /// value): the row stays as it was. With a record cache that is found out at a flush, and what
     /// was merged into the row since the last one is lost with it.
+    ///
+    /// ```
+    /// use millstream::serde::{Json, Plain};
+    /// use millstream::{Materialized, OnError};
+    /// # use millstream::{DropReason, StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let sums = builder.stream::<String, f64>("in").group_by_key().aggregate(
+    ///     Materialized::with_serdes("sums", Plain, Json),
+    ///     || 0.0,
+    ///     |_, value, sum| *sum += value,
+    /// );
+    /// // JSON knows no infinity.
+    /// sums.on_error(OnError::Skip).updates().to("sums");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &Record::new("k".to_owned(), f64::INFINITY, Timestamp(1)))?;
+    /// assert_eq!(driver.dropped(DropReason::Failed), 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn on_error(self, policy: OnError) -> Self {
         self.graph.borrow_mut().set_policy(self.node, policy);

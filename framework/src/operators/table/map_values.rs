@@ -18,6 +18,18 @@ use crate::record::{Change, Data, Record, Shared};
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// Makes something else of each row.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let names = builder.table::<String, String>("names", "names");
+    /// names.map_values(|name| name.len() as i64).updates().to("lengths");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("names", &text("7", "Ada", 1))?;
+    /// assert_eq!(driver.read::<String, i64>("lengths")?[0].value, 3);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn map_values<V2: Data>(&self, f: impl Fn(&V) -> V2 + Shared) -> KTable<K, V2> {
         self.map_values_with_key(move |_, row| f(row))

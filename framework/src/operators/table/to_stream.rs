@@ -18,6 +18,21 @@ use crate::topology::{Linker, NodeDraft, NodeKind};
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// Every change; a deletion is `None`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, record::{Record, Timestamp}, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let names = builder.table::<String, String>("names", "names");
+    /// names.to_stream().to("all");
+    /// names.updates().to("rows");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("names", &text("7", "Ada", 1))?;
+    /// driver.pipe("names", &Record::new("7".to_owned(), None::<String>, Timestamp(2)))?;
+    /// assert_eq!(driver.read::<String, Option<String>>("all")?[1].value, None);
+    /// assert_eq!(driver.read::<String, String>("rows")?, [text("7", "Ada", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn to_stream(&self) -> KStream<K, Option<V>> {
         self.as_stream(|linker| {
             let children = linker.children::<K, Option<V>>()?;

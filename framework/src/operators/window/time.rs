@@ -37,6 +37,27 @@ use crate::topology::Linker;
 
 impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// How many records there are per key and window.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, TimeWindows, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(minute);
+    /// clicks.count("clicks");
+    /// clicks.reduce("last", |_, last| last);
+    /// clicks.aggregate("bytes", || 0_i64, |_, page, bytes| *bytes += page.len() as i64);
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for at in [1_000, 2_000] {
+    ///     driver.pipe("clicks", &text("ada", "/a", at))?;
+    /// }
+    /// let counts = driver.windowed_table::<String, i64>("clicks")?;
+    /// let counts: Vec<_> = counts.iter().map(|(window, count, _)| (window.start, *count)).collect();
+    /// assert_eq!(counts, [(0, 2)]);
+    /// assert_eq!(driver.windowed_table::<String, i64>("bytes")?[0].1, 4);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
         self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), |_, _, count| {
             count.unwrap_or(0) + 1

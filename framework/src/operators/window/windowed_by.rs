@@ -12,10 +12,36 @@ use crate::time::{Emit, Windows, millis};
 use crate::topology::TopologyFault;
 
 /// A stream whose records are brought together by key and window.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{Emit, TimeWindows};
+/// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+///
+/// # let builder = StreamsBuilder::new();
+/// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// let per_minute = clicks.windowed_by(minute).emit(Emit::OnWindowClose).count("per-minute");
+/// per_minute.updates().map(|window, clicks| (window.key, clicks)).to("out");
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// for at in [1_000, 2_000, 60_000] {
+///     driver.pipe("clicks", &text("ada", "/", at))?;
+/// }
+/// // The record of the next minute has closed the first.
+/// assert_eq!(driver.read::<String, i64>("out")?[0].value, 2);
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub struct WindowedStream<K, V, W> {
     pub(crate) grouped: KGroupedStream<K, V>,
     pub(crate) windows: W,
     pub(crate) emit: Emit,
+}
+
+impl<K, V, W: Clone> Clone for WindowedStream<K, V, W> {
+    fn clone(&self) -> Self {
+        Self { grouped: self.grouped.clone(), windows: self.windows.clone(), emit: self.emit }
+    }
 }
 
 impl<K, V, W: fmt::Debug> fmt::Debug for WindowedStream<K, V, W> {

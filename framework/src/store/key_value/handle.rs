@@ -28,6 +28,42 @@ use crate::store::supplier::TaskStore;
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
+///
+/// ```
+/// # use millstream::{KeyValue, KeyValueIterator, KeyValueStore, StreamsBuilder, testing::TopologyDriver};
+/// # use millstream::{BoxError, Context, Processor, record::Record};
+/// # struct Keep(KeyValueStore<String, i64>);
+/// # impl Processor<String, i64> for Keep {
+/// #     type KOut = String;
+/// #     type VOut = i64;
+/// #     fn process(&mut self, record: Record<String, i64>, _: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
+/// #         Ok(self.0.put(record.key, record.value)?)
+/// #     }
+/// # }
+/// # let builder = StreamsBuilder::new();
+/// # let stock = builder.store(KeyValue::<String, i64>::named("stock"));
+/// # builder.stream("in").process("keep", &stock, Keep).to("out");
+/// # let driver = TopologyDriver::new(&builder.build()?)?;
+/// // As a processor has it, and here a test.
+/// let stock: KeyValueStore<String, i64> = driver.key_value_store("stock")?;
+/// for (what, left) in [("ink", 2), ("paper", 9), ("pens", 5)] {
+///     stock.put(what.to_owned(), left)?;
+/// }
+/// assert_eq!(stock.get(&"pens".to_owned())?, Some(5));
+/// assert_eq!(stock.put_if_absent("pens".to_owned(), 7)?, Some(5));
+/// assert_eq!(stock.delete(&"ink".to_owned())?, Some(2));
+///
+/// let names = |entries: KeyValueIterator<String, i64>| {
+///     entries.map(|entry| entry.map(|(what, _)| what)).collect::<Result<Vec<_>, _>>()
+/// };
+/// assert_eq!(names(stock.all()?)?, ["paper", "pens"]);
+/// assert_eq!(names(stock.reverse_all()?)?, ["pens", "paper"]);
+/// assert_eq!(names(stock.range("pb".to_owned()..)?)?, ["pens"]);
+/// assert_eq!(names(stock.reverse_range(.."pz".to_owned())?)?, ["pens", "paper"]);
+/// assert_eq!(names(stock.prefix_scan(&"pa".to_owned())?)?, ["paper"]);
+/// assert!(stock.approximate_entries() >= 2);
+/// # Ok::<(), BoxError>(())
+/// ```
 pub struct KeyValueStore<K, V> {
     state: Rc<RefCell<KeyValueState<K, V>>>,
     /// The time of the record in hand, at which writes are logged.

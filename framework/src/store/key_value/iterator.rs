@@ -9,6 +9,20 @@ use crate::record::Data;
 use crate::store::codec::Codec;
 
 /// Entries of a key-value store, in order; after an error it ends.
+///
+/// ```
+/// use millstream::{BoxError, KeyValueIterator};
+///
+/// /// The sum of what is left; the first error ends it.
+/// fn sum(entries: KeyValueIterator<String, i64>) -> Result<i64, BoxError> {
+///     let mut sum = 0;
+///     for entry in entries {
+///         let (_, left) = entry?;
+///         sum += left;
+///     }
+///     Ok(sum)
+/// }
+/// ```
 pub struct KeyValueIterator<K, V> {
     pub(super) merged: Merged<V>,
     pub(super) keys: Codec<K>,

@@ -32,6 +32,43 @@ use crate::store::window::state::WindowState;
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{BoxError, Context, Processor, StreamsBuilder, Window, WindowStore};
+/// # use millstream::record::{Record, Timestamp};
+/// # use millstream::testing::TopologyDriver;
+/// # struct Keep(WindowStore<String, i64>);
+/// # impl Processor<String, i64> for Keep {
+/// #     type KOut = String;
+/// #     type VOut = i64;
+/// #     fn process(&mut self, record: Record<String, i64>, _: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
+/// #         Ok(self.0.put(record.key, record.value, record.timestamp)?)
+/// #     }
+/// # }
+/// # let builder = StreamsBuilder::new();
+/// # let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+/// # let store = builder.store(Window::<String, i64>::named("per-minute", hour, minute));
+/// # builder.stream("in").process("keep", &store, Keep).to("out");
+/// # let driver = TopologyDriver::new(&builder.build()?)?;
+/// // As a processor has it, and here a test.
+/// let store: WindowStore<String, i64> = driver.window_store("per-minute")?;
+/// let (ada, first, second) = ("ada".to_owned(), Timestamp(0), Timestamp(60_000));
+/// store.put(ada.clone(), 3, first)?;
+/// store.put(ada.clone(), 5, second)?;
+/// assert_eq!(store.fetch(&ada, first)?, Some(3));
+///
+/// let values = |found: millstream::WindowIterator<String, i64>| {
+///     found.map(|entry| entry.map(|(_, value)| value)).collect::<Result<Vec<_>, _>>()
+/// };
+/// assert_eq!(values(store.fetch_range(&ada, first, second)?)?, [3, 5]);
+/// assert_eq!(values(store.backward_fetch(&ada, first, second)?)?, [5, 3]);
+/// assert_eq!(store.fetch_all(first, second).count(), 2);
+/// assert_eq!(store.backward_fetch_all(second, second).count(), 1);
+/// store.delete(&ada, first)?;
+/// assert_eq!(store.all().count(), 1);
+/// # Ok::<(), BoxError>(())
+/// ```
 pub struct WindowStore<K, V> {
     state: Rc<RefCell<WindowState<K, V>>>,
     /// The time of the record in hand, at which writes are logged.

@@ -10,6 +10,20 @@ use crate::store::codec::Codec;
 use crate::store::ranges::Wanted;
 
 /// Windows of one key with their values, in order; after an error it ends.
+///
+/// ```
+/// use millstream::{BoxError, WindowIterator};
+///
+/// /// The largest value, and the start of its window.
+/// fn largest(entries: WindowIterator<String, i64>) -> Result<Option<(i64, i64)>, BoxError> {
+///     let mut all = Vec::new();
+///     for entry in entries {
+///         let (start, value) = entry?;
+///         all.push((value, start.0));
+///     }
+///     Ok(all.into_iter().max())
+/// }
+/// ```
 pub struct WindowIterator<K, V>(pub(super) WindowedIterator<K, V>);
 
 impl<K, V> fmt::Debug for WindowIterator<K, V> {
@@ -36,6 +50,20 @@ impl<K: Data, V: Data> Iterator for WindowIterator<K, V> {
 }
 
 /// Windows of all keys with their values, in order; after an error it ends.
+///
+/// ```
+/// use millstream::{BoxError, WindowedIterator};
+///
+/// /// The keys that are there, with the ends of their windows.
+/// fn ends(entries: WindowedIterator<String, i64>) -> Result<Vec<(String, i64)>, BoxError> {
+///     let mut all = Vec::new();
+///     for entry in entries {
+///         let (window, _) = entry?;
+///         all.push((window.key, window.end));
+///     }
+///     Ok(all)
+/// }
+/// ```
 pub struct WindowedIterator<K, V> {
     pub(super) merged: Merged<V>,
     pub(super) wanted: Wanted,
