@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{LogFormat, StreamsConfig, trimmed_directives};
 use crate::error::{Error, Result};
 
-/// What the HTTP server says of its own start and stop is of use to nobody; `log_level` can ask
+/// What the HTTP server says of its own start and stop is left out; `log_level` can ask
 /// for it.
 const QUIET: &str = "actix_server=warn,actix_http=warn,actix_web=warn";
 

@@ -174,7 +174,7 @@ impl WorkerProducer {
     /// Makes a topic known; it must exist.
     ///
     /// # Errors
-    /// `MissingTopic` if it does not exist, `Unavailable` if nobody answers.
+    /// `MissingTopic` if it does not exist, `Unavailable` if no broker answers.
     pub(crate) fn topic(&mut self, name: &str) -> Result<SinkTopic> {
         if let Some(topic) = self.by_name.get(name) {
             return Ok(*topic);

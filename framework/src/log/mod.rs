@@ -211,7 +211,7 @@ pub trait Member: Send + Sync {
     /// Commits positions of the group, outside any transaction, and waits for the answer.
     ///
     /// # Errors
-    /// `Fenced`/`Aborted` when the member's generation is over, `Unavailable` when nobody answers.
+    /// `Fenced`/`Aborted` when the member's generation is over, `Unavailable` when no broker answers.
     fn commit(&self, offsets: &[(TopicPartition, Committed)]) -> Result<()>;
 
     /// Moves the reading position of owned partitions; what was fetched before is thrown away
@@ -427,7 +427,7 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         Err(not_offered(&format!("deletion of group {group}")))
     }
 
-    /// Notes positions of a group that nobody is in.
+    /// Commits positions of a group without members.
     ///
     /// # Errors
     /// `GroupInUse` while it has members, `Unavailable`.

@@ -22,7 +22,7 @@ impl Metrics {
     }
 
     /// Records that nodes of a task dropped since the last call. Also what is zero gets a series:
-    /// one that is born with its first records hides them from whoever looks at the increase.
+    /// one that begins with its first records hides them from `increase()`.
     pub(crate) fn dropped(&self, task: TaskId, counts: impl IntoIterator<Item = Dropped>) {
         let task = task.to_string();
         for Dropped { node, reason, records } in counts {

@@ -87,7 +87,7 @@ impl<K, V> fmt::Debug for StoreQuery<K, V> {
     }
 }
 
-/// A turn of a task takes milliseconds; one that does not answer within this is stuck, and whoever
+/// A turn of a task takes milliseconds; one that does not answer within this is stuck, and the one who
 /// asks should hear of it.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 

@@ -1,4 +1,4 @@
-//! The states of all tasks of an instance, for whoever waits for them or shows them.
+//! The states of all tasks of an instance: read by `wait_for`, `/readyz` and the metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ pub(crate) enum Waiter {
     Worker(usize),
 }
 
-/// What is waited for, for whoever looks.
+/// What is waited for, as `/readyz` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     /// What, and why it is not there yet if that is known.

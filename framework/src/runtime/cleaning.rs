@@ -1,7 +1,7 @@
 //! When the directories of tasks are deleted that are of other instances now.
 //!
 //! A task that left may come back, and finds its state then; after a while it is not worth its
-//! space any more (Java's `state.cleanup.delay.ms`). What nobody says counts as in use: while this
+//! space any more (Java's `state.cleanup.delay.ms`). What is unknown counts as in use: while this
 //! instance is out of its group, which an outage of the broker brings about too, no time passes
 //! here, and an outage deletes nothing.
 
@@ -36,7 +36,7 @@ impl Cleaning {
         true
     }
 
-    /// All begin anew: nobody knows what is in use.
+    /// All begin anew: it is unknown what is in use.
     pub(crate) fn forget(&mut self) {
         self.unused.clear();
     }

@@ -46,7 +46,7 @@ pub(crate) struct Instance {
     pub(crate) sinks: SinkCounts,
     /// Since when it stops.
     pub(crate) stopping_since: OnceLock<Duration>,
-    /// What ends the instance, until it is told to whoever waits for the end.
+    /// The error that ends the instance, until `close` or `run_until_signal` returns it.
     pub(crate) end: Mutex<Option<Error>>,
     pub(crate) on_commit: Option<CommitListener>,
     /// Something ends it.
@@ -91,7 +91,7 @@ impl Instance {
         Some((*since + part).saturating_sub(self.clock.elapsed()))
     }
 
-    /// The error that ends the instance; the first stays.
+    /// The error that ends the instance; later ones are ignored.
     pub(crate) fn ends_with(&self, error: Error) {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -101,7 +101,7 @@ impl Instance {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Notes that a stop drops work; whoever waits for the end is told.
+    /// Notes that a stop drops work; `close` and `run_until_signal` return it.
     pub(crate) fn drops_work(&self, reason: &str) {
         if self.board.instance() == StreamsState::Stopping {
             let what = "stopping".to_owned();

@@ -4,11 +4,11 @@
 //! meanwhile. When it comes back, its partitions belong to somebody else, and the member has another
 //! generation, under which the group would take its positions. So the control thread counts for each
 //! worker how often partitions were taken from it without its consent, before the group is told, and
-//! the worker counts how often it has heard of that: it commits only while the two are equal.
+//! the worker counts the losses it was told of: it commits only while the two are equal.
 //!
 //! ```text
 //!   control thread   revoke ──────── time is up: expire, count ──► group goes on ──► assign
-//!   worker                 (a slow record ...............)  tick: no commit   hears of it: drops all
+//!   worker                 (a slow record ...............)  tick: no commit   is told: drops all
 //! ```
 
 use std::sync::Arc;

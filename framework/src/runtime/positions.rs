@@ -20,7 +20,7 @@ use crate::task::Progress;
 pub(crate) struct StartPosition {
     pub(crate) offset: i64,
     pub(crate) progress: Progress,
-    /// The group knows it. One that was chosen is committed as soon as possible, so that whoever
+    /// The group knows it. One that was chosen is committed as soon as possible, so that the task that
     /// takes the partition over does not choose again.
     pub(crate) committed: bool,
 }

@@ -62,7 +62,7 @@ impl StateDir {
         self.process_id
     }
 
-    /// How many workers had transactional ids when the directory was used last; 0 if nobody noted
+    /// How many workers had transactional ids when the directory was used last; 0 if that was not noted
     /// it. A number that cannot be read is as none: their transactions then end by their time-out.
     pub(crate) fn former_workers(&self) -> usize {
         let text = fs::read_to_string(self.root.join(WORKERS)).unwrap_or_default();
@@ -78,7 +78,7 @@ impl StateDir {
         fs::write(&path, format!("{workers}\n")).map_err(|error| unusable(&path, &error))
     }
 
-    /// The directories of tasks that are in the directory of an application, whoever has it.
+    /// The directories of tasks that are in the directory of an application, locked or not.
     ///
     /// # Errors
     /// `Config` if it cannot be read.
@@ -134,7 +134,7 @@ impl StateDir {
         Ok(tasks)
     }
 
-    /// Deletes the directory of a task, which nobody has open. It gets another name first: what is
+    /// Deletes the directory of a task, which is not open. It gets another name first: what is
     /// left by a crash is no half of a database.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Set once; whoever waits is woken.
+/// Set once; all waiting threads are woken.
 #[derive(Debug, Default)]
 pub(crate) struct StopSignal {
     stopped: Mutex<bool>,

@@ -193,7 +193,7 @@ impl Streams {
                 let run = || control(&instance, workers, watch, stop, failed);
                 let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(died()));
                 drop(instance);
-                // The receiver is gone if nobody waits for the end.
+                // The receiver is gone if the handle was dropped.
                 let _ = end.send(outcome);
             };
             spawn("millstream-control", run)?

@@ -1,5 +1,5 @@
 //! The thread that watches the others: it says what is waited for, that nothing goes on, and that
-//! a stop takes too long. It waits for nobody but its own end.
+//! a stop takes too long. It waits for its own end only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Watch {
         self.instance.board.stalled(stalled);
     }
 
-    /// The stop takes too long: whoever waits for the end is told, and what still runs is left to
+    /// The stop takes too long: `close` returns with that, and what still runs is left to
     /// itself. Nothing of it can be committed any more once the group is left.
     fn give_up(&self) {
         let now = self.instance.clock.elapsed();
@@ -127,7 +127,7 @@ impl Watch {
         tracing::error!(application = %self.instance.application_id, reason, "the stop is given up");
         let late = Error::Fatal { what: "stopping".to_owned(), reason };
         self.instance.board.set_instance(StreamsState::Failed);
-        // The receiver is gone if nobody waits for the end.
+        // The receiver is gone if the handle was dropped.
         let _ = self.end.send(Err(self.instance.take_end().unwrap_or(late)));
     }
 }

@@ -1,4 +1,4 @@
-//! Types that may be null: `None` is Kafka's null, anything else is the inner serde's business.
+//! Types that may be null: `None` is Kafka's null, anything else goes to the inner serde.
 
 use crate::error::BoxError;
 use crate::serde::{HasSerde, Null, Place, Serde};

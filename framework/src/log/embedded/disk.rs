@@ -232,7 +232,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Open transactions end with their process; nobody is left to hear of a failure.
+        // Open transactions end with their process; a failure cannot be returned from here.
         let _ = self.settle(&mut locked(&self.gathered));
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Meaning {
     Unavailable,
     /// A newer producer or member took over.
     Fenced,
-    /// It did not happen, or nobody knows: drop what is open and do it again.
+    /// It did not happen, or that is unknown: drop what is open and do it again.
     Aborted,
     /// The topic does not exist, may not be used, or is refused.
     Topic,

@@ -79,7 +79,7 @@ pub(super) enum Rebalance {
 pub(super) struct ConsumerEvents {
     /// Rebalances that wait for an answer.
     rebalances: Mutex<VecDeque<Rebalance>>,
-    /// Set when nobody listens any more: rebalances are answered right in the callback.
+    /// Set when the listener is gone: rebalances are answered right in the callback.
     closing: AtomicBool,
     /// What statistics say of fetch positions.
     pub(super) reports: Reports,
@@ -170,7 +170,7 @@ pub(super) fn is_incremental(consumer: &NativeConsumer) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
-/// Answers a rebalance for nobody: nothing is taken, everything is given back. An unanswered one
+/// Answers a rebalance without a listener: nothing is taken, everything is given back. An unanswered one
 /// would keep the client from ever closing.
 pub(super) fn decline(consumer: &NativeConsumer, rebalance: &Rebalance) {
     let incremental = is_incremental(consumer);
@@ -216,7 +216,7 @@ impl ClientContext for OtherEvents {
     }
 }
 
-/// True if the other end is not accepted. A connection that ended early is nobody's refusal: so it
+/// True if the other end is not accepted. A connection that ended early is no refusal: so it
 /// looks too when a broker goes away in the middle of a greeting.
 fn is_refusal(error: &KafkaError, reason: &str) -> bool {
     match error.rdkafka_error_code() {

@@ -52,7 +52,7 @@ impl Bell {
         Arc::new(Self { pending: AtomicBool::new(true), wake: Mutex::default() })
     }
 
-    /// Notes that there may be something, and wakes whoever waits, once per silence.
+    /// Notes that there may be something, and wakes the waiting reader, once until the queue was read empty.
     pub(super) fn ring(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
             self.call();
@@ -105,7 +105,7 @@ pub(super) struct NativeQueue {
 }
 
 // SAFETY: librdkafka locks its queues; everything else in here is `Send` itself, except for the
-// list, which is plain memory that nobody else points into.
+// list, which is plain memory with no other pointer into it.
 unsafe impl Send for NativeQueue {}
 // SAFETY: as above; the list is behind a lock.
 unsafe impl Sync for NativeQueue {}

@@ -16,7 +16,7 @@ const NONE: native::rd_kafka_resp_err_t = native::rd_kafka_resp_err_t::RD_KAFKA_
 /// What is known of a message to `partition` that failed, if it is refused for good.
 ///
 /// # Safety
-/// The message is a valid one of the client, and nobody else's during the call.
+/// The message is a valid one of the client, and is not shared during the call.
 #[cold]
 pub(super) unsafe fn refused(
     partition: &TopicPartition,

@@ -1,4 +1,4 @@
-//! What is taken away, and what is said of groups that nobody is in.
+//! Deletes records, topics and groups, and commits positions of groups without members.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 

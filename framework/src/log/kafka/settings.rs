@@ -269,7 +269,7 @@ impl KafkaSettings {
 
 /// Both names of the setting.
 const MECHANISM: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
-/// The client takes it, and then waits for ever for a token that nobody fetches.
+/// The client takes it, and then waits for ever for a token that no callback fetches.
 const NO_TOKENS: &str = "kafka setting sasl.mechanism: OAUTHBEARER (tokens) is not supported, but PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 are, and GSSAPI with the feature \"gssapi\"";
 
 fn fetches_tokens(mechanism: &str) -> bool {

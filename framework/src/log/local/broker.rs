@@ -172,7 +172,7 @@ impl<S: Storage> Broker<S> {
         Ok(())
     }
 
-    /// Creates a topic that nobody created, where that is wanted.
+    /// Creates a topic that does not exist, if the log is set up to.
     pub(crate) fn auto_create(&self, state: &mut State, name: &str) -> Result<()> {
         if !state.auto_create {
             return Ok(());

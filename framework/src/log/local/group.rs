@@ -38,7 +38,7 @@ struct GroupMember {
     /// It was told its part in the present generation.
     told: bool,
     assignment: Vec<TopicPartition>,
-    /// Since when nobody acts for it.
+    /// Since when its member has not polled.
     absent_since: Option<i64>,
 }
 

@@ -158,7 +158,7 @@ impl<S: Storage> Log for LocalLog<S> {
     }
 }
 
-/// That nobody is in a group.
+/// That a group has no members.
 fn check_empty(state: &State, group: &str) -> Result<()> {
     if state.groups.get(group).is_some_and(|group| group.members() > 0) {
         return Err(Error::GroupInUse { group: group.to_owned() });

@@ -69,7 +69,7 @@ impl<S: Storage> PartitionQueue for LocalQueue<S> {
         if place.closed {
             return Ok(None);
         }
-        // Armed before looking: what comes between looking and arming would wake nobody.
+        // Armed before looking: what comes between looking and arming would wake no task.
         shared.signal.arm(true);
         let (start, next, limit, course) = self.broker.with(|state| {
             let course = state.faults.before(Operation::Pull)?;

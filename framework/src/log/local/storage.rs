@@ -39,7 +39,7 @@ pub(crate) struct Chunk {
 }
 
 /// At most so many bytes of keys and values come in one chunk (but always one record). Larger:
-/// pulling a batch of big records needs memory nobody counted. Smaller: more pulls.
+/// pulling a batch of big records needs memory that no bound counts. Smaller: more pulls.
 pub(crate) const CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// Where a transaction wrote in a partition, and where its control record goes.

@@ -76,7 +76,7 @@ impl MemoryLog {
         Self { log: Arc::new(LocalLog(Arc::new(broker))) }
     }
 
-    /// Whether topics that nobody created appear with one partition when they are described,
+    /// Whether topics that do not exist appear with one partition when they are described,
     /// asked for their offsets or produced to. Off at first.
     #[must_use]
     pub fn auto_create(self, on: bool) -> Self {

@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | emits | what the processor forwards, at once |
-//! | drops | a record for which it returns an error, by policy (`Failed`); a failure of a store or of the log is no policy's business |
+//! | drops | a record for which it returns an error, by policy (`Failed`); a failure of a store or of the log stops the task |
 //! | key | kept: no repartition |
 //! | time, headers | as the processor sets them |
 //! | state | the stores that are named; the processor's own fields live as long as the task |

@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    /// As in Kafka Streams: nobody knows whether there was a row.
+    /// As in Kafka Streams: it is unknown whether there was a row.
     #[test]
     fn without_old_rows_above_each_refusal_is_a_deletion() {
         let all = [None, Some(2), Some(4), None, None];

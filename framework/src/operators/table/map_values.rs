@@ -109,7 +109,7 @@ mod tests {
             assert!(text != "never", "called for a deletion");
             text.len() as i64
         });
-        // Asks for old rows: a second deletion is nobody's business.
+        // Asks for old rows: a second deletion is not forwarded.
         lengths.filter(|_, length| *length > 1).to_stream().to("out");
         let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
         for (value, at) in [(Some("abc"), 1), (None, 2), (None, 3), (Some("x"), 4)] {

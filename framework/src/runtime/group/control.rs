@@ -1,5 +1,5 @@
 //! The control thread of an instance: it prepares the topics and holds the membership in the group.
-//! What happens to partitions is the listener's business.
+//! The listener decides what happens to partitions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Control {
                 Err(error) => error,
             };
             self.instance.waits_for(Waiter::Start, format!("the topics: {error:?}"));
-            // Counted from the first answer: before it nobody could create a topic.
+            // Counted from the first answer: before it no topic could be created.
             let now = self.instance.clock.elapsed();
             let patient = matches!(error, Error::MissingTopic { .. })
                 && now.saturating_sub(*missing_since.get_or_insert(now)) < MISSING_TOPIC_PATIENCE;

@@ -218,7 +218,7 @@ impl Listener {
     }
 
     /// Deletes the directories of tasks that have not been of this instance for a while. It must be
-    /// called where assignments come: nobody opens one meanwhile.
+    /// called where assignments come: no worker opens one meanwhile.
     pub(crate) fn clean(&mut self) {
         let now = self.instance.clock.elapsed();
         if !self.machine.is_settled() {

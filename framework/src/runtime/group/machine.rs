@@ -50,7 +50,7 @@ pub(crate) enum Event<Q> {
     TimePassed,
     /// The instance was told to stop, or failed: nothing starts any more.
     Ending,
-    /// It leaves the group and waits for workers only until then. After a failure nobody knows what
+    /// It leaves the group and waits for workers only until then. After a failure it is unknown what
     /// is whole, so revoked partitions are given back without a commit.
     Leaving { by: Duration, commits: bool },
 }
@@ -58,7 +58,7 @@ pub(crate) enum Event<Q> {
 /// What is to be done, in this order.
 #[derive(Debug)]
 pub(crate) enum Action<Q> {
-    /// The worker commits no more until it has heard of it. To be done before the group is told.
+    /// The worker commits no more until the message about it has arrived. To be done before the group is told.
     Lose { worker: usize },
     /// Tell a worker to stop tasks; if they are lost, without a commit.
     Revoke { worker: usize, revocation: RevocationId, tasks: Vec<TaskId>, lost: bool },
@@ -267,7 +267,7 @@ impl<Q> GroupMachine<Q> {
         self.go_on(actions);
     }
 
-    /// Lets the group go on once nobody is waited for.
+    /// Lets the group go on once no worker is waited for.
     fn go_on(&mut self, actions: &mut Vec<Action<Q>>) {
         if self.pending.values().any(|pending| pending.waited) {
             return;

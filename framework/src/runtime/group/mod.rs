@@ -20,7 +20,7 @@
 //! |---|---|---|
 //! | revocation | the group for all workers together | half of `max_poll_interval_ms`; in a stop two thirds of `close_timeout_ms` if that is sooner |
 //! | start positions | the group for the broker's answer | until told to stop: the client goes on with heartbeats |
-//! | late answer | nobody | for ever: it is taken in whenever it comes |
+//! | late answer | none | for ever: it is taken in whenever it comes |
 
 mod assignment;
 pub(super) mod machine;

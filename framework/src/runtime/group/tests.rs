@@ -1,4 +1,4 @@
-//! The machine of the group, event by event: who waits for whom, and what comes of it.
+//! The machine of the group, event by event: which worker is waited for, and which actions follow.
 
 use std::time::Duration;
 

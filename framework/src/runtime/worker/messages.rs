@@ -58,7 +58,7 @@ impl AnswerTo {
         Self { to, answers, is_sent: false }
     }
 
-    /// Gives the queues back; false if nobody waits for anything any more.
+    /// Gives the queues back; false if the control thread is gone.
     pub(crate) fn send(mut self, queues: Vec<OwnedPartition>) -> bool {
         self.is_sent = true;
         self.answers.send(Answer { to: self.to, queues: Some(queues) }).is_ok()

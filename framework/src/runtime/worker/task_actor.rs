@@ -161,7 +161,7 @@ impl TaskActor {
         if let Err(SendError::Full(unsent) | SendError::Closed(unsent)) =
             self.failed.try_send(failed)
         {
-            // Nothing of the worker would be committed any more, and nobody would know why.
+            // Nothing of the worker would be committed any more, without a reason in the log.
             self.instance.fail(unsent.error);
         }
     }

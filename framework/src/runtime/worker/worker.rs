@@ -144,7 +144,7 @@ impl Worker {
         }
     }
 
-    /// Does what the machine wants; what came of it, if it waits for that.
+    /// Performs an action; its outcome, if the machine waits for one.
     fn perform(&mut self, action: Action, ctx: &mut Context<Self>) -> Option<Event> {
         match action {
             Action::TakeOver => return Some(outcome(self.take_over())),
@@ -343,7 +343,7 @@ impl Worker {
 
 impl Drop for Worker {
     /// The runtime of the thread swallows panics: without this, what the worker hosts would stand
-    /// still, and nobody would be told.
+    /// still, without an error.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let what = format!("worker {}", self.index);

@@ -79,7 +79,7 @@ impl KafkaMembership {
         })
     }
 
-    /// What nothing rings for: a log that was cut beyond a position, a topic that comes back, a broker that
+    /// What no callback of the client reports: a log that was cut beyond a position, a topic that comes back, a broker that
     /// is away.
     fn look(&mut self, group: &Group) -> Result<()> {
         if self.looked.elapsed() < LOOK_INTERVAL {
@@ -96,7 +96,7 @@ impl KafkaMembership {
                 self.missing_since = None;
                 Ok(())
             }
-            // Still missing, or nobody answers.
+            // Still missing, or no broker answers.
             Some(Some(_)) | None => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) enum Event {
     TakeOver,
     /// Tasks came; suspended ones that are not among them stay away.
     Assign(Vec<TaskId>),
-    /// Tasks are to stop, and whoever said so waits.
+    /// Tasks are to stop; the control thread waits for the answer.
     Revoke { tasks: Vec<TaskId>, lost: bool },
     /// It is time for a commit, or a task wants one.
     CommitDue,
@@ -53,7 +53,7 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Waits: open the producer, and end what predecessors left open.
     TakeOver,
-    /// Tells whoever asked for it.
+    /// Answers the control thread.
     TookOver(Result<(), Error>),
 
     /// Waits for `Work`: is there something to commit?

@@ -2,7 +2,7 @@
 //!
 //! Whatever failed, and whatever follows: nothing since the last commit may be committed, neither by
 //! the next tick, nor by a revocation, nor by a stop in order. Not even positions alone: the client
-//! tells of an output that was lost once, to whoever asks next. So the tasks and their producer are
+//! reports a lost output once, to the next call. So the tasks and their producer are
 //! taken down at once, before the next action.
 
 use super::events::Action;

@@ -15,7 +15,7 @@
 //!   Revoke, Stop: suspended ◄───────────────────────────┘ ──30 s, or another Assign──► closed
 //! ```
 //!
-//! A commit, step by step; each may fail, and then nobody knows whether it counts:
+//! A commit, step by step; each may fail, and then it is unknown whether the commit counts:
 //!
 //! ```text
 //!   Look ─► Flush ─► Acknowledge ─┬─ exactly once ─► Generation ─► SendOffsets ─► EndTransaction ─┬─► Apply
@@ -43,7 +43,7 @@ use crate::task::TaskState;
 
 pub(crate) use events::{Action, Event, Moment, WorkerRules};
 
-/// After so long nobody expects a revoked task back: its stores are closed.
+/// A revoked task that has not come back after this has its stores closed.
 pub(crate) const SUSPENDED_MAX: Duration = Duration::from_secs(30);
 
 /// Where a hosted task is.
@@ -119,7 +119,7 @@ pub(crate) struct WorkerMachine {
     has_producer: bool,
     /// A producer was dropped in the middle of a transaction, and none was opened since.
     left_open: bool,
-    /// Losses of partitions that it has heard of.
+    /// Losses of partitions that it was told of.
     losses_heard: u64,
     /// Tries to start tasks that did not get through, in a row.
     tries: u32,
@@ -223,7 +223,7 @@ impl WorkerMachine {
             }
             Event::Measured => self.close_suspended(SUSPENDED_MAX),
             Event::Stop { by } => self.stop(by),
-            // The outcome of an action that nobody waits for any more.
+            // The outcome of an action that is not under way any more.
             _ => {}
         }
     }
@@ -251,7 +251,7 @@ impl WorkerMachine {
                     self.suspended.remove(&task);
                     self.out.push(Action::State(task, TaskState::Closed));
                 } else {
-                    // In use: tried again when whoever has a handle on it may have let go of it.
+                    // In use: tried again later, when the other handle on it may be gone.
                     self.suspended.insert(task, self.at.now);
                 }
             }
@@ -315,7 +315,7 @@ impl WorkerMachine {
         self.tasks.get(&task) == Some(&place)
     }
 
-    /// True if partitions were taken from the worker and it has not heard of it yet.
+    /// True if partitions were taken from the worker and the message about it has not arrived yet.
     fn has_lost(&self) -> bool {
         self.at.losses != self.losses_heard
     }

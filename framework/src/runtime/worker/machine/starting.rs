@@ -43,7 +43,7 @@ impl WorkerMachine {
 
     /// Brings waiting tasks on as far as possible.
     pub(super) fn advance(&mut self) {
-        // After a loss, what it has heard of is not what it owns; the message will start them.
+        // After a loss it does not know what it owns; the message about it will start them.
         if self.given_up || self.ends_by.is_some() || self.has_lost() {
             return;
         }

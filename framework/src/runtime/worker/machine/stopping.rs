@@ -1,6 +1,6 @@
 //! How a worker ends: its tasks are suspended and closed, and no transaction stays open behind it.
 //!
-//! Left open, one would hold up readers of committed records, and whoever takes the tasks over, until
+//! Left open, one would hold up readers of committed records, and the next owners of the tasks, until
 //! it times out. Where aborting it fails, a new producer of the same id ends it, and that is tried
 //! again as long as the stop may take.
 

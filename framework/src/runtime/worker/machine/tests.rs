@@ -142,7 +142,7 @@ fn a_loss_in_the_middle_of_a_commit_ends_it() {
         let dropped =
             ["aborted", "reset 0_0", "0_0 Created", "DropProducer", "advance in 100ms", "Wake"];
         assert_eq!(bench.on(Event::Done), dropped);
-        // Until it has heard of the loss it neither commits nor starts anything.
+        // Until it was told of the loss it neither commits nor starts anything.
         assert_eq!(bench.on(Event::CommitDue), Vec::<String>::new());
         assert_eq!(bench.on(Event::Advance), Vec::<String>::new());
         let heard = bench.on(Event::Revoke { tasks: vec![FIRST], lost: true });
@@ -180,7 +180,7 @@ fn a_failure_for_good_ends_the_instance_and_the_transaction() {
         ["fail", "reset 0_0", "0_0 Created", "reset 0_1", "0_1 Created", "AbortTransaction"];
     assert_eq!(bench.on(Event::TaskFailed(failure)), ended);
     assert_eq!(bench.on(Event::Done), Vec::<String>::new());
-    // Nothing starts any more, and what fails on the way out is no news.
+    // Nothing starts any more, and further failures are ignored.
     assert_eq!(bench.on(Event::Advance), Vec::<String>::new());
     assert_eq!(bench.on(Event::TaskFailed(fatal())), Vec::<String>::new());
 }
