@@ -24,6 +24,8 @@ use crate::time::time_windows::{Grace, NoGraceYet};
 /// let close = JoinWindows::within(minute).grace(Duration::from_secs(5));
 /// // A payment up to an hour after its order, and not before it.
 /// let paid = JoinWindows::within(60 * minute).before(Duration::ZERO).no_grace();
+/// // The same: `within` sets both bounds, and `before` and `after` set one.
+/// assert_eq!(paid, JoinWindows::within(Duration::ZERO).after(60 * minute).no_grace());
 /// // At least ten seconds after it.
 /// let later = JoinWindows::within(minute).at_least_after(Duration::from_secs(10)).no_grace();
 /// let earlier = JoinWindows::within(minute).at_least_before(Duration::from_secs(10)).no_grace();

@@ -122,6 +122,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// Groups by another key. The records go through a repartition topic.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, record::Timestamp, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<String, String>("words");
+    /// words.group_by(|_, word| word.clone()).count("counts");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("words", &text("line 1", "be", 1))?;
+    /// driver.pipe("words", &text("line 2", "be", 2))?;
+    /// assert_eq!(driver.table("counts")?, [("be".to_owned(), 2_i64, Timestamp(2))]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn group_by<K2: HasSerde>(&self, f: impl Fn(&K, &V) -> K2 + Shared) -> KGroupedStream<K2, V>
     where
         V: HasSerde,

@@ -207,6 +207,28 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
 
     /// Adds the rows of each group up into something else, in place, beginning with what `init` makes; `subtract`
     /// takes a row out again.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", "stock");
+    /// let all = stock.group_by(|_, left| ("all".to_owned(), *left));
+    /// let scarce = all.aggregate(
+    ///     "scarce",
+    ///     || 0,
+    ///     |_, left, scarce: &mut i64| *scarce += i64::from(left < 3),
+    ///     |_, left, scarce| *scarce -= i64::from(left < 3),
+    /// );
+    /// scarce.updates().to("scarce");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for (what, left, at) in [("pens", 2_i64, 1), ("ink", 1, 2), ("pens", 9, 3)] {
+    ///     driver.pipe("stock", &Record::new(what.to_owned(), left, Timestamp(at)))?;
+    /// }
+    /// let scarce = driver.read::<String, i64>("scarce")?;
+    /// assert_eq!(scarce.iter().map(|row| row.value).collect::<Vec<_>>(), [1, 2, 1]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn aggregate<A: Data>(
         &self,
         store: impl Into<Materialized<K, A>>,

@@ -27,7 +27,6 @@ use crate::topology::{Linker, StoreIndex, StreamsBuilder};
 /// let seen: Store<KeyValue<String, i64>> = builder.store(KeyValue::named("seen").in_memory());
 /// let lists = builder.store(KeyValue::<String, Vec<i64>>::with_values("lists", Json).without_changelog());
 /// let pairs = builder.store(KeyValue::<(i64, i64), i64>::with_serdes("pairs", Json, Plain));
-/// // `&seen` and `(&seen, &recent)` are what `process` takes: `Stores`; what is declared is a `StoreKind`.
 /// let recent = builder.store(Window::<String, i64>::named("recent", kept, size).with_duplicates());
 /// let last = Window::<String, Vec<i64>>::with_values("last", kept, size, Json);
 /// let last = builder.store(last.changelog_config("segment.bytes", "1048576"));
@@ -145,6 +144,33 @@ macro_rules! options {
 options!(KeyValue, Window);
 
 /// A kind of store: what is declared, and the handle that a processor gets.
+///
+/// Code that takes a store of any kind asks for this:
+///
+/// ```
+/// use millstream::{KeyValue, Store, StoreKind, StreamsBuilder};
+///
+/// fn declared<S: StoreKind>(builder: &StreamsBuilder, kind: S) -> Store<S> {
+///     builder.store(kind)
+/// }
+/// let builder = StreamsBuilder::new();
+/// let seen = declared(&builder, KeyValue::<String, i64>::named("seen"));
+/// # builder.stream::<String, String>("in").process("p", &seen, |_| Ends).to("out");
+/// # assert!(builder.build()?.describe().contains("stores: [seen]"));
+/// # struct Ends;
+/// # impl millstream::Processor<String, String> for Ends {
+/// #     type KOut = String;
+/// #     type VOut = String;
+/// #     fn process(
+/// #         &mut self,
+/// #         _: millstream::record::Record<String, String>,
+/// #         _: &mut millstream::Context<'_, String, String>,
+/// #     ) -> Result<(), millstream::BoxError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 pub trait StoreKind: Send + Sync + 'static {
     /// What a processor works with.
     type Handle: 'static;
@@ -228,6 +254,23 @@ impl<H> Connection<H> {
 }
 
 /// The stores that a processor uses: `()`, `&store`, `(&a, &b)` and so on up to four.
+///
+/// The factory gets one handle for each store, in the same order:
+///
+/// ```
+/// use millstream::{KeyValue, KeyValueStore, Store, Stores, StreamsBuilder};
+///
+/// fn handles<S: Stores<Handles = H>, H>(_: S) -> &'static str {
+///     std::any::type_name::<H>()
+/// }
+/// let builder = StreamsBuilder::new();
+/// let a: Store<KeyValue<String, i64>> = builder.store(KeyValue::named("a"));
+/// let b: Store<KeyValue<String, i64>> = builder.store(KeyValue::named("b"));
+/// type Handle = KeyValueStore<String, i64>;
+/// assert_eq!(handles(()), "()");
+/// assert_eq!(handles(&a), std::any::type_name::<Handle>());
+/// assert_eq!(handles((&a, &b)), std::any::type_name::<(Handle, Handle)>());
+/// ```
 pub trait Stores {
     /// The handles that the processor's factory gets.
     type Handles: 'static;

@@ -102,6 +102,28 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
     }
 
     /// Hands a record to all children.
+    ///
+    /// ```
+    /// # use millstream::{BoxError, Context, Processor, StreamsBuilder};
+    /// # use millstream::record::Record;
+    /// # use millstream::testing::{TopologyDriver, text};
+    /// # struct Twice;
+    /// # impl Processor<String, String> for Twice {
+    /// #     type KOut = String;
+    /// #     type VOut = String;
+    /// fn process(&mut self, record: Record<String, String>, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+    ///     ctx.forward(record.clone());
+    ///     ctx.forward(record);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream("in").process("twice", (), |()| Twice).to("out");
+    /// # let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// # driver.pipe("in", &text("k", "v", 1))?;
+    /// # assert_eq!(driver.read::<String, String>("out")?, [text("k", "v", 1), text("k", "v", 1)]);
+    /// # Ok::<(), BoxError>(())
+    /// ```
     pub fn forward(&mut self, record: Record<K, V>) {
         if self.failed.is_none() {
             self.failed = self.ways.children.forward(record, self.task).err();
@@ -186,7 +208,9 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 ///
 ///     fn process(&mut self, record: FixedKeyRecord<String, String>, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
 ///         let late = ctx.wall_clock().0 - ctx.stream_time().0 > 60_000;
-///         let value = format!("{}{}", record.value, if late { " (late)" } else { "" });
+///         let offset = ctx.record_metadata().map_or(-1, |from| from.offset);
+///         let late = if late { ", late" } else { "" };
+///         let value = format!("{} (offset {offset}, task {}{late})", record.value, ctx.task_id());
 ///         ctx.forward(record.with_value(value));
 ///         Ok(())
 ///     }
@@ -202,7 +226,10 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 /// }
 /// # let builder = millstream::StreamsBuilder::new();
 /// # builder.stream("in").process_values("committing", (), |()| Committing(0)).to("out");
-/// # builder.build()?;
+/// # let mut driver = millstream::testing::TopologyDriver::new(&builder.build()?)?;
+/// # driver.pipe("in", &millstream::testing::text("k", "v", 1))?;
+/// let out = driver.read::<String, String>("out")?;
+/// assert!(out[0].value.starts_with("v (offset 0, task 0_0"));
 /// # Ok::<(), BoxError>(())
 /// ```
 #[derive(Debug)]

@@ -88,6 +88,34 @@ pub trait FixedKeyProcessor<K, V>: 'static {
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Hands each record to a processor that keeps its key. `stores` are connected by being named
     /// here; `make` runs once per task and gets their handles.
+    ///
+    /// ```
+    /// # use millstream::{BoxError, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, StreamsBuilder};
+    /// # use millstream::testing::{TopologyDriver, text};
+    /// # struct Short(usize);
+    /// # impl FixedKeyProcessor<String, String> for Short {
+    /// #     type VOut = String;
+    /// #     fn process(
+    /// #         &mut self,
+    /// #         record: FixedKeyRecord<String, String>,
+    /// #         ctx: &mut FixedKeyContext<'_, String, String>,
+    /// #     ) -> Result<(), BoxError> {
+    /// #         let value = record.value.chars().take(self.0).collect();
+    /// #         ctx.forward(record.with_value(value));
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let builder = StreamsBuilder::new();
+    /// // `Short` is a `FixedKeyProcessor` that cuts values to a length. It uses no store.
+    /// builder.stream("in").process_values("short", (), |()| Short(3)).group_by_key().count("counts");
+    ///
+    /// let topology = builder.build()?;
+    /// assert!(!topology.describe().contains("repartition"), "the key is that of the topic");
+    /// # let mut driver = TopologyDriver::new(&topology)?;
+    /// # driver.pipe("in", &text("k", "value", 1))?;
+    /// # assert_eq!(driver.table::<String, i64>("counts")?[0].1, 1);
+    /// # Ok::<(), BoxError>(())
+    /// ```
     pub fn process_values<S: Stores, X: FixedKeyProcessor<K, V>>(
         &self,
         name: impl Into<NodeName>,

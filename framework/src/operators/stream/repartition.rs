@@ -72,6 +72,19 @@ impl Repartitioned {
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Sends the stream through a topic of its own, so that records of one key are in one place.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let by_value = builder.stream::<String, String>("in").select_key(|_, value| value.clone());
+    /// by_value.repartition("by-value").to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.read_raw("app-by-value-repartition")?.len(), 1);
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("v", "v", 1)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn repartition(&self, how: impl Into<Repartitioned>) -> KStream<K, V>
     where

@@ -66,8 +66,9 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
 /// # let builder = StreamsBuilder::new();
 /// let split: Split<String, String> = builder.stream("in").split("by-length-");
 /// split.branch("short", |_, value| value.len() < 3).to("short");
-/// split.branch("long", |_, _| true).to("long");
-/// assert!(builder.build()?.describe().contains("by-length-short"));
+/// split.default_branch("long").to("long");
+/// let description = builder.build()?.describe();
+/// assert!(description.contains("by-length-short") && description.contains("by-length-long"));
 /// # Ok::<(), millstream::BoxError>(())
 /// ```
 #[must_use = "a split without branches drops all records"]

@@ -55,6 +55,24 @@ impl<K, V, W: fmt::Debug> fmt::Debug for WindowedStream<K, V, W> {
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// Divides the records of each key into windows.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, TimeWindows, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let minute = Duration::from_secs(60);
+    /// let windows = TimeWindows::of(minute).grace(minute);
+    /// clicks.windowed_by(windows).count("per-minute");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for at in [1_000, 2_000, 60_000] {
+    ///     driver.pipe("clicks", &text("ada", "/", at))?;
+    /// }
+    /// let counts = driver.windowed_table::<String, i64>("per-minute")?;
+    /// assert_eq!(counts.iter().map(|row| row.1).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     pub fn windowed_by<W: Windows>(&self, windows: W) -> WindowedStream<K, V, W> {
         WindowedStream { grouped: self.clone(), windows, emit: Emit::default() }
     }
