@@ -7,8 +7,8 @@
 //!
 //! Bytes after the value are refused: they would mean that the type has changed.
 //!
-//! The crate writes, and reads numbers. What has a length is read here, since the crate believes
-//! any length that it meets, and ten bytes could ask it for all memory there is:
+//! The crate writes, and reads numbers. What has a length is read here: the crate reserves memory for
+//! any length it reads without a check, so ten bytes could exhaust the memory:
 //!
 //! | bound | on | a larger one would cost |
 //! |---|---|---|
@@ -35,7 +35,7 @@ use crate::serde::{Null, Place, Serde};
 const VERSION: u8 = 1;
 const FORMAT: Configuration = standard();
 
-/// More elements without bytes than this are refused in one value.
+/// A value with more elements than this that take no bytes is refused.
 const EMPTY_ELEMENTS_MAX: usize = 1 << 16;
 /// Values nested deeper than this are refused; a node of a tree takes two or three levels.
 const LEVELS_MAX: usize = 256;
@@ -170,7 +170,7 @@ impl<'de> Reading<'de> {
         result
     }
 
-    /// Elements of a number that the bytes say, which may be a lie.
+    /// Elements of a number that is read from the bytes and may be wrong.
     #[inline]
     fn claimed(&mut self) -> Result<Elements<'_, 'de>, DecodeError> {
         let left = usize::decode(&mut self.numbers)?;
@@ -178,7 +178,7 @@ impl<'de> Reading<'de> {
         Ok(Elements { reading: self, left, claimed: true, begun_at })
     }
 
-    /// Elements of a number that the type says.
+    /// Elements of a number that the type fixes.
     #[inline]
     fn known(&mut self, left: usize) -> Elements<'_, 'de> {
         Elements { reading: self, left, claimed: false, begun_at: 0 }

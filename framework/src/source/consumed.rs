@@ -164,7 +164,7 @@ impl<K, V> Consumed<K, V> {
 
     /// As [`Self::timestamp`]; a record for which it gives an error follows the source's policy
     /// ([`Self::on_error`]), as one that cannot be read. Of use against times that make no sense:
-    /// one far ahead moves stream time, and closes everybody's windows.
+    /// one far ahead moves stream time, and so closes the windows of all keys.
     ///
     /// ```
     /// use millstream::record::Timestamp;

@@ -1,4 +1,4 @@
-//! The way in: from bytes in a partition to typed records with a timestamp.
+//! Sources: from bytes in a partition to typed records with a timestamp.
 
 mod consumed;
 mod decoding;

@@ -13,8 +13,8 @@ use crate::time::millis;
 use crate::time::time_windows::{Grace, NoGraceYet};
 
 /// How far apart in time two records may be to meet. The grace is part of the type: how late a record may come
-/// is never a silent default. It decides how long records are remembered, and when one that met nobody is given
-/// out by a left or outer join.
+/// is never a silent default. It decides how long records are kept in the stores of the join, and when a left or
+/// outer join emits a record that matched none.
 ///
 /// ```
 /// use std::time::Duration;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::record::Timestamp;
 use crate::time::{WindowStarts, Windows, millis};
 
-/// Windows whose grace was not stated yet: they cannot be used.
+/// The grace of windows for which none was stated yet. Such windows cannot be used.
 ///
 /// ```
 /// use std::time::Duration;

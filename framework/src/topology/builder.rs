@@ -27,7 +27,7 @@ pub struct StreamsBuilder {
 }
 
 impl StreamsBuilder {
-    /// An empty drawing.
+    /// A builder without any node.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,7 +40,7 @@ impl StreamsBuilder {
         self
     }
 
-    /// Checks the drawing as a whole and makes it ready to run.
+    /// Checks the topology as a whole and makes it ready to run.
     ///
     /// # Errors
     /// All its faults at once.

@@ -1,4 +1,4 @@
-//! The graph that the calls of the DSL draw: nodes with Java's names and numbers, edges, stores.
+//! The graph that the calls of the DSL build: nodes with Java's names and numbers, edges, stores.
 //!
 //! One counter numbers all nodes of a builder in the order of the calls. Some numbers are taken
 //! without being used, so that the others equal Java's: a named node still takes its number, and

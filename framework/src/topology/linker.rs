@@ -1,5 +1,5 @@
 //! Makes the nodes of one task and links them: children first, so that a parent is made with the
-//! links to its children and a record finds its way without a name.
+//! links to its children and no name is looked up for a record.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -40,7 +40,7 @@ pub(crate) struct TaskParts {
     pub(crate) stores: Vec<Rc<RefCell<dyn StateStore>>>,
     /// What counts their uncommitted bytes.
     pub(crate) uncommitted: UncommittedBytes,
-    /// The stores with their types, for who looks at them from outside.
+    /// The stores with their types, for the test driver.
     pub(crate) typed_stores: Vec<TaskStore>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Seat {
     pub(crate) place: usize,
 }
 
-/// The making of one task: what the factories of nodes see. It knows the node in hand, not the graph.
+/// The making of one task: what the factories of nodes see. It knows the current node, not the graph.
 pub(crate) struct Linker<'a> {
     seed: TaskSeed<'a>,
     /// A `Link<K, V>` of each node made so far.
@@ -124,7 +124,7 @@ impl<'a> Linker<'a> {
         }
     }
 
-    /// Takes the next node in hand: what is asked and added from now on is about it.
+    /// Makes this node the current one: what is asked and added from now on is about it.
     pub(crate) fn sit(&mut self, seat: Seat) {
         self.seat = seat;
     }
@@ -152,7 +152,7 @@ impl<'a> Linker<'a> {
         self.seed.ctx
     }
 
-    /// The time of the record in hand, as the nodes of the task set it.
+    /// The time of the current record, as the nodes of the task set it.
     pub(crate) fn record_time(&self) -> &RecordTime {
         &self.seed.ctx.record_time
     }
@@ -243,7 +243,7 @@ impl<'a> Linker<'a> {
     }
 }
 
-/// What only an error of this crate can cause; said instead of a panic.
+/// An error that only a fault of this crate can cause, instead of a panic.
 pub(crate) fn broken(reason: &str) -> Error {
     Error::Fatal { what: "linking the nodes of a task".to_owned(), reason: reason.to_owned() }
 }

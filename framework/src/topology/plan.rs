@@ -63,7 +63,7 @@ impl Topology {
         sub.stores.iter().filter_map(|index| Some(self.store(*index)?.spec())).collect()
     }
 
-    /// What it was drawn from.
+    /// The graph that it was built from.
     pub(crate) fn graph(&self) -> &Graph {
         &self.0.graph
     }

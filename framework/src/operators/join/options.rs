@@ -126,7 +126,7 @@ impl<K: HasSerde, L: HasSerde, R: HasSerde> StreamJoined<K, L, R> {
     }
 
     /// Under names that are generated as Java does. The builder must allow generated names for that: the next node
-    /// that is added above changes them, and what was kept is lost.
+    /// that is added above changes them, and the stores then begin empty.
     pub fn generated() -> Self {
         Self {
             name: None,
@@ -181,7 +181,7 @@ impl<K, L, R> StreamJoined<K, L, R> {
         self
     }
 
-    /// A setting of the changelog topics, in Kafka's words; it goes before the default.
+    /// A setting of the changelog topics, by Kafka's name. It overrides the default.
     #[must_use]
     pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
         self.changelog.push((name.to_owned(), value.to_owned()));

@@ -113,7 +113,7 @@ const LOOKED_AT_MAX: usize = 64;
 pub(super) struct StreamSide<K, L, R, VO, F, S: Side<L, R>> {
     pub(super) f: Arc<F>,
     pub(super) windows: JoinWindows,
-    /// Records here are given out alone if they meet nobody.
+    /// A record of this side is emitted alone if it matches none.
     pub(super) outer: bool,
     /// Those of both sides are.
     pub(super) both_sides: bool,
@@ -149,7 +149,8 @@ where
         Ok(())
     }
 
-    /// Notes how far time has come: whether a record waits or is given out at once must not depend on a restart.
+    /// Notes the stream time of the join in the progress of the task. Whether a record waits or is emitted at once
+    /// must not depend on a restart.
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let Some(store) = &self.unmatched else { return Ok(()) };
         let (store, stream) = (store.borrow(), self.time.borrow().stream);
@@ -170,7 +171,7 @@ where
     F: Fn(Option<&L>, Option<&R>) -> Option<VO>,
     S: Side<L, R>,
 {
-    /// From how much before to how much after a record here those it meets are.
+    /// How much earlier and how much later than a record of this side its matches may be.
     fn reach(&self) -> (i64, i64) {
         match S::LEFT {
             true => (self.windows.before_ms(), self.windows.after_ms()),
@@ -210,7 +211,7 @@ where
         Ok(None)
     }
 
-    /// Gives out the records that can meet nobody any more.
+    /// Emits the records that can match none any more.
     fn give_out(&self, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
         let Some(store) = &self.unmatched else { return Ok(()) };
         let (stream, next, floor) = {
@@ -223,7 +224,7 @@ where
             return Ok(());
         }
         let reach = |left| if left { self.windows.after_ms() } else { self.windows.before_ms() };
-        // From here on nothing can be given out, on neither side.
+        // From here on nothing can be emitted, on neither side.
         let end = stream.saturating_sub(grace).saturating_sub(reach(true).min(reach(false)));
         let groups = store.borrow().scan(Timestamp(floor), Timestamp(end));
         let mut seen = Seen::default();

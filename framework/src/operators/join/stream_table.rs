@@ -23,8 +23,8 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
     /// Each record with the row of its key; records without one go no further. A re-keyed stream goes
     /// through [`repartition`](Self::repartition) first.
     ///
-    /// A value that may be null (`V` is an `Option`) is the closure's to see; with
-    /// [`Self::join_table_with`] it is dropped, as Kafka Streams does.
+    /// A value that is null (`V` is an `Option`) is passed to the closure. [`Self::join_table_with`]
+    /// drops it, as Kafka Streams does.
     ///
     /// ```
     /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};

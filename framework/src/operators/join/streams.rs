@@ -124,7 +124,7 @@ impl<K: Data, L: Data, P: Placed> KStream<K, L, P> {
     }
 }
 
-/// On which side records are given out that met nobody.
+/// On which side a record that matched none is emitted.
 #[derive(Clone, Copy)]
 struct Alone {
     left: bool,
@@ -210,7 +210,7 @@ where
     if !Rc::ptr_eq(&left.graph, &right.graph) {
         graph.fault(TopologyFault::OtherBuilder(names.merge));
         drop(graph);
-        // A stream to go on with: `build` tells of the fault.
+        // The fault was noted and `build` reports it. The caller needs a stream all the same.
         return KStream::new(Rc::clone(&left.graph), left.node);
     }
     let [this_store, other_store] = &names.stores;

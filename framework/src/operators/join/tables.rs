@@ -114,7 +114,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         if !Rc::ptr_eq(&self.graph, &other.graph) {
             let mut graph = self.graph.borrow_mut();
             graph.fault(TopologyFault::OtherBuilder(merge));
-            // A table to go on with: `build` tells of the fault.
+            // The fault was noted and `build` reports it. The caller needs a table all the same.
             return KTable::new(Rc::clone(&self.graph), self.node, Arc::clone(&self.key));
         }
         if kind != Kind::Both {

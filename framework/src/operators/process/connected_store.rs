@@ -65,7 +65,7 @@ impl<K, V> KeyValue<K, V> {
 
 impl<K: HasSerde, V: HasSerde> Window<K, V> {
     /// A store of this name: on disk and logged. `retention` is how long entries are kept, counted
-    /// from the latest start; `size` is that of the windows it tells of.
+    /// from the latest start; `size` is that of the windows that it returns.
     pub fn named(name: &str, retention: Duration, size: Duration) -> Self {
         Self(WindowSpec {
             options: StoreOptions::named(name),
@@ -132,7 +132,7 @@ macro_rules! options {
                 self
             }
 
-            /// A setting of the changelog topic, in Kafka's words; it goes before the default.
+            /// A setting of the changelog topic, by Kafka's name. It overrides the default.
             #[must_use]
             pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
                 self.0.options.topic_config.push((name.to_owned(), value.to_owned()));

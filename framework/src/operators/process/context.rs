@@ -1,4 +1,4 @@
-//! What a processor sees while it is called: times, the record's origin, the way on.
+//! What a processor can use while it is called: times, the record's origin, and `forward`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::operators::process::fixed_key::FixedKeyRecord;
 use crate::record::{Data, Record, RecordMetadata, TaskId, Timestamp};
 use crate::time::millis;
 
-/// The way on from one node.
+/// The children of one node, which it forwards to.
 pub(crate) struct Ways<K, V> {
     pub(crate) children: Children<K, V>,
     /// The names of the children, in the same order.
@@ -21,8 +21,8 @@ pub(crate) struct Ways<K, V> {
 
 /// The context of a processor, for the length of one call.
 ///
-/// Forwarding goes down the chain at once and returns when the record is through. If something
-/// downstream fails, later calls of `forward` do nothing and the failure comes up after the
+/// `forward` calls the nodes downstream at once and returns when they have processed the record. If
+/// one of them fails, later calls of `forward` do nothing, and the failure is reported after the
 /// processor has returned.
 ///
 /// ```
@@ -161,7 +161,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         self.task.commit_requested = true;
     }
 
-    /// Where the record in hand came from: for a row that a table held back, its changelog. `None`
+    /// Where the current record came from: for a row that a table held back, its changelog. `None`
     /// in a punctuation.
     pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
         self.task.record_metadata()

@@ -75,7 +75,7 @@ pub trait Processor<K, V>: 'static {
         ctx: &mut Context<'_, Self::KOut, Self::VOut>,
     ) -> Result<(), BoxError>;
 
-    /// A scheduled time has come; `now` is that clock's time.
+    /// Called at a scheduled time; `now` is the time of the schedule's clock.
     ///
     /// # Errors
     /// Follows the node's policy; there is no record for a dead letter.
@@ -168,7 +168,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
 }
 
 impl Linker<'_> {
-    /// The way on from the node being made, for processors.
+    /// The children of the node being made, which its processor forwards to.
     pub(crate) fn ways<K: Data, V: Data>(&self) -> Result<Ways<K, V>> {
         let names: Vec<Arc<str>> = self.names_of_children()?;
         Ok(Ways { children: self.children()?, names, place: self.place() })

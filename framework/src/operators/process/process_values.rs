@@ -68,7 +68,7 @@ pub trait FixedKeyProcessor<K, V>: 'static {
         ctx: &mut FixedKeyContext<'_, K, Self::VOut>,
     ) -> Result<(), BoxError>;
 
-    /// A scheduled time has come; `now` is that clock's time.
+    /// Called at a scheduled time; `now` is the time of the schedule's clock.
     ///
     /// # Errors
     /// Follows the node's policy; there is no record for a dead letter.
