@@ -53,7 +53,7 @@
 //! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
 //! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`]; [`JoinWindows`], [`StreamJoined`], [`Joined`] |
-//! | groups, aggregations, tables | [`KGroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
+//! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
 //! | how a result is kept | [`Materialized`] |
@@ -133,9 +133,10 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    And, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace, Joined,
-    KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing, Processor, Rekeyed,
-    Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window, WindowedStream,
+    And, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace,
+    Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing, Processor,
+    Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window, WindowedCogroup,
+    WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

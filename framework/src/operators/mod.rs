@@ -8,7 +8,7 @@ mod join;
 mod window;
 mod process;
 
-pub use group::{KGroupedStream, KGroupedTable};
+pub use group::{CogroupedStream, KGroupedStream, KGroupedTable, WindowedCogroup};
 pub use join::{Joined, StreamJoined};
 pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,

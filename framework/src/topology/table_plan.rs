@@ -30,8 +30,10 @@ impl Graph {
                 (false, None) => force && self.keep_spare(table),
             }
         };
-        if let Some(traits) = self.table_mut(table).filter(|_| given) {
-            traits.sends_old = true;
+        for node in traits.writers.into_iter().chain([table]).filter(|_| given) {
+            if let Some(traits) = self.table_mut(node) {
+                traits.sends_old = true;
+            }
         }
         given
     }
@@ -39,7 +41,9 @@ impl Graph {
     /// The store that a table keeps its rows in, if it does; a source does so from now on.
     pub(crate) fn store_of_rows(&mut self, table: NodeId) -> Option<StoreIndex> {
         let kept = self.table(table).is_some_and(|traits| traits.kept);
-        (kept || self.keep_spare(table)).then(|| self.node(table)?.stores.first().copied())?
+        let written = self.table(table).and_then(|traits| traits.written);
+        (kept || self.keep_spare(table))
+            .then(|| written.or_else(|| self.node(table)?.stores.first().copied()))?
     }
 
     /// Opens the store that a source has in reserve; false if it has none.

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use crate::store::StoreSupplier;
-use crate::topology::ids::NodeId;
+use crate::topology::ids::{NodeId, StoreIndex};
 
 /// What the graph knows of a node that is a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableTraits {
     /// Its rows are in the first store of its node.
     pub(super) kept: bool,
+    /// The store of its rows, where other nodes write them.
+    pub(super) written: Option<StoreIndex>,
+    /// Those nodes.
+    pub(super) writers: Vec<NodeId>,
     /// The tables that it computes its rows from, if it does.
     pub(super) above: Vec<NodeId>,
     /// It joins those above: they keep their rows.
@@ -29,6 +33,11 @@ impl TableTraits {
     /// One that computes its rows from those of another.
     pub(crate) fn computed_from(above: NodeId) -> Self {
         Self { above: vec![above], ..Self::default() }
+    }
+
+    /// One whose rows other nodes write into a store that they share.
+    pub(crate) fn written_by(writers: Vec<NodeId>, store: StoreIndex) -> Self {
+        Self { kept: true, written: Some(store), writers, ..Self::default() }
     }
 
     /// A side of a join of two tables, or what both sides end in.

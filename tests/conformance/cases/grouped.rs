@@ -1,13 +1,27 @@
 //! Aggregations by key: `count`, `reduce`, `aggregate`, `repartition-count`,
-//! `chained-repartitions`.
+//! `chained-repartitions`; several streams into one row: `cogroup`, `windowed-cogroup`.
+
+use std::time::Duration;
 
 use anyhow::Result;
-use millstream::{StreamsBuilder, Topology};
+use millstream::{CogroupedStream, StreamsBuilder, TimeWindows, Topology};
 
 use crate::cases::Case;
 use crate::check::{Contents, Output};
 
 pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "cogroup",
+        topology: cogroup,
+        outputs: &[("out", Output::Texts)],
+        stores: &[("cg", "tskv", Contents::TextTable)],
+    },
+    Case {
+        name: "windowed-cogroup",
+        topology: windowed_cogroup,
+        outputs: &[("out", Output::WindowedTexts(10_000))],
+        stores: &[],
+    },
     Case {
         name: "count",
         topology: count,
@@ -112,5 +126,32 @@ fn chained_repartitions() -> Result<Topology> {
         .reduce("r1", |so_far, value| Some(so_far? + &value?))
         .updates()
         .to("out");
+    Ok(builder.build()?)
+}
+
+type Nullable = Option<String>;
+
+fn both(builder: &StreamsBuilder) -> CogroupedStream<Nullable, Nullable> {
+    let left = builder.stream::<Nullable, Nullable>("l").group_by_key();
+    let right = builder.stream::<Nullable, Nullable>("r").group_by_key();
+    let add = |what: &str, value: Nullable, row: &mut Nullable| {
+        let row = row.get_or_insert_default();
+        row.push_str(what);
+        row.push_str(value.as_deref().unwrap_or("null"));
+    };
+    left.cogroup(|| Some(String::new()), move |_, value, row| add("L", value, row))
+        .cogroup(&right, move |_, value, row| add("R", value, row))
+}
+
+fn cogroup() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    both(&builder).aggregate("cg").to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn windowed_cogroup() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let windows = TimeWindows::of(Duration::from_secs(10)).grace(Duration::from_secs(5));
+    both(&builder).windowed_by(windows).aggregate("cg").to_stream().to("out");
     Ok(builder.build()?)
 }

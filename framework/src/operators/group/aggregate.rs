@@ -20,7 +20,7 @@ use crate::operators::table::{KTable, forward_held};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Record, Shared};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
-use crate::topology::Linker;
+use crate::topology::{Linker, StoreIndex};
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// How many records there are per key.
@@ -143,17 +143,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let serdes = self.serdes.clone();
         self.aggregated(prefix, supplier, key, |index| {
             move |linker: &mut Linker<'_>| {
-                let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
-                let first = first.clone().filter(|_| linker.sends_old());
-                if linker.sends_old() {
-                    store.borrow_mut().send_old_values();
-                }
-                let children = linker.children::<K, Change<A>>()?;
-                let (f, serdes) = (Arc::clone(&f), serdes.clone());
-                linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
-                let faults = linker.faults()?;
-                linker.add::<K, V, _>(Aggregate { f, first, serdes, store, children, faults });
-                Ok(())
+                add_aggregate(linker, index, (serdes.clone(), first.clone()), Arc::clone(&f))
             }
         })
     }
@@ -162,6 +152,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 /// Makes a row that is not there yet.
 pub(crate) type First<A> = Arc<dyn Fn() -> A + Send + Sync>;
 
+/// Adds each record to the row of its key.
 struct Aggregate<K, V, A, F> {
     f: Arc<F>,
     /// What a row is before its first change, if somebody asks for old rows.
@@ -170,6 +161,25 @@ struct Aggregate<K, V, A, F> {
     store: Rc<RefCell<TableStore<K, A>>>,
     children: Children<K, Change<A>>,
     faults: Faults,
+}
+
+/// Makes the node that adds records to the rows of a store; `first` makes a row that is not there yet.
+pub(crate) fn add_aggregate<K: Data, V: Data, A: Data>(
+    linker: &mut Linker<'_>,
+    index: StoreIndex,
+    (serdes, first): (Serdes<K, V>, Option<First<A>>),
+    f: Arc<impl Fn(&K, V, Option<A>) -> Option<A> + 'static>,
+) -> Result<()> {
+    let store = linker.store(index)?.typed::<TableStore<K, A>>()?;
+    let first = first.filter(|_| linker.sends_old());
+    if linker.sends_old() {
+        store.borrow_mut().send_old_values();
+    }
+    let children = linker.children::<K, Change<A>>()?;
+    linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
+    let faults = linker.faults()?;
+    linker.add::<K, V, _>(Aggregate { f, first, serdes, store, children, faults });
+    Ok(())
 }
 
 impl<K: Data, V: Data, A: Data, F> Node for Aggregate<K, V, A, F> {

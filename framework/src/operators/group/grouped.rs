@@ -154,7 +154,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// The node to aggregate from: behind the repartition topic if the key changed on the way.
-    fn repartitioned(&self, graph: &mut Graph, store: &str) -> NodeId {
+    pub(crate) fn repartitioned(&self, graph: &mut Graph, store: &str) -> NodeId {
         if !self.rekeyed {
             return self.node;
         }

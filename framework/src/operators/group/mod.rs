@@ -2,8 +2,10 @@
 
 mod grouped;
 mod aggregate;
+mod cogroup;
 mod grouped_table;
 
 pub(crate) use aggregate::First;
+pub use cogroup::{CogroupedStream, WindowedCogroup};
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;

@@ -3,4 +3,6 @@
 mod windowed_by;
 mod time;
 
+pub(crate) use time::add_windowed;
 pub use windowed_by::WindowedStream;
+pub(crate) use windowed_by::window_store;

@@ -27,13 +27,13 @@ use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, forward_held, settle, with_rows};
-use crate::operators::window::windowed_by::WindowedStream;
+use crate::operators::window::windowed_by::{WindowedStream, window_store};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::time::{Emit, Windows};
-use crate::topology::Linker;
+use crate::topology::{Linker, StoreIndex};
 
 impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// How many records there are per key and window.
@@ -102,34 +102,47 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     ) -> KTable<Windowed<K>, A> {
         let size = Duration::from_millis(self.windows.size_ms().unsigned_abs());
         let key = WindowedSerde::around(Arc::clone(&store.serdes.key), size);
-        let supplier = self.supplier(store);
+        let how = (&self.windows, self.emit);
+        let supplier = window_store(&self.grouped.graph, how, store);
         let f = Arc::new(f);
         let (windows, emit) = (self.windows.clone(), self.emit);
         let serdes = self.grouped.serdes.clone();
         self.grouped.aggregated(prefix, supplier, Arc::new(key), |index| {
             move |linker: &mut Linker<'_>| {
-                let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
-                if linker.sends_old() {
-                    store.borrow_mut().send_old_values();
-                }
-                let name = linker.store(index)?.state().borrow().name().to_owned();
-                linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
-                let node = WindowedAggregate {
-                    f: Arc::clone(&f),
-                    first: first.clone().filter(|_| linker.sends_old()),
-                    serdes: serdes.clone(),
-                    windows: windows.clone(),
-                    store,
-                    children: linker.children::<Windowed<K>, Change<A>>()?,
-                    faults: linker.faults()?,
-                    observed: -1,
-                    closing: (emit == Emit::OnWindowClose).then(|| Closing::of(name)),
-                };
-                linker.add::<K, V, _>(node);
-                Ok(())
+                let what = (serdes.clone(), first.clone());
+                add_windowed(linker, index, what, (windows.clone(), emit), Arc::clone(&f))
             }
         })
     }
+}
+
+/// Makes the node that adds records to the rows of their windows; `first` makes a row that is not there yet.
+pub(crate) fn add_windowed<K: Data, V: Data, W: Windows, A: Data>(
+    linker: &mut Linker<'_>,
+    index: StoreIndex,
+    (serdes, first): (Serdes<K, V>, Option<First<A>>),
+    (windows, emit): (W, Emit),
+    f: Arc<impl Fn(&K, V, Option<A>) -> A + 'static>,
+) -> Result<()> {
+    let store = linker.store(index)?.typed::<TableStore<Windowed<K>, A>>()?;
+    if linker.sends_old() {
+        store.borrow_mut().send_old_values();
+    }
+    let name = linker.store(index)?.state().borrow().name().to_owned();
+    linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
+    let node = WindowedAggregate {
+        f,
+        first: first.filter(|_| linker.sends_old()),
+        serdes,
+        windows,
+        store,
+        children: linker.children::<Windowed<K>, Change<A>>()?,
+        faults: linker.faults()?,
+        observed: -1,
+        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(name)),
+    };
+    linker.add::<K, V, _>(node);
+    Ok(())
 }
 
 /// What emitting on window close needs to remember.

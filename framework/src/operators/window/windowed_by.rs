@@ -9,7 +9,7 @@ use crate::operators::group::KGroupedStream;
 use crate::record::Data;
 use crate::store::{Materialized, WindowTableSpec};
 use crate::time::{Emit, Windows, millis};
-use crate::topology::TopologyFault;
+use crate::topology::{SharedGraph, TopologyFault};
 
 /// A stream whose records are brought together by key and window.
 ///
@@ -85,39 +85,40 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         self.emit = when;
         self
     }
+}
 
-    /// The store of an aggregation over these windows; notes what does not fit.
-    pub(crate) fn supplier<A: Data>(
-        &self,
-        store: Materialized<K, A>,
-    ) -> Arc<WindowTableSpec<K, A>> {
-        let Materialized { options, serdes, cached, retention } = store;
-        let least = self.windows.size_ms().saturating_add(self.windows.grace_ms());
-        let retention_ms = retention.map_or(least, millis);
-        let mut reasons: Vec<String> = self.windows.refusal().into_iter().collect();
-        if retention_ms < least {
-            reasons.push(format!(
-                "a retention of {retention_ms} ms is shorter than size and grace, {least} ms"
-            ));
-        }
-        if self.emit == Emit::OnWindowClose && self.windows.size_ms() == i64::MAX {
-            reasons.push("they never close, so nothing would ever be emitted".to_owned());
-        }
-        for reason in reasons {
-            let node = options.name.to_string();
-            let fault = TopologyFault::BadWindows { node, reason };
-            self.grouped.graph.borrow_mut().fault(fault);
-        }
-        Arc::new(WindowTableSpec {
-            options,
-            serdes,
-            cached,
-            retention_ms,
-            window_size_ms: self.windows.size_ms(),
-            order: match self.emit {
-                Emit::OnUpdate => WindowOrder::KeyFirst,
-                Emit::OnWindowClose => WindowOrder::TimeFirst,
-            },
-        })
+/// The store of an aggregation over windows; notes what does not fit.
+pub(crate) fn window_store<K: Data, A: Data, W: Windows>(
+    graph: &SharedGraph,
+    (windows, emit): (&W, Emit),
+    store: Materialized<K, A>,
+) -> Arc<WindowTableSpec<K, A>> {
+    let Materialized { options, serdes, cached, retention } = store;
+    let least = windows.size_ms().saturating_add(windows.grace_ms());
+    let retention_ms = retention.map_or(least, millis);
+    let mut reasons: Vec<String> = windows.refusal().into_iter().collect();
+    if retention_ms < least {
+        reasons.push(format!(
+            "a retention of {retention_ms} ms is shorter than size and grace, {least} ms"
+        ));
     }
+    if emit == Emit::OnWindowClose && windows.size_ms() == i64::MAX {
+        reasons.push("they never close, so nothing would ever be emitted".to_owned());
+    }
+    for reason in reasons {
+        let node = options.name.to_string();
+        let fault = TopologyFault::BadWindows { node, reason };
+        graph.borrow_mut().fault(fault);
+    }
+    Arc::new(WindowTableSpec {
+        options,
+        serdes,
+        cached,
+        retention_ms,
+        window_size_ms: windows.size_ms(),
+        order: match emit {
+            Emit::OnUpdate => WindowOrder::KeyFirst,
+            Emit::OnWindowClose => WindowOrder::TimeFirst,
+        },
+    })
 }
