@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use millstream::record::{Headers, Record, Timestamp, Windowed};
-use millstream::serde::{HasSerde, Nullable, Plain, Serde, WindowedSerde};
+use millstream::record::{Headers, Record, Session, Timestamp, Windowed};
+use millstream::serde::{HasSerde, Nullable, Plain, Serde, SessionSerde, WindowedSerde};
 use millstream::testing::{DriverOptions, TopologyDriver};
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,9 @@ pub(crate) enum Output {
     WindowedLongs(u64),
     /// The same, with texts.
     WindowedTexts(u64),
+    /// Keys of sessions.
+    SessionLongs,
+    SessionTexts,
 }
 
 /// How a store is read.
@@ -32,6 +35,8 @@ pub(crate) enum Contents {
     StrictTextTable,
     LongTable,
     WindowedLongTable,
+    SessionTexts,
+    SessionLongs,
     Texts,
     Longs,
 }
@@ -110,6 +115,8 @@ fn read_output(driver: &mut TopologyDriver, topic: &str, output: Output) -> Resu
     match output {
         Output::Texts => plain_output::<String>(driver, topic),
         Output::Longs => plain_output::<i64>(driver, topic),
+        Output::SessionLongs => session_output::<i64>(driver, topic),
+        Output::SessionTexts => session_output::<String>(driver, topic),
         Output::WindowedLongs(size_ms) => {
             let keys = WindowedSerde::<Plain>::of_size(Duration::from_millis(size_ms));
             let values = Nullable(Plain);
@@ -130,6 +137,37 @@ fn read_output(driver: &mut TopologyDriver, topic: &str, output: Output) -> Resu
             Ok(read.into_iter().map(record).collect())
         }
     }
+}
+
+fn sessions<V: Clone + Send + serde::Serialize + 'static>(
+    driver: &TopologyDriver,
+    name: &str,
+) -> Result<Vec<Value>> {
+    let rows = driver.session_table::<Option<String>, V>(name)?.into_iter();
+    let row = |(key, value, _): (Session<Option<String>>, V, Timestamp)| {
+        let key = json!({ "key": key.key, "start": key.start, "end": key.end });
+        json!({ "key": key, "value": value })
+    };
+    Ok(rows.map(row).collect())
+}
+
+fn session_output<V>(driver: &mut TopologyDriver, topic: &str) -> Result<Vec<Value>>
+where
+    V: HasSerde + serde::Serialize,
+    Plain: Serde<V>,
+{
+    let (keys, values) = (SessionSerde(Plain), Nullable(Plain));
+    let read = driver.read_with::<Session<String>, Option<V>>(topic, &keys, &values)?;
+    let record = |r: Record<Session<String>, Option<V>>| {
+        as_json(
+            topic,
+            json!({ "key": r.key.key, "start": r.key.start, "end": r.key.end }),
+            json!(r.value),
+            r.timestamp,
+            &r.headers,
+        )
+    };
+    Ok(read.into_iter().map(record).collect())
 }
 
 fn plain_output<V>(driver: &mut TopologyDriver, topic: &str) -> Result<Vec<Value>>
@@ -249,6 +287,8 @@ fn read_store(driver: &TopologyDriver, name: &str, shape: Contents) -> Result<Ve
                 })
                 .collect()
         }
+        Contents::SessionTexts => sessions::<Option<String>>(driver, name)?,
+        Contents::SessionLongs => sessions::<i64>(driver, name)?,
         Contents::Texts => {
             let store = driver.key_value_store::<String, String>(name)?;
             let entries: millstream::Result<Vec<(String, String)>> = store.all()?.collect();

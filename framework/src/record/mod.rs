@@ -3,6 +3,7 @@
 mod headers;
 mod record;
 mod change;
+mod session;
 mod windowed;
 mod origin;
 mod record_time;
@@ -14,4 +15,5 @@ pub use origin::{RecordAt, RecordMetadata, TaskId, TopicPartition};
 pub use record::{Data, Record, Shared, Timestamp};
 pub(crate) use record_time::RecordTime;
 pub use refusal::RefusalKind;
+pub use session::Session;
 pub use windowed::Windowed;

@@ -4,6 +4,7 @@ mod plain;
 mod nullable;
 mod json;
 mod bincode;
+mod session;
 mod windowed;
 mod change;
 
@@ -12,6 +13,7 @@ pub(crate) use change::ChangeSerde;
 pub use json::Json;
 pub use nullable::Nullable;
 pub use plain::Plain;
+pub use session::SessionSerde;
 pub use windowed::WindowedSerde;
 
 use std::sync::Arc;

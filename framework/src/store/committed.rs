@@ -6,12 +6,13 @@
 use std::ops::RangeBounds;
 use std::rc::Rc;
 
-use millstream_state::{Direction, KeyRange, StoreId, TaskStores, WindowLayout};
+use millstream_state::{Direction, KeyRange, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
 use crate::store::keys::RowKeys;
+use crate::store::layout::Layout;
 use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::decode_row;
 
@@ -47,7 +48,7 @@ pub(crate) struct Committed<K, V> {
     values: Codec<V>,
     /// Whether values have a timestamp in front.
     timed: bool,
-    layout: Option<WindowLayout>,
+    layout: Option<Layout>,
 }
 
 impl<K: Data, V: Data> Committed<K, V> {
@@ -56,7 +57,7 @@ impl<K: Data, V: Data> Committed<K, V> {
         keys: Rc<dyn RowKeys<K>>,
         values: Codec<V>,
         timed: bool,
-        layout: Option<WindowLayout>,
+        layout: Option<Layout>,
     ) -> Self {
         Self { stores, id, keys, values, timed, layout }
     }
@@ -82,12 +83,8 @@ impl<K: Data, V: Data> Committed<K, V> {
         limit: usize,
     ) -> Result<Vec<StoredEntry<K, V>>> {
         let range = encoded_range(bounds, |key, into| self.keys.encode(key, into))?;
-        let wanted = match &self.layout {
-            None => Wanted::All,
-            Some(layout) => match self.clamp(0, i64::MAX) {
-                Some((from, to)) => Wanted::Windows { layout: *layout, key: None, from, to },
-                None => return Ok(Vec::new()),
-            },
+        let Some(wanted) = Wanted::of_all(self.layout, || self.clamp(0, i64::MAX)) else {
+            return Ok(Vec::new());
         };
         self.scan(vec![range], direction, &wanted, limit)
     }
@@ -139,10 +136,12 @@ impl<K: Data, V: Data> Committed<Windowed<K>, V> {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<StoredEntry<Windowed<K>, V>>> {
-        let layout = self.layout.ok_or_else(|| Error::Fatal {
-            what: "fetching windows of a key".to_owned(),
-            reason: "the store does not hold windows".to_owned(),
-        })?;
+        let Some(Layout::Window(layout)) = self.layout else {
+            return Err(Error::Fatal {
+                what: "fetching windows of a key".to_owned(),
+                reason: "the store does not hold windows".to_owned(),
+            });
+        };
         let Some((from, to)) = self.clamp(from.0, to.0) else { return Ok(Vec::new()) };
         let mut local = Vec::new();
         self.keys.encode(&Windowed { key: key.clone(), start: from, end: from }, &mut local)?;

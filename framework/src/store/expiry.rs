@@ -1,16 +1,17 @@
-//! When the windows of one store expire: Kafka Streams' rules over the times it has seen.
+//! When the windows (or sessions) of one store expire: Kafka Streams' rules over the times it has seen.
 //!
-//! The observed time is the largest start that was ever put. A put whose whole segment is past the
+//! The observed time is the largest start (of sessions: end) that was ever put. A put whose whole segment is past the
 //! retention is dropped and counted; reads are cut to the millisecond.
 
-use millstream_state::{Batch, StoreId, TaskStores, WindowLayout};
+use millstream_state::{Batch, StoreId, TaskStores};
 
 use crate::error::Result;
+use crate::store::layout::Layout;
 
 /// The observed time of one window store and what follows from it.
 #[derive(Debug)]
 pub(crate) struct Expiry {
-    layout: WindowLayout,
+    layout: Layout,
     /// -1 before the first put.
     observed: i64,
     /// What the stores know of it; rollback returns to this.
@@ -21,13 +22,13 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
-    pub(crate) fn new(layout: WindowLayout, stores: &TaskStores, id: StoreId) -> Self {
+    pub(crate) fn new(layout: Layout, stores: &TaskStores, id: StoreId) -> Self {
         let observed = stores.observed(id).unwrap_or(-1);
         // What is on disk was observed in the batch that wrote it.
         Self { layout, observed, noted: observed, written: observed, dropped: 0 }
     }
 
-    pub(crate) fn layout(&self) -> &WindowLayout {
+    pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use millstream_state::WindowLayout;
 
 use crate::error::{Error, Result};
-use crate::record::{Data, Windowed};
+use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
 
 /// Keys of a table's rows, as they stand in the local store.
@@ -16,8 +16,14 @@ pub(crate) trait RowKeys<K> {
     /// Reads a local key.
     fn decode(&self, local: &[u8]) -> Result<K>;
 
-    /// When the window starts, if it is one: by this it expires.
+    /// When the window starts (the session ends), if it is one: by this it expires.
     fn start(&self, key: &K) -> i64;
+
+    /// The time at which a change of the row is forwarded, given the time of the row. Asked only of stores that say
+    /// so: for all others it is the time of the row.
+    fn told_at(&self, _key: &K, time: Timestamp) -> Timestamp {
+        time
+    }
 }
 
 /// Keys as their serde writes them.

@@ -1,21 +1,20 @@
 //! What every store of a task has below its types: uncommitted writes, the changelog, what expires.
 //!
 //! A kind of store is a typed face above one of these: it makes local keys and the bytes of values, and
-//! says what is logged. Local keys of stores with windows are laid out as their [`WindowLayout`] says; in
+//! says what is logged. Local keys that expire are laid out as their [`Layout`] says; in
 //! the changelog they stand as Java writes them.
 
 use std::sync::Arc;
 
-use millstream_state::{
-    Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores, WindowKey, WindowLayout,
-};
+use millstream_state::{Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores};
 
 use crate::error::Result;
 use crate::record::Timestamp;
 use crate::store::changelog::Changelog;
 use crate::store::expiry::Expiry;
+use crate::store::layout::Layout;
 use crate::store::options::StoreOptions;
-use crate::store::row::window_key;
+use crate::store::row::too_short;
 use crate::store::supplier::StorePlace;
 use crate::store::uncommitted::UncommittedBytes;
 
@@ -26,7 +25,7 @@ pub(super) struct Logged<V> {
     stores: TaskStores,
     dirty: Dirty<V>,
     changelog: Option<Changelog>,
-    /// Of stores with windows.
+    /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
     /// The changelog's key in hand.
     changelog_key: Vec<u8>,
@@ -46,7 +45,7 @@ impl<V> Logged<V> {
     /// Opens the store's changelog, whose topic must exist.
     pub(super) fn open(
         options: &StoreOptions,
-        windows: Option<WindowLayout>,
+        layout: Option<Layout>,
         place: &StorePlace,
     ) -> Result<Self> {
         Ok(Self {
@@ -55,7 +54,7 @@ impl<V> Logged<V> {
             stores: place.stores.clone(),
             dirty: Dirty::new(),
             changelog: options.open_changelog(place)?,
-            expiry: windows.map(|layout| Expiry::new(layout, &place.stores, place.id)),
+            expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
             changelog_key: Vec::new(),
             uncommitted: place.uncommitted.clone(),
             counted: 0,
@@ -120,10 +119,9 @@ impl<V> Logged<V> {
     pub(super) fn log(&mut self, local: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
         let mut key = local;
         if let Some(expiry) = &mut self.expiry
-            && let Some(window) = expiry.layout().decode(local)
+            && let Some(time) = expiry.layout().changelog_key(local, &mut self.changelog_key)
         {
-            expiry.wrote(window.start);
-            window.to_changelog(&mut self.changelog_key);
+            expiry.wrote(time);
             key = &self.changelog_key;
         }
         match &mut self.changelog {
@@ -135,9 +133,9 @@ impl<V> Logged<V> {
     /// A local key as the changelog has it.
     pub(super) fn changelog_key(&self, local: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
-        match self.expiry.as_ref().and_then(|expiry| expiry.layout().decode(local)) {
-            Some(window) => window.to_changelog(&mut key),
-            None => key.extend_from_slice(local),
+        let layout = self.expiry.as_ref().map(Expiry::layout);
+        if layout.and_then(|layout| layout.changelog_key(local, &mut key)).is_none() {
+            key.extend_from_slice(local);
         }
         key
     }
@@ -202,11 +200,11 @@ impl<V> Logged<V> {
         let key = match &mut self.expiry {
             None => key,
             Some(expiry) => {
-                let WindowKey { key, start, seq } = window_key(&self.name, key)?;
-                if !expiry.restores(start, batch, self.id) {
+                let time = expiry.layout().local_key(key, &mut local);
+                let time = time.ok_or_else(|| too_short(&self.name))?;
+                if !expiry.restores(time, batch, self.id) {
                     return Ok(());
                 }
-                expiry.layout().encode(key, start, seq, &mut local);
                 &local
             }
         };

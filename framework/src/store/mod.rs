@@ -22,6 +22,7 @@
 mod changelog;
 mod codec;
 mod expiry;
+mod layout;
 mod keys;
 mod ranges;
 mod row;
@@ -50,7 +51,7 @@ pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use options::{Serdes, StoreOptions, changelog_topic};
 pub(crate) use state_store::StateStore;
 pub(crate) use supplier::{StorePlace, StoreSupplier, TaskStore};
-pub(crate) use table::{Outcome, Stamp, TableSpec, TableStore, WindowTableSpec};
+pub(crate) use table::{Outcome, SessionTableSpec, Stamp, TableSpec, TableStore, WindowTableSpec};
 pub(crate) use uncommitted::UncommittedBytes;
 pub(crate) use unmatched::{Either, Position, Unmatched, UnmatchedSpec};
 pub use window::{WindowIterator, WindowStore, WindowedIterator};

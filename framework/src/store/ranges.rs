@@ -2,9 +2,10 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use millstream_state::{KeyRange, WindowLayout};
+use millstream_state::{KeyRange, SessionLayout, WindowLayout};
 
 use crate::error::Result;
+use crate::store::layout::Layout;
 
 /// Which local keys of a range belong to what was asked for.
 #[derive(Clone, Debug)]
@@ -17,14 +18,41 @@ pub(super) enum Wanted {
         from: i64,
         to: i64,
     },
+    /// Sessions of this key (none: of any) that end between these times and start at the latest then.
+    Sessions {
+        layout: SessionLayout,
+        key: Option<Vec<u8>>,
+        ends: (i64, i64),
+        latest_start: i64,
+    },
 }
 
 impl Wanted {
+    /// All of a store that can be read, by the times between which keys are in it.
+    pub(super) fn of_all(
+        layout: Option<Layout>,
+        times: impl FnOnce() -> Option<(i64, i64)>,
+    ) -> Option<Self> {
+        Some(match layout {
+            None => Self::All,
+            Some(Layout::Window(layout)) => {
+                let (from, to) = times()?;
+                Self::Windows { layout, key: None, from, to }
+            }
+            Some(Layout::Session(layout)) => {
+                Self::Sessions { layout, key: None, ends: times()?, latest_start: i64::MAX }
+            }
+        })
+    }
+
     pub(super) fn holds(&self, local: &[u8]) -> bool {
         match self {
             Self::All => true,
             Self::Windows { layout, key, from, to } => {
                 layout.holds(local, key.as_deref(), *from, *to)
+            }
+            Self::Sessions { layout, key, ends, latest_start } => {
+                layout.holds(local, key.as_deref(), *ends, *latest_start)
             }
         }
     }

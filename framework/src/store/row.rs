@@ -35,8 +35,13 @@ pub(crate) fn found_row<V: Data>(values: &Codec<V>, found: Found<Row<V>>) -> Res
 
 /// Takes a key of a window store's changelog apart.
 pub(crate) fn window_key<'k>(store: &str, changelog_key: &'k [u8]) -> Result<WindowKey<'k>> {
-    WindowKey::from_changelog(changelog_key).ok_or_else(|| Error::Fatal {
+    WindowKey::from_changelog(changelog_key).ok_or_else(|| too_short(store))
+}
+
+/// What is said of a changelog's key that no store of windows or sessions wrote.
+pub(crate) fn too_short(store: &str) -> Error {
+    Error::Fatal {
         what: format!("restoring store {store}"),
         reason: "a key of its changelog is too short to be a window's".to_owned(),
-    })
+    }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use millstream_state::Direction;
 
 use crate::error::{Error, Result};
-use crate::record::{Data, RecordTime, Timestamp, Windowed};
+use crate::record::{Data, RecordTime, Session, Timestamp, Windowed};
 use crate::store::{KeyValueStore, TableStore, TaskStore, WindowStore};
 use crate::testing::driver::TopologyDriver;
 
@@ -80,6 +80,36 @@ impl TopologyDriver {
     pub fn table<K: Data, V: Data>(&self, name: &str) -> Result<Vec<(K, V, Timestamp)>> {
         let store = self.store(name)?.typed::<TableStore<K, V>>()?;
         let rows = store.borrow_mut().range(.., Direction::Forward)?;
+        rows.collect()
+    }
+
+    /// The rows of a table of sessions that have not expired, with the times of the records that wrote them.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::testing::{TopologyDriver, text};
+    /// # use millstream::{SessionWindows, StreamsBuilder};
+    /// let builder = StreamsBuilder::new();
+    /// let windows = SessionWindows::with_gap(Duration::from_millis(5)).no_grace();
+    /// builder.stream::<String, String>("clicks").group_by_key().windowed_by(windows).count("visits");
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("clicks", &text("anna", "/", 10))?;
+    /// driver.pipe("clicks", &text("anna", "/cart", 14))?;
+    ///
+    /// let rows = driver.session_table::<String, i64>("visits")?;
+    /// let (session, count, _) = &rows[0];
+    /// assert_eq!((session.start, session.end, *count), (10, 14, 2));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no table of sessions of this name and these types.
+    pub fn session_table<K: Data, V: Data>(
+        &self,
+        name: &str,
+    ) -> Result<Vec<(Session<K>, V, Timestamp)>> {
+        let store = Rc::clone(&self.store(name)?.typed::<TableStore<Session<K>, V>>()?);
+        let rows = store.borrow_mut().all_sessions()?;
         rows.collect()
     }
 

@@ -4,15 +4,35 @@ mod emit;
 mod time_windows;
 mod unlimited_windows;
 mod join_windows;
+mod session_windows;
 
 pub use emit::Emit;
 pub use join_windows::JoinWindows;
+pub use session_windows::SessionWindows;
 pub use time_windows::{Grace, NoGraceYet, TimeWindows};
 pub use unlimited_windows::UnlimitedWindows;
 
 use std::time::Duration;
 
 use crate::record::Timestamp;
+
+/// What the records of a key can be divided by: [`Windows`], or [`SessionWindows`].
+///
+/// ```
+/// use millstream::{KGroupedStream, Windowing, WindowedStream};
+///
+/// fn by<W: Windowing>(stream: &KGroupedStream<String, i64>, windows: W) -> WindowedStream<String, i64, W> {
+///     stream.windowed_by(windows)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be used as windows",
+    note = "windows need a stated grace: `.grace(..)` or `.no_grace()`"
+)]
+pub trait Windowing: Clone + Send + Sync + 'static {}
+
+impl<W: Windows> Windowing for W {}
+impl Windowing for SessionWindows {}
 
 /// Windows that do not depend on the records in them: fixed in size, aligned to the epoch.
 ///

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use millstream::record::Timestamp;
 use millstream::{
-    Consumed, Emit, Materialized, StreamsBuilder, TimeWindows, Topology, UnlimitedWindows,
+    Consumed, Emit, Materialized, SessionWindows, StreamsBuilder, TimeWindows, Topology,
+    UnlimitedWindows, WindowedStream,
 };
 
 use crate::cases::Case;
@@ -21,6 +22,30 @@ const fn ten_seconds(name: &'static str, topology: fn() -> Result<Topology>) -> 
 }
 
 pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "session-concat",
+        topology: session_concat,
+        outputs: &[("out", Output::SessionTexts)],
+        stores: &[("s", "session", Contents::SessionTexts)],
+    },
+    Case {
+        name: "session-count-nograce",
+        topology: session_count_nograce,
+        outputs: &[("out", Output::SessionLongs)],
+        stores: &[("s", "session", Contents::SessionLongs)],
+    },
+    Case {
+        name: "session-reduce",
+        topology: session_reduce,
+        outputs: &[("out", Output::SessionTexts)],
+        stores: &[("s", "session", Contents::SessionTexts)],
+    },
+    Case {
+        name: "session-store-changelog",
+        topology: session_store_changelog,
+        outputs: &[("out", Output::SessionLongs)],
+        stores: &[],
+    },
     ten_seconds("tumbling-count", tumbling_count),
     ten_seconds("tumbling-grace-sum", tumbling_grace_sum),
     ten_seconds("hopping-sum", hopping_sum),
@@ -131,5 +156,47 @@ fn unlimited_count() -> Result<Topology> {
         .to_stream()
         .select_key(|window, _| window.key.clone())
         .to("out");
+    Ok(builder.build()?)
+}
+
+type Sessions = WindowedStream<Option<String>, Option<String>, SessionWindows>;
+
+fn sessions(builder: &StreamsBuilder, gap: u64, grace: u64) -> Sessions {
+    let seconds = Duration::from_secs;
+    let windows = SessionWindows::with_gap(seconds(gap)).grace(seconds(grace));
+    builder.stream("in").group_by_key().windowed_by(windows)
+}
+
+fn session_concat() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let text = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
+    let rows = sessions(&builder, 5, 10).aggregate(
+        "s",
+        || Some(String::new()),
+        move |_, value, row: &mut Option<String>| {
+            *row.get_or_insert_default() += &format!("+{}", text(value));
+        },
+        move |_, row, later| *row.get_or_insert_default() += &format!("&{}", text(later)),
+    );
+    rows.to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn session_count_nograce() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    sessions(&builder, 4, 0).count("s").to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn session_reduce() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let join = |row: Option<String>, value: Option<String>| Some(row? + "," + &value?);
+    sessions(&builder, 3, 4).reduce("s", join).to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn session_store_changelog() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    sessions(&builder, 5, 20).count("s").to_stream().to("out");
     Ok(builder.build()?)
 }

@@ -2,6 +2,7 @@
 
 mod windowed_by;
 mod time;
+mod session;
 
 pub(crate) use time::add_windowed;
 pub use windowed_by::WindowedStream;

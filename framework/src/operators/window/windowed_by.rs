@@ -8,7 +8,7 @@ use millstream_state::WindowOrder;
 use crate::operators::group::KGroupedStream;
 use crate::record::Data;
 use crate::store::{Materialized, WindowTableSpec};
-use crate::time::{Emit, Windows, millis};
+use crate::time::{Emit, Windowing, Windows, millis};
 use crate::topology::{SharedGraph, TopologyFault};
 
 /// A stream whose records are brought together by key and window.
@@ -73,12 +73,12 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// assert_eq!(counts.iter().map(|row| row.1).collect::<Vec<_>>(), [2, 1]);
     /// # Ok::<(), millstream::BoxError>(())
     /// ```
-    pub fn windowed_by<W: Windows>(&self, windows: W) -> WindowedStream<K, V, W> {
+    pub fn windowed_by<W: Windowing>(&self, windows: W) -> WindowedStream<K, V, W> {
         WindowedStream { grouped: self.clone(), windows, emit: Emit::default() }
     }
 }
 
-impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
+impl<K: Data, V: Data, W: Windowing> WindowedStream<K, V, W> {
     /// When results are emitted.
     #[must_use]
     pub fn emit(mut self, when: Emit) -> Self {

@@ -10,10 +10,12 @@
 //! What has to go is found by a clock hand: an entry that was used since the hand came by last stays
 //! for another round. If the one to go is dirty, all dirty ones are flushed, as in Kafka Streams.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
+use std::ops::Bound;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use millstream_state::KeyRange;
 use smallvec::SmallVec;
 
 use crate::record::{Headers, Timestamp};
@@ -87,6 +89,8 @@ pub(crate) struct RecordCache<V> {
     dirty: VecDeque<Slot>,
     /// What was handed on last of each dirty entry; empty where operators downstream do not ask.
     old: VecDeque<Option<V>>,
+    /// The dirty ones by their keys, for tables of which ranges are read at each record.
+    ordered: Option<BTreeMap<LocalKey, Slot>>,
     hasher: DefaultHashBuilder,
     hand: usize,
     part: Part,
@@ -103,6 +107,7 @@ impl<V> RecordCache<V> {
             free: Vec::new(),
             dirty: VecDeque::new(),
             old: VecDeque::new(),
+            ordered: None,
             hasher: DefaultHashBuilder::default(),
             hand: 0,
             part: budget.part(),
@@ -192,6 +197,9 @@ impl<V> RecordCache<V> {
         if let Some(entry) = entry.filter(|entry| !entry.dirty) {
             entry.dirty = true;
             self.dirty.push_back(slot);
+            if let Some(ordered) = &mut self.ordered {
+                ordered.insert(entry.local.clone(), slot);
+            }
             if keep_old {
                 self.old.push_back(entry.value.clone());
             }
@@ -236,13 +244,45 @@ impl<V> RecordCache<V> {
         if let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut) {
             entry.dirty = false;
             entry.updates = 0;
+            if let Some(ordered) = &mut self.ordered {
+                ordered.remove(&entry.local);
+            }
         }
         Some((slot, old))
     }
 
-    /// The dirty entries, in the order of a flush.
-    pub(crate) fn dirty(&self) -> impl Iterator<Item = &Entry<V>> {
-        self.dirty.iter().filter_map(|slot| self.get(*slot))
+    /// Keeps the dirty entries in order from now on: a range of them costs then what it holds.
+    pub(crate) fn keep_ordered(&mut self) {
+        self.ordered = Some(BTreeMap::new());
+    }
+
+    /// The dirty entries whose keys lie in one of the ranges.
+    pub(crate) fn dirty_in(&self, ranges: &[KeyRange]) -> Vec<&Entry<V>> {
+        let slots: Vec<Slot> = match &self.ordered {
+            Some(ordered) => ranges
+                .iter()
+                .flat_map(|range| {
+                    let bound = |bound: &Bound<Vec<u8>>| {
+                        bound.as_ref().map(|key| LocalKey::from_slice(key))
+                    };
+                    let (lower, upper) = (bound(&range.lower), bound(&range.upper));
+                    // An empty range the other way round is a panic of `BTreeMap`'s.
+                    let is_range = match (&lower, &upper) {
+                        (Bound::Included(lower), Bound::Included(upper)) => lower <= upper,
+                        (Bound::Unbounded, _) | (_, Bound::Unbounded) => true,
+                        (
+                            Bound::Included(lower) | Bound::Excluded(lower),
+                            Bound::Included(upper) | Bound::Excluded(upper),
+                        ) => lower < upper,
+                    };
+                    is_range.then(|| ordered.range((lower, upper))).into_iter().flatten()
+                })
+                .map(|(_, slot)| *slot)
+                .collect(),
+            None => self.dirty.iter().copied().collect(),
+        };
+        let entries = slots.into_iter().filter_map(|slot| self.get(slot));
+        entries.filter(|entry| ranges.iter().any(|range| range.contains(&entry.local))).collect()
     }
 
     /// Evicts clean entries until the bound is kept.
@@ -261,7 +301,11 @@ impl<V> RecordCache<V> {
 
     /// Forgets everything, dirty entries as well.
     pub(crate) fn clear(&mut self) {
+        let ordered = self.ordered.is_some();
         *self = Self::new(&self.part.budget().clone());
+        if ordered {
+            self.keep_ordered();
+        }
     }
 
     /// About how many bytes the cache holds.

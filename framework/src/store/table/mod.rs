@@ -6,10 +6,12 @@ mod table;
 mod scan;
 mod plain;
 mod windowed;
+mod session;
 
 #[cfg(test)]
 pub(crate) use kept::Held;
 pub(crate) use kept::{Outcome, Stamp};
 pub(crate) use plain::TableSpec;
+pub(crate) use session::SessionTableSpec;
 pub(crate) use table::TableStore;
 pub(crate) use windowed::WindowTableSpec;

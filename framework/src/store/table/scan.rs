@@ -12,7 +12,9 @@ use millstream_state::{Direction, KeyRange, Merged, WindowLayout};
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
+use crate::store::expiry::Expiry;
 use crate::store::keys::RowKeys;
+use crate::store::layout::Layout;
 use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::{Row, found_row};
 use crate::store::table::table::TableStore;
@@ -81,16 +83,26 @@ impl<K: Data, V: Data> TableStore<K, V> {
         self.scan(vec![KeyRange::prefix(prefix)], Direction::Forward, Wanted::All)
     }
 
-    fn scan(&self, ranges: Vec<KeyRange>, direction: Direction, wanted: Wanted) -> TableRows<K, V> {
-        let above = self.cache.iter().flat_map(|cache| cache.dirty());
+    pub(super) fn scan(
+        &self,
+        ranges: Vec<KeyRange>,
+        direction: Direction,
+        wanted: Wanted,
+    ) -> TableRows<K, V> {
+        let above = self.cache.iter().flat_map(|cache| cache.dirty_in(&ranges));
         let above = above
             .filter(|entry| wanted.holds(&entry.local))
-            .filter(|entry| ranges.iter().any(|range| range.contains(&entry.local)))
             .map(|entry| (&*entry.local, entry.row()))
             .collect();
         let merged = self.rows.scan(ranges, direction, above);
         let (keys, values) = (Rc::clone(&self.keys), self.rows.values().clone());
         TableRows { merged, wanted, keys, values, local: Vec::new() }
+    }
+}
+
+impl<K, V: Data> TableStore<K, V> {
+    pub(super) fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
+        self.rows.logged().expiry()?.clamp(from, to)
     }
 }
 
@@ -146,15 +158,13 @@ impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
         Ok(self.scan(vec![layout.fetch_all(from, to)], direction, wanted))
     }
 
-    fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
-        self.rows.logged().expiry()?.clamp(from, to)
-    }
-
     fn layout(&self) -> Result<WindowLayout> {
-        let expiry = self.rows.logged().expiry().ok_or_else(|| Error::Fatal {
-            what: format!("reading store {}", self.rows.logged().name()),
-            reason: "it does not hold windows".to_owned(),
-        })?;
-        Ok(*expiry.layout())
+        match self.rows.logged().expiry().map(Expiry::layout) {
+            Some(Layout::Window(layout)) => Ok(*layout),
+            _ => Err(Error::Fatal {
+                what: format!("reading store {}", self.rows.logged().name()),
+                reason: "it does not hold windows".to_owned(),
+            }),
+        }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct TableStore<K, V> {
     pub(super) rows: Rows<V>,
     pub(in crate::store) cache: Option<RecordCache<V>>,
     needs_old: bool,
+    /// Keys say at which time a change is forwarded.
+    told_by_keys: bool,
     /// The local key in hand.
     local: Vec<u8>,
     /// Where values are measured.
@@ -66,6 +68,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
             rows,
             cache,
             needs_old: false,
+            told_by_keys: false,
             local: Vec::new(),
             scratch: Vec::new(),
             in_hand: Vec::new(),
@@ -87,6 +90,28 @@ impl<K: Data, V: Data> TableStore<K, V> {
     /// needs them.
     pub(crate) fn send_old_values(&mut self) {
         self.needs_old = true;
+    }
+
+    /// Asks keys at which time a change is forwarded, and keeps what is dirty in order: for tables of sessions, of which
+    /// ranges are read at each record.
+    pub(super) fn told_by_keys(&mut self) {
+        self.told_by_keys = true;
+        if let Some(cache) = &mut self.cache {
+            cache.keep_ordered();
+        }
+    }
+
+    fn told(&self, key: &K, outcome: Outcome<V>) -> Outcome<V> {
+        match outcome {
+            Outcome::Forward { change, timestamp } => {
+                Outcome::Forward { change, timestamp: self.told_at(key, timestamp) }
+            }
+            other => other,
+        }
+    }
+
+    fn told_at(&self, key: &K, time: Timestamp) -> Timestamp {
+        if self.told_by_keys { self.keys.told_at(key, time) } else { time }
     }
 
     /// True if writes come back from [`Self::next_held`] and not from the write itself.
@@ -165,7 +190,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
         }
         self.keys.encode(key, &mut self.local)?;
         let Some(cache) = &mut self.cache else {
-            return self.write_through(stamp, None, (value, stamp.timestamp));
+            let written = self.write_through(stamp, None, (value, stamp.timestamp));
+            return written.map(|outcome| self.told(key, outcome));
         };
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
@@ -191,7 +217,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let Some(cache) = &mut self.cache else {
             let row = self.rows.read(&self.local, start)?;
             let old = row.as_ref().filter(|_| self.needs_old).map(|(value, _)| value.clone());
-            return self.write_through(stamp, old, make(row));
+            let written = self.write_through(stamp, old, make(row));
+            return written.map(|outcome| self.told(key, outcome));
         };
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
@@ -220,7 +247,8 @@ impl<K: Data, V: Data> TableStore<K, V> {
             let key = self.keys.decode(&entry.local)?;
             let change = Change::latest(entry.value.clone(), old);
             let headers = entry.headers.clone();
-            return Ok(Some(Held { key, change, timestamp: entry.time, headers }));
+            let timestamp = self.told_at(&key, entry.time);
+            return Ok(Some(Held { key, change, timestamp, headers }));
         }
         self.make_room();
         Ok(None)

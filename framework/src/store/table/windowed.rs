@@ -7,6 +7,7 @@ use millstream_state::{StoreKind, StoreSpec, WindowLayout, WindowOrder};
 use crate::error::Result;
 use crate::record::{Data, Windowed};
 use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
@@ -50,7 +51,8 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let (inner, values) = self.serdes.codecs(&self.options.name, place);
         let layout = self.layout();
-        let rows = Rows::new(Logged::open(&self.options, Some(layout), place)?, values);
+        let rows =
+            Rows::new(Logged::open(&self.options, Some(Layout::Window(layout)), place)?, values);
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
             Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
         let cache = self.cached.then_some(&place.cache_budget);

@@ -16,6 +16,7 @@ use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::expiry::Expiry;
 use crate::store::keys::{RowKeys, WindowKeys};
+use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::ranges::Wanted;
@@ -58,7 +59,7 @@ impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let (keys, values) = self.serdes.codecs(&self.options.name, place);
-        let logged = Logged::open(&self.options, Some(self.layout()), place)?;
+        let logged = Logged::open(&self.options, Some(Layout::Window(self.layout())), place)?;
         let seq = self.duplicates.then(|| Sequence::noted_in(place, logged.name()));
         Ok(TaskStore::new(WindowState {
             keys,
@@ -268,7 +269,13 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
             Rc::new(WindowKeys::new(self.keys.clone(), self.layout, self.size_ms));
         let place = (self.logged.stores().clone(), self.logged.id());
-        Box::new(Committed::new(place, keys, self.values.clone(), false, Some(self.layout)))
+        Box::new(Committed::new(
+            place,
+            keys,
+            self.values.clone(),
+            false,
+            Some(Layout::Window(self.layout)),
+        ))
     }
 
     fn take_expired(&mut self) -> u64 {

@@ -1,0 +1,144 @@
+//! The store of a table of sessions.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use millstream_state::{Direction, SessionKey, SessionLayout, StoreKind, StoreSpec, WindowOrder};
+
+use crate::error::{Error, Result};
+use crate::record::{Data, Session, Timestamp};
+use crate::store::codec::Codec;
+use crate::store::expiry::Expiry;
+use crate::store::keys::RowKeys;
+use crate::store::layout::Layout;
+use crate::store::logged::Logged;
+use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::ranges::Wanted;
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::table::rows::Rows;
+use crate::store::table::scan::TableRows;
+use crate::store::table::table::TableStore;
+
+/// The store of a table of sessions: a [`TableStore`] of `Session<K>`. The time of a row is that of the record that
+/// wrote it, which is what its changelog has; what is forwarded has the end of the session as its time.
+pub(crate) struct SessionTableSpec<K, V> {
+    pub(crate) options: StoreOptions,
+    /// The key's serde is that of the key inside the session.
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) cached: bool,
+    pub(crate) retention_ms: i64,
+}
+
+debug_by_options!(SessionTableSpec);
+
+impl<K, V> SessionTableSpec<K, V> {
+    fn layout(&self) -> SessionLayout {
+        SessionLayout::new(WindowOrder::KeyFirst, self.retention_ms)
+    }
+}
+
+impl<K: Data, V: Data> StoreSupplier for SessionTableSpec<K, V> {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn spec(&self) -> StoreSpec {
+        self.options.spec(StoreKind::Session(self.layout()))
+    }
+
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms.saturating_add(retention_extra_ms);
+        self.options.changelog_config(Some(kept))
+    }
+
+    fn make(&self, place: &StorePlace) -> Result<TaskStore> {
+        let (inner, values) = self.serdes.codecs(&self.options.name, place);
+        let layout = self.layout();
+        let logged = Logged::open(&self.options, Some(Layout::Session(layout)), place)?;
+        let keys: Rc<dyn RowKeys<Session<K>>> =
+            Rc::new(SessionKeys { inner, layout, written: RefCell::default() });
+        let cache = self.cached.then_some(&place.cache_budget);
+        let mut store = TableStore::<Session<K>, V>::new(keys, Rows::new(logged, values), cache);
+        store.told_by_keys();
+        Ok(TaskStore::new(store))
+    }
+}
+
+/// Keys of sessions, laid out so that they can expire.
+struct SessionKeys<K> {
+    inner: Codec<K>,
+    layout: SessionLayout,
+    /// The inner key in hand: the layout puts bytes before it, and its length is known only once it is written.
+    written: RefCell<Vec<u8>>,
+}
+
+impl<K: Data> RowKeys<Session<K>> for SessionKeys<K> {
+    fn encode(&self, key: &Session<K>, into: &mut Vec<u8>) -> Result<()> {
+        let mut written = self.written.borrow_mut();
+        self.inner.encode_key(&key.key, &mut written)?;
+        let (start, end) = (key.start, key.end);
+        self.layout.encode(SessionKey { key: &written, start, end }, into);
+        Ok(())
+    }
+
+    fn decode(&self, local: &[u8]) -> Result<Session<K>> {
+        let session = self.layout.decode(local).ok_or_else(|| Error::Fatal {
+            what: "reading the key of a session".to_owned(),
+            reason: "it is too short".to_owned(),
+        })?;
+        let (start, end) = (session.start, session.end);
+        Ok(Session { key: self.inner.decode(session.key)?, start, end })
+    }
+
+    fn start(&self, key: &Session<K>) -> i64 {
+        key.end
+    }
+
+    fn told_at(&self, key: &Session<K>, _: Timestamp) -> Timestamp {
+        Timestamp(key.end)
+    }
+}
+
+impl<K: Data, V: Data> TableStore<Session<K>, V> {
+    fn session_layout(&self) -> Result<SessionLayout> {
+        match self.rows.logged().expiry().map(Expiry::layout) {
+            Some(Layout::Session(layout)) => Ok(*layout),
+            _ => Err(Error::Fatal {
+                what: format!("reading store {}", self.rows.logged().name()),
+                reason: "it does not hold sessions".to_owned(),
+            }),
+        }
+    }
+
+    /// The sessions of all keys, by segment, key, end and start.
+    pub(crate) fn all_sessions(&mut self) -> Result<TableRows<Session<K>, V>> {
+        let layout = self.session_layout()?;
+        let Some(ends) = self.clamp(0, i64::MAX) else {
+            return Ok(self.scan(Vec::new(), Direction::Forward, Wanted::All));
+        };
+        let ranges = vec![layout.fetch_all(ends.0, ends.1)];
+        let wanted = Wanted::Sessions { layout, key: None, ends, latest_start: i64::MAX };
+        Ok(self.scan(ranges, Direction::Forward, wanted))
+    }
+
+    /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or before, by end, then
+    /// by start.
+    pub(crate) fn sessions(
+        &mut self,
+        key: &K,
+        earliest_end: i64,
+        latest_start: i64,
+    ) -> Result<TableRows<Session<K>, V>> {
+        let layout = self.session_layout()?;
+        let Some(ends) = self.clamp(earliest_end, i64::MAX) else {
+            return Ok(self.scan(Vec::new(), Direction::Forward, Wanted::All));
+        };
+        let any = Session { key: key.clone(), start: 0, end: ends.0 };
+        let mut local = Vec::new();
+        self.keys.encode(&any, &mut local)?;
+        let key = layout.decode(&local).map(|session| session.key.to_vec()).unwrap_or_default();
+        let ranges = layout.fetch(&key, ends.0, ends.1, Direction::Forward);
+        let wanted = Wanted::Sessions { layout, key: Some(key), ends, latest_start };
+        Ok(self.scan(ranges, Direction::Forward, wanted))
+    }
+}
