@@ -346,3 +346,26 @@ impl<V> RecordCache<V> {
         self.free.push(slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_flushed_is_no_longer_among_the_dirty_ones_in_order() {
+        let mut cache = RecordCache::<i64>::new(&CacheBudget::new(1 << 16));
+        cache.keep_ordered();
+        for key in [b"b", b"a"] {
+            let hash = cache.hash(key);
+            let slot = cache.insert((hash, key), Some((1, Timestamp(0))), Below::Unread);
+            cache.soil(slot, false);
+        }
+        let dirty = |cache: &RecordCache<i64>| -> Vec<Vec<u8>> {
+            let entries = cache.dirty_in(&[KeyRange::all()]);
+            entries.iter().map(|entry| entry.local.to_vec()).collect()
+        };
+        assert_eq!(dirty(&cache), [b"a", b"b"]);
+        cache.next_dirty();
+        assert_eq!(dirty(&cache), [b"a"]);
+    }
+}

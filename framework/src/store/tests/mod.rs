@@ -2,6 +2,7 @@
 
 mod key_value;
 mod model;
+mod session;
 mod table;
 mod window;
 
