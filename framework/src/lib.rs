@@ -54,7 +54,7 @@
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
 //! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`]; [`JoinWindows`], [`StreamJoined`], [`Joined`] |
 //! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
-//! | windows, and when they speak | [`TimeWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
+//! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
@@ -150,8 +150,8 @@ pub use store::{
 };
 pub use task::TaskState;
 pub use time::{
-    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, TimeWindows, UnlimitedWindows,
-    WindowStarts, Windowing, Windows,
+    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, TimeWindows,
+    UnlimitedWindows, WindowStarts, Windowing, Windows,
 };
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
 

@@ -22,7 +22,20 @@ pub enum WindowOrder {
     KeyFirst,
     /// By time, then key: for reads of all keys in the order of time.
     TimeFirst,
+    /// By segment, then key, then time, with an entry by time beside each: for both.
+    KeyFirstAndTime,
 }
+
+impl WindowOrder {
+    /// Whether there is an entry by time beside each row.
+    #[must_use]
+    pub fn has_entries(self) -> bool {
+        self == Self::KeyFirstAndTime
+    }
+}
+
+/// Entries by time begin with this, so they come after all rows: those begin with a time, which is never negative.
+pub(crate) const ENTRY: u8 = 0x80;
 
 /// The segments of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +133,7 @@ impl Timeline {
     pub(crate) fn fetch_all(&self, from: i64, to: i64) -> KeyRange {
         let from = from.max(0);
         let (lower, upper) = match self.order {
-            WindowOrder::KeyFirst => {
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => {
                 (self.segments.segment(from), self.segments.segment(to).checked_add(1))
             }
             // A time below 0 would sort last by its bytes; nothing is there.
@@ -128,19 +141,34 @@ impl Timeline {
         };
         KeyRange {
             lower: Bound::Included(lower.to_be_bytes().to_vec()),
-            upper: upper
-                .map_or(Bound::Unbounded, |upper| Bound::Excluded(upper.to_be_bytes().to_vec())),
+            // What comes after all times is no row.
+            upper: Bound::Excluded(upper.map_or(vec![ENTRY], |upper| upper.to_be_bytes().to_vec())),
         }
     }
 
-    /// The local key before which everything has expired; none when nothing has.
+    /// The range of the entries by time in `[from, to]`.
+    pub(crate) fn entries(from: i64, to: i64) -> KeyRange {
+        let entry = |time: i64| [[ENTRY].as_slice(), time.to_be_bytes().as_slice()].concat();
+        let upper = to.max(-1).checked_add(1).map_or(vec![ENTRY + 1], entry);
+        KeyRange { lower: Bound::Included(entry(from.max(0))), upper: Bound::Excluded(upper) }
+    }
+
+    /// The local key before which everything has expired; none when nothing has. Entries by time stand elsewhere:
+    /// [`Self::expired_entries`].
     pub(crate) fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
         let oldest = self.segments.oldest_live(observed);
         let bound = match self.order {
-            WindowOrder::KeyFirst => oldest,
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => oldest,
             WindowOrder::TimeFirst => self.segments.bounds(oldest).0,
         };
         (oldest > 0).then(|| bound.to_be_bytes().to_vec())
+    }
+
+    /// The range of the entries by time whose rows have expired; none where there are no entries, or nothing has.
+    pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
+        let oldest = self.segments.oldest_live(observed);
+        let expired = self.order.has_entries() && oldest > 0;
+        expired.then(|| Self::entries(0, self.segments.bounds(oldest).0 - 1))
     }
 
     /// What of it decides about local keys: the order, and the interval where it is in the key.
@@ -152,6 +180,11 @@ impl Timeline {
                 signature
             }
             WindowOrder::TimeFirst => vec![kind, 1],
+            WindowOrder::KeyFirstAndTime => {
+                let mut signature = vec![kind, 2];
+                signature.extend_from_slice(&self.segments.interval_ms.to_be_bytes());
+                signature
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //!  KeyFirst        segment i64 ‖ key ‖ end i64 ‖ start i64     segment = end / segment interval
 //!  TimeFirst       end i64 ‖ start i64 ‖ key
+//!  KeyFirstAndTime as KeyFirst, and beside it an entry without a value: 0x80 ‖ end i64 ‖ start i64 ‖ key
 //! ```
 //!
 //! Sessions expire by their end, so time in a local key is the end; otherwise as [`crate::WindowLayout`]:
@@ -12,7 +13,7 @@
 //! pass [`SessionLayout::holds`].
 
 use crate::range::{Direction, KeyRange};
-use crate::segments::{Segments, Timeline, WindowOrder};
+use crate::segments::{ENTRY, Segments, Timeline, WindowOrder};
 
 /// How a session store lays out its keys and when they expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl SessionLayout {
         into.clear();
         into.reserve(TIME + session.key.len() + TIME + TIME);
         match self.order {
-            WindowOrder::KeyFirst => {
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => {
                 into.extend_from_slice(&self.segments().segment(end).to_be_bytes());
                 into.extend_from_slice(session.key);
                 into.extend_from_slice(&end.to_be_bytes());
@@ -102,9 +103,15 @@ impl SessionLayout {
     #[must_use]
     pub fn decode<'k>(&self, local: &'k [u8]) -> Option<SessionKey<'k>> {
         let (time, rest) = local.split_first_chunk::<TIME>()?;
+        if time.first()? & ENTRY != 0 {
+            // An entry by time is no row.
+            return None;
+        }
         match self.order {
             // The segment says nothing that the end does not.
-            WindowOrder::KeyFirst => SessionKey::from_changelog(rest),
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => {
+                SessionKey::from_changelog(rest)
+            }
             WindowOrder::TimeFirst => {
                 let (start, key) = rest.split_first_chunk::<TIME>()?;
                 let (start, end) = (i64::from_be_bytes(*start), i64::from_be_bytes(*time));
@@ -172,6 +179,42 @@ impl SessionLayout {
     #[must_use]
     pub fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
         self.timeline().expired_before(observed)
+    }
+
+    /// Writes the entry by time of a local key into `into`; none where there are no entries, or when the key is too
+    /// short to be one.
+    #[must_use]
+    pub fn entry(&self, local: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        if !self.order.has_entries() {
+            return None;
+        }
+        let session = self.decode(local)?;
+        self.by_time().encode(session, into);
+        into.insert(0, ENTRY);
+        Some(())
+    }
+
+    /// Writes the local key of an entry by time into `into`; none when the entry is too short to be one.
+    #[must_use]
+    pub fn local_from_entry(&self, entry: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        let (_, entry) = entry.split_first()?;
+        let session = self.by_time().decode(entry)?;
+        self.encode(session, into);
+        Some(())
+    }
+
+    /// The range of the entries whose times lie in `[from, to]`, in the order of end, start and key.
+    #[must_use]
+    pub fn entries(from: i64, to: i64) -> KeyRange {
+        Timeline::entries(from, to)
+    }
+
+    pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
+        self.timeline().expired_entries(observed)
+    }
+
+    fn by_time(&self) -> Self {
+        Self { order: WindowOrder::TimeFirst, ..*self }
     }
 
     pub(crate) fn signature(&self) -> Vec<u8> {

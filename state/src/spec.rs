@@ -1,5 +1,6 @@
 //! What a task declares about its stores.
 
+use crate::range::KeyRange;
 use crate::session::SessionLayout;
 use crate::window::WindowLayout;
 
@@ -48,5 +49,24 @@ impl StoreKind {
             Self::Window(layout) => layout.expired_before(observed),
             Self::Session(layout) => layout.expired_before(observed),
         }
+    }
+
+    /// The range of the entries by time whose rows have expired; none when nothing has, or there are no entries.
+    pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
+        match self {
+            Self::KeyValue => None,
+            Self::Window(layout) => layout.expired_entries(observed),
+            Self::Session(layout) => layout.expired_entries(observed),
+        }
+    }
+
+    /// How many entries there are to a row.
+    pub(crate) fn entries_per_row(&self) -> u64 {
+        let order = match self {
+            Self::KeyValue => return 1,
+            Self::Window(layout) => layout.order,
+            Self::Session(layout) => layout.order,
+        };
+        if order.has_entries() { 2 } else { 1 }
     }
 }

@@ -4,6 +4,7 @@ use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::memory::MemoryStore;
 use crate::note::Note;
+use crate::range::KeyRange;
 use crate::rocks::{Notes, Rocks, SharedResources};
 use crate::spec::{StoreId, StoreSpec};
 use crate::write::MemoryWrite;
@@ -163,9 +164,13 @@ impl TaskStores {
         if bound <= *store.dropped_before.borrow() {
             return Ok(());
         }
-        match self.place(id)? {
-            Place::Memory(memory) => borrow_memory(memory)?.delete_range(&[], &bound),
-            Place::Rocks(rocks) => rocks.drop_before(id, &bound)?,
+        let entries = store.spec.kind.expired_entries(observed_ms).map(KeyRange::into_half_open);
+        let entries = entries.and_then(|(first, end)| Some((first, end?)));
+        for (first, end) in [(Vec::new(), bound.clone())].into_iter().chain(entries) {
+            match self.place(id)? {
+                Place::Memory(memory) => borrow_memory(memory)?.delete_range(&first, &end),
+                Place::Rocks(rocks) => rocks.drop_range(id, &first, &end)?,
+            }
         }
         *store.dropped_before.borrow_mut() = bound;
         Ok(())
@@ -181,14 +186,16 @@ impl TaskStores {
         }
     }
 
-    /// About how many entries the store has.
+    /// About how many rows the store has.
     #[must_use]
     pub fn entries_estimate(&self, store: StoreId) -> u64 {
-        match self.place(store) {
+        let per_row = self.store(store).map_or(1, |store| store.spec.kind.entries_per_row());
+        let entries = match self.place(store) {
             Ok(Place::Memory(memory)) => memory.borrow().len() as u64,
             Ok(Place::Rocks(rocks)) => rocks.entries_estimate(store),
             Err(_) => 0,
-        }
+        };
+        entries / per_row
     }
 
     /// Closes the database, so that the directory can be opened by another handle, on another

@@ -8,19 +8,20 @@
 //!
 //!  KeyFirst        segment i64 ‖ key ‖ start i64 ‖ seq i32     segment = start / segment interval
 //!  TimeFirst       start i64 ‖ key ‖ seq i32
+//!  KeyFirstAndTime as KeyFirst, and beside it an entry without a value: 0x80 ‖ start i64 ‖ key ‖ seq i32
 //! ```
 //!
 //! The changelog's form is Kafka Streams' own, so that its topics can be taken over. The local forms
 //! are ours: both begin with time, so that what expires is one range and is dropped without being
 //! looked at. `KeyFirst` finds the windows of one key with a seek per live segment; `TimeFirst`
 //! reads windows in the order of their starts, which emit-on-close needs, and finds one window by
-//! its key.
+//! its key. `KeyFirstAndTime` does both for one more entry per row; entries sort after all rows.
 //!
 //! Keys of different lengths interleave in a range (`a` with a start whose bytes look like the rest
 //! of a longer key), so what a range yields has to pass [`WindowLayout::holds`].
 
 use crate::range::{Direction, KeyRange};
-use crate::segments::{Segments, Timeline, WindowOrder};
+use crate::segments::{ENTRY, Segments, Timeline, WindowOrder};
 
 /// How a window store lays out its keys and when they expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl WindowLayout {
         into.clear();
         into.reserve(TIME + key.len() + TIME + SEQ);
         match self.order {
-            WindowOrder::KeyFirst => {
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => {
                 into.extend_from_slice(&self.segments().segment(start).to_be_bytes());
                 into.extend_from_slice(key);
                 into.extend_from_slice(&start.to_be_bytes());
@@ -110,9 +111,10 @@ impl WindowLayout {
     #[must_use]
     pub fn decode<'k>(&self, local: &'k [u8]) -> Option<WindowKey<'k>> {
         match self.order {
-            WindowOrder::KeyFirst => {
-                let (_segment, rest) = local.split_first_chunk::<TIME>()?;
-                WindowKey::from_changelog(rest)
+            WindowOrder::KeyFirst | WindowOrder::KeyFirstAndTime => {
+                let (segment, rest) = local.split_first_chunk::<TIME>()?;
+                // An entry by time is no row.
+                (segment.first()? & ENTRY == 0).then(|| WindowKey::from_changelog(rest))?
             }
             WindowOrder::TimeFirst => {
                 let (start, rest) = local.split_first_chunk::<TIME>()?;
@@ -176,6 +178,42 @@ impl WindowLayout {
     #[must_use]
     pub fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
         self.timeline().expired_before(observed)
+    }
+
+    /// Writes the entry by time of a local key into `into`; none where there are no entries, or when the key is too
+    /// short to be one.
+    #[must_use]
+    pub fn entry(&self, local: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        if !self.order.has_entries() {
+            return None;
+        }
+        let WindowKey { key, start, seq } = self.decode(local)?;
+        self.by_time().encode(key, start, seq, into);
+        into.insert(0, ENTRY);
+        Some(())
+    }
+
+    /// Writes the local key of an entry by time into `into`; none when the entry is too short to be one.
+    #[must_use]
+    pub fn local_from_entry(&self, entry: &[u8], into: &mut Vec<u8>) -> Option<()> {
+        let (_, entry) = entry.split_first()?;
+        let WindowKey { key, start, seq } = self.by_time().decode(entry)?;
+        self.encode(key, start, seq, into);
+        Some(())
+    }
+
+    /// The range of the entries whose times lie in `[from, to]`, in the order of start and key.
+    #[must_use]
+    pub fn entries(from: i64, to: i64) -> KeyRange {
+        Timeline::entries(from, to)
+    }
+
+    pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
+        self.timeline().expired_entries(observed)
+    }
+
+    fn by_time(&self) -> Self {
+        Self { order: WindowOrder::TimeFirst, ..*self }
     }
 
     pub(crate) fn signature(&self) -> Vec<u8> {

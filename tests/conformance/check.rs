@@ -35,6 +35,7 @@ pub(crate) enum Contents {
     StrictTextTable,
     LongTable,
     WindowedLongTable,
+    WindowedTextTable,
     SessionTexts,
     SessionLongs,
     Texts,
@@ -137,6 +138,18 @@ fn read_output(driver: &mut TopologyDriver, topic: &str, output: Output) -> Resu
             Ok(read.into_iter().map(record).collect())
         }
     }
+}
+
+fn windows<V: HasSerde + Clone + Send + serde::Serialize + 'static>(
+    driver: &TopologyDriver,
+    name: &str,
+) -> Result<Vec<Value>> {
+    let rows = driver.windowed_table::<Option<String>, V>(name)?.into_iter();
+    let row = |(key, value, at): (Windowed<Option<String>>, V, Timestamp)| {
+        let key = json!({ "key": key.key, "start": key.start, "end": key.end });
+        json!({ "key": key, "value": value, "ts": at.0 })
+    };
+    Ok(rows.map(row).collect())
 }
 
 fn sessions<V: Clone + Send + serde::Serialize + 'static>(
@@ -278,15 +291,8 @@ fn read_store(driver: &TopologyDriver, name: &str, shape: Contents) -> Result<Ve
             let rows = driver.table::<Option<String>, i64>(name)?;
             rows.into_iter().map(|(key, value, at)| row(json!(key), json!(value), at)).collect()
         }
-        Contents::WindowedLongTable => {
-            let rows = driver.windowed_table::<Option<String>, i64>(name)?;
-            rows.into_iter()
-                .map(|(key, value, at)| {
-                    let window = json!({ "key": key.key, "start": key.start, "end": key.end });
-                    row(window, json!(value), at)
-                })
-                .collect()
-        }
+        Contents::WindowedLongTable => windows::<i64>(driver, name)?,
+        Contents::WindowedTextTable => windows::<String>(driver, name)?,
         Contents::SessionTexts => sessions::<Option<String>>(driver, name)?,
         Contents::SessionLongs => sessions::<i64>(driver, name)?,
         Contents::Texts => {

@@ -178,6 +178,7 @@ fn windows_answer() {
             retention_ms: 60_000,
             window_size_ms: 10_000,
             order,
+            ranged: false,
         };
         answers_windows(&spec, |rig, start| {
             let store = rig.store.typed::<TableStore<Windowed<String>, String>>().unwrap();

@@ -24,6 +24,8 @@ pub(super) struct Logged<V> {
     id: StoreId,
     stores: TaskStores,
     dirty: Dirty<V>,
+    /// The uncommitted entries by time, of stores whose layout has them.
+    entries: Dirty<()>,
     changelog: Option<Changelog>,
     /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
@@ -37,6 +39,7 @@ pub(super) struct Logged<V> {
 impl<V> Drop for Logged<V> {
     fn drop(&mut self) {
         self.dirty.clear();
+        self.entries.clear();
         self.count();
     }
 }
@@ -53,6 +56,7 @@ impl<V> Logged<V> {
             id: place.id,
             stores: place.stores.clone(),
             dirty: Dirty::new(),
+            entries: Dirty::new(),
             changelog: options.open_changelog(place)?,
             expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
             changelog_key: Vec::new(),
@@ -144,6 +148,7 @@ impl<V> Logged<V> {
     #[inline]
     pub(super) fn put(&mut self, local: &[u8], value: V, stored: &[u8]) {
         self.dirty.put(local, value, stored);
+        self.enter(local, true);
         self.count();
     }
 
@@ -151,7 +156,34 @@ impl<V> Logged<V> {
     #[inline]
     pub(super) fn delete(&mut self, local: &[u8]) {
         self.dirty.delete(local);
+        self.enter(local, false);
         self.count();
+    }
+
+    /// Writes or deletes the entry by time of a row, if the layout has them.
+    #[inline]
+    fn enter(&mut self, local: &[u8], is_there: bool) {
+        let layout = self.expiry.as_ref().map(Expiry::layout);
+        if let Some(layout) = layout.filter(|layout| layout.has_entries())
+            && layout.entry(local, &mut self.changelog_key).is_some()
+        {
+            match is_there {
+                true => self.entries.put(&self.changelog_key, (), &[]),
+                false => self.entries.delete(&self.changelog_key),
+            }
+        }
+    }
+
+    /// The entries of the rows whose times lie in `[from, to]`, by time, of a layout that has them.
+    pub(super) fn entries(&self, from: i64, to: i64) -> Merged<()> {
+        let range = vec![Layout::entries(from, to)];
+        Merged::over(&self.entries, &self.stores, self.id, range, Direction::Forward)
+    }
+
+    /// The first of them.
+    pub(super) fn first_entry(&self, from: i64) -> Result<Option<Vec<u8>>> {
+        let range = Layout::entries(from, i64::MAX);
+        Ok(self.entries.edge(&self.stores, self.id, &range, Direction::Forward)?)
     }
 
     /// The first (last, if read backwards) local key of a range; nothing is copied for it.
@@ -212,12 +244,21 @@ impl<V> Logged<V> {
             Some(stored) => batch.put(self.id, key, stored),
             None => batch.delete(self.id, key),
         }
+        let mut entry = Vec::new();
+        let layout = self.expiry.as_ref().map(Expiry::layout);
+        if layout.and_then(|layout| layout.entry(key, &mut entry)).is_some() {
+            match stored {
+                Some(_) => batch.put(self.id, &entry, &[]),
+                None => batch.delete(self.id, &entry),
+            }
+        }
         Ok(())
     }
 
     /// Moves everything uncommitted into the batch.
     pub(super) fn drain(&mut self, batch: &mut Batch) {
         self.dirty.drain_into(batch, self.id);
+        self.entries.drain_into(batch, self.id);
         self.count();
         if let Some(expiry) = &mut self.expiry {
             expiry.note(batch, self.id);
@@ -236,6 +277,7 @@ impl<V> Logged<V> {
     /// Forgets everything uncommitted.
     pub(super) fn rollback(&mut self) {
         self.dirty.clear();
+        self.entries.clear();
         self.count();
         if let Some(expiry) = &mut self.expiry {
             expiry.rollback();
@@ -253,7 +295,7 @@ impl<V> Logged<V> {
 
     #[inline]
     fn count(&mut self) {
-        let bytes = self.dirty.bytes();
+        let bytes = self.dirty.bytes() + self.entries.bytes();
         self.uncommitted.change(self.counted, bytes);
         self.counted = bytes;
     }

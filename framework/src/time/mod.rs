@@ -5,10 +5,12 @@ mod time_windows;
 mod unlimited_windows;
 mod join_windows;
 mod session_windows;
+mod sliding_windows;
 
 pub use emit::Emit;
 pub use join_windows::JoinWindows;
 pub use session_windows::SessionWindows;
+pub use sliding_windows::SlidingWindows;
 pub use time_windows::{Grace, NoGraceYet, TimeWindows};
 pub use unlimited_windows::UnlimitedWindows;
 
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use crate::record::Timestamp;
 
-/// What the records of a key can be divided by: [`Windows`], or [`SessionWindows`].
+/// What the records of a key can be divided by: [`Windows`], [`SlidingWindows`] or [`SessionWindows`].
 ///
 /// ```
 /// use millstream::{KGroupedStream, Windowing, WindowedStream};
@@ -33,6 +35,7 @@ pub trait Windowing: Clone + Send + Sync + 'static {}
 
 impl<W: Windows> Windowing for W {}
 impl Windowing for SessionWindows {}
+impl Windowing for SlidingWindows {}
 
 /// Windows that do not depend on the records in them: fixed in size, aligned to the epoch.
 ///

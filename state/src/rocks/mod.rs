@@ -230,20 +230,19 @@ impl Rocks {
         db.create_cf(&store.family, &self.shared.options()).map_err(|error| self.refused(id, error))
     }
 
-    /// Drops the entries before `bound`: files that hold nothing else go as a whole, one range
+    /// Drops the entries from `start` up to `bound`: files that hold nothing else go as a whole, one range
     /// deletion covers the rest. In this order, since a dropped file may hold an earlier range
     /// deletion whose entries are partly in other files; a crash in between may bring back expired
     /// entries, which the next call drops again and reads do not show.
-    pub(crate) fn drop_before(&self, id: StoreId, bound: &[u8]) -> Result<()> {
+    pub(crate) fn drop_range(&self, id: StoreId, start: &[u8], bound: &[u8]) -> Result<()> {
         self.with_db(|db| {
             let family = self.family(db, id)?;
-            let first =
-                Chunk { start: &[], end: Some(bound), direction: Direction::Forward, len: 1 };
+            let first = Chunk { start, end: Some(bound), direction: Direction::Forward, len: 1 };
             if self.read_family(db, &self.store(id)?.family, first)?.is_empty() {
                 return Ok(());
             }
-            db.delete_file_in_range_cf(family, first.start, bound)
-                .and_then(|()| db.delete_range_cf(family, first.start, bound))
+            db.delete_file_in_range_cf(family, start, bound)
+                .and_then(|()| db.delete_range_cf(family, start, bound))
                 .map_err(|error| self.refused(id, error))
         })
     }

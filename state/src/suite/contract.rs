@@ -1,7 +1,9 @@
 //! The contract of [`TaskStores`], one test for each promise, on each implementation.
 
-use super::{KEYS, SESSIONS, TIMES, WINDOWS, keys, on_each, put, sessions, windows};
-use crate::{Direction, Error, KeyRange, SessionKey, StoreId, TaskStores, WindowOrder};
+use super::{BOTH, KEYS, SESSIONS, TIMES, WINDOWS, keys, on_each, put, sessions, windows};
+use crate::{
+    Direction, Error, KeyRange, SessionKey, StoreId, TaskStores, WindowLayout, WindowOrder,
+};
 use std::ops::Bound;
 
 #[test]
@@ -165,6 +167,39 @@ fn expired_segments_go_and_nothing_else() {
             }
         }
         expired_sessions_go(stores);
+    });
+}
+
+#[test]
+fn entries_by_time_go_with_their_rows() {
+    on_each(|stores| {
+        let layout = windows(WindowOrder::KeyFirstAndTime);
+        let (mut local, mut entry) = (Vec::new(), Vec::new());
+        for start in (0..600).step_by(50) {
+            for key in [&b"a"[..], b"abc", b"\xff\xff"] {
+                layout.encode(key, start, 0, &mut local);
+                layout.entry(&local, &mut entry).unwrap();
+                put(stores, BOTH, &[(&local, b"v"), (&entry, b"")]);
+            }
+        }
+        stores.drop_expired(BOTH, 550).unwrap();
+        let rows = keys(stores, BOTH, layout.fetch_all(0, i64::MAX), Direction::Forward);
+        let entries = WindowLayout::entries(0, i64::MAX);
+        let entries = keys(stores, BOTH, entries, Direction::Forward);
+        let mut of_entries: Vec<Vec<u8>> = Vec::new();
+        for entry in &entries {
+            layout.local_from_entry(entry, &mut local).unwrap();
+            of_entries.push(local.clone());
+        }
+        assert_eq!(rows.len(), 6 * 3, "the starts from 300 on");
+        let starts = of_entries.iter().map(|local| layout.decode(local).unwrap().start);
+        assert!(starts.is_sorted());
+        of_entries.sort_unstable();
+        assert_eq!(of_entries, rows);
+        let all = keys(stores, BOTH, KeyRange::all(), Direction::Forward);
+        assert_eq!(all.len(), rows.len() + entries.len());
+        let some = keys(stores, BOTH, WindowLayout::entries(301, 400), Direction::Forward);
+        assert_eq!(some.len(), 2 * 3);
     });
 }
 

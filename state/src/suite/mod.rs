@@ -17,6 +17,7 @@ pub(crate) const KEYS: StoreId = StoreId(0);
 pub(crate) const WINDOWS: StoreId = StoreId(1);
 pub(crate) const TIMES: StoreId = StoreId(2);
 pub(crate) const SESSIONS: StoreId = StoreId(3);
+pub(crate) const BOTH: StoreId = StoreId(4);
 
 /// Retention and segments in round numbers: a segment is 100 ms.
 pub(crate) fn windows(order: WindowOrder) -> WindowLayout {
@@ -37,6 +38,7 @@ pub(crate) fn specs() -> Vec<StoreSpec> {
         spec("windows", StoreKind::Window(windows(WindowOrder::KeyFirst))),
         spec("times", StoreKind::Window(windows(WindowOrder::TimeFirst))),
         spec("sessions", StoreKind::Session(sessions())),
+        spec("both", StoreKind::Window(windows(WindowOrder::KeyFirstAndTime))),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use millstream::record::Timestamp;
 use millstream::{
-    Consumed, Emit, Materialized, SessionWindows, StreamsBuilder, TimeWindows, Topology,
-    UnlimitedWindows, WindowedStream,
+    Consumed, Emit, Materialized, SessionWindows, SlidingWindows, StreamsBuilder, TimeWindows,
+    Topology, UnlimitedWindows, WindowedStream,
 };
 
 use crate::cases::Case;
@@ -41,10 +41,34 @@ pub(crate) const CASES: &[Case] = &[
         stores: &[("s", "session", Contents::SessionTexts)],
     },
     Case {
+        name: "session-on-close",
+        topology: session_on_close,
+        outputs: &[("out", Output::SessionLongs)],
+        stores: &[("s", "session", Contents::SessionLongs)],
+    },
+    Case {
         name: "session-store-changelog",
         topology: session_store_changelog,
         outputs: &[("out", Output::SessionLongs)],
         stores: &[],
+    },
+    Case {
+        name: "sliding-count",
+        topology: sliding_count,
+        outputs: &[("out", Output::WindowedLongs(5_000))],
+        stores: STORE_W,
+    },
+    Case {
+        name: "sliding-concat",
+        topology: sliding_concat,
+        outputs: &[("out", Output::WindowedTexts(4_000))],
+        stores: &[("w", "window", Contents::WindowedTextTable)],
+    },
+    Case {
+        name: "sliding-on-close",
+        topology: sliding_on_close,
+        outputs: &[("out", Output::WindowedLongs(4_000))],
+        stores: STORE_W,
     },
     ten_seconds("tumbling-count", tumbling_count),
     ten_seconds("tumbling-grace-sum", tumbling_grace_sum),
@@ -195,8 +219,61 @@ fn session_reduce() -> Result<Topology> {
     Ok(builder.build()?)
 }
 
+fn session_on_close() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(SessionWindows::with_gap(seconds(4)).grace(seconds(2)))
+        .emit(Emit::OnWindowClose)
+        .count(Materialized::named("s").retention(HOUR))
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
 fn session_store_changelog() -> Result<Topology> {
     let builder = StreamsBuilder::new();
     sessions(&builder, 5, 20).count("s").to_stream().to("out");
+    Ok(builder.build()?)
+}
+
+fn sliding_count() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(SlidingWindows::of_difference(seconds(5)).grace(seconds(3)))
+        .count("w")
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn sliding_concat() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(SlidingWindows::of_difference(seconds(4)).grace(seconds(30)))
+        .aggregate("w", String::new, |_, value, row| {
+            row.push('+');
+            row.push_str(&value.unwrap_or_default());
+        })
+        .to_stream()
+        .to("out");
+    Ok(builder.build()?)
+}
+
+fn sliding_on_close() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Option<String>, Option<String>>("in")
+        .group_by_key()
+        .windowed_by(SlidingWindows::of_difference(seconds(4)).grace(seconds(2)))
+        .emit(Emit::OnWindowClose)
+        .count(Materialized::named("w").retention(HOUR))
+        .to_stream()
+        .to("out");
     Ok(builder.build()?)
 }

@@ -101,7 +101,8 @@ impl<K: Data, V: Data> Kept<K, V> {
         self.written(outcome, key, headers, ctx)
     }
 
-    fn written(
+    /// Forwards what a write of the store answers.
+    pub(crate) fn written(
         &self,
         outcome: Result<Outcome<V>>,
         key: K,

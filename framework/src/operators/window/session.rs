@@ -2,27 +2,30 @@
 //!
 //! | | |
 //! |---|---|
-//! | emits | at each record the deletion of each session that it makes longer or joins to another, by end, then the session that there is now (with a record cache: the last change of each, once per flush) |
+//! | emits | on update: at each record the deletion of each session that it makes longer or joins to another, by end, then the session that there is now (with a record cache: the last change of each, once per flush); on window close: each session once, when it takes no record any more, by end, start and key |
 //! | drops | null keys (`NullKey`); records whose session is closed (`Late`); rows that the store cannot write (`Failed`, by policy). A null value is handed to the aggregation |
 //! | key | `Session` |
 //! | time | the end of the session |
-//! | headers | none, as in Kafka Streams: a session is made of several records |
-//! | state | a session store |
+//! | headers | none, as in Kafka Streams: a session is made of several records; on window close, those of the record that closes it |
+//! | state | a session store; on window close with entries by time and without a record cache, and the last close time is noted with the committed offsets |
 //!
 //! A session takes a record as long as `end + gap + grace >= stream time`, where stream time is the largest timestamp that
 //! reached this operator, this record included, and `end` is that of the session with the record in it.
 
 use std::sync::Arc;
 
+use millstream_state::WindowOrder;
+
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
+use crate::operators::window::closing::Closing;
 use crate::operators::window::windowed_by::WindowedStream;
 use crate::policy::DropReason;
-use crate::record::{Data, Headers, Record, Session, Shared};
+use crate::record::{Data, Headers, Record, Session, Shared, Timestamp};
 use crate::serde::SessionSerde;
-use crate::store::{Materialized, Serdes, SessionTableSpec};
+use crate::store::{Materialized, Serdes, SessionTableSpec, Stamp, StateStore};
 use crate::time::{Emit, SessionWindows, millis};
 use crate::topology::{Linker, TopologyFault};
 
@@ -139,12 +142,13 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
         let key = Arc::new(SessionSerde(Arc::clone(&store.serdes.key)));
         let supplier = self.session_store(store);
         let add = Arc::new(add);
-        let (windows, serdes) = (self.windows, self.grouped.serdes.clone());
+        let (windows, emit, serdes) = (self.windows, self.emit, self.grouped.serdes.clone());
         self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
                 linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
                 let faults = linker.faults()?;
                 if let Rows::Kept(rows) = linker.rows::<Session<K>, A>()? {
+                    let name = rows.store.borrow().name().to_owned();
                     let node = SessionAggregate {
                         add: Arc::clone(&add),
                         init: init.clone(),
@@ -154,6 +158,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
                         rows,
                         faults,
                         observed: -1,
+                        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(&name)),
                     };
                     linker.add::<K, V, _>(node);
                 }
@@ -173,14 +178,16 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
                 "a retention of {retention_ms} ms is shorter than gap and grace, {least} ms"
             ));
         }
-        if self.emit == Emit::OnWindowClose {
-            reasons.push("sessions are emitted at each change only".to_owned());
-        }
         for reason in reasons {
             let fault = TopologyFault::BadWindows { node: options.name.to_string(), reason };
             self.grouped.graph.borrow_mut().fault(fault);
         }
-        Arc::new(SessionTableSpec { options, serdes, cached, retention_ms })
+        let on_close = self.emit == Emit::OnWindowClose;
+        let (cached, order) = match on_close {
+            true => (false, WindowOrder::KeyFirstAndTime),
+            false => (cached, WindowOrder::KeyFirst),
+        };
+        Arc::new(SessionTableSpec { options, serdes, cached, retention_ms, order })
     }
 }
 
@@ -195,9 +202,17 @@ struct SessionAggregate<K, V, A, F> {
     faults: Faults,
     /// Stream time as this operator has seen it.
     observed: i64,
+    closing: Option<Closing>,
 }
 
 impl<K: Data, V: Data, A: Data, F> Node for SessionAggregate<K, V, A, F> {
+    fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
+        match &mut self.closing {
+            Some(closing) => closing.init(&self.rows.store, ctx, |closed| closed),
+            None => Ok(()),
+        }
+    }
+
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         self.rows.flush(ctx)
     }
@@ -242,34 +257,84 @@ where
 {
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
-        let Record { key, value, timestamp, .. } = record;
+        let Record { key, value, timestamp, headers } = record;
         if self.serdes.key.is_null(&key) {
             self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
         self.observed = self.observed.max(timestamp.0);
-        let Joined { sessions, whole, row } = match self.joined(&key, timestamp.0) {
-            Ok(joined) => joined,
-            Err(error) => return self.faults.apply_to_row(error, ctx),
-        };
-        let (gap, grace) = (self.windows.gap_ms(), self.windows.grace_ms());
-        if whole.end < self.observed.saturating_sub(grace).saturating_sub(gap) {
-            let (at, observed) = (timestamp.0, self.observed);
-            let why = format_args!(
-                "its session is closed: its time is {at} ms, stream time {observed} ms, the gap {gap} ms, \
-                 the grace {grace} ms"
-            );
-            self.faults.dropped(DropReason::Late, ctx, why);
-            return Ok(());
+        let open = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
+        let closed = self.closing.as_ref().map_or(i64::MIN, Closing::closed);
+        // Sessions that end earlier are closed.
+        let close = self.observed.saturating_sub(open).max(closed);
+        match self.joined(&key, timestamp.0) {
+            Ok(joined) if joined.whole.end < close => self.late(timestamp, close, ctx),
+            Ok(joined) => self.update((key, value), joined, timestamp, ctx)?,
+            Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
-        let stamp = || (timestamp, Headers::default());
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        let into = (&self.rows.store, &self.rows.children);
+        closing.emit((close, close.saturating_sub(1)), into, &headers, ctx)
+    }
+}
+
+impl<K, V, A, F> SessionAggregate<K, V, A, F>
+where
+    K: Data,
+    V: Data,
+    A: Data,
+    F: Fn(&K, V, Option<A>) -> A,
+{
+    /// Drops a record whose session is closed.
+    #[cold]
+    fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
+        let (observed, gap, grace) =
+            (self.observed, self.windows.gap_ms(), self.windows.grace_ms());
+        let why = format_args!(
+            "its session is closed: its time is {} ms, stream time {observed} ms, the gap {gap} ms, the grace {grace} \
+             ms, and all sessions that end before {close} are closed",
+            timestamp.0
+        );
+        self.faults.dropped(DropReason::Late, ctx, why);
+    }
+
+    /// Puts one session in the place of those that the record joins.
+    fn update(
+        &mut self,
+        (key, value): (K, V),
+        Joined { sessions, whole, row }: Joined<K, A>,
+        timestamp: Timestamp,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
         if (whole.start, whole.end) != (timestamp.0, timestamp.0) {
             for session in sessions {
-                self.rows.put(session, None, stamp(), ctx)?;
+                self.put(session, None, timestamp, ctx)?;
             }
         }
         let row = (self.add)(&key, value, row);
-        self.rows.put(whole, Some(row), stamp(), ctx)
+        self.put(whole, Some(row), timestamp, ctx)
+    }
+
+    fn put(
+        &mut self,
+        session: Session<K>,
+        row: Option<A>,
+        timestamp: Timestamp,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let headers = Headers::default();
+        let Some(closing) = &mut self.closing else {
+            return self.rows.put(session, row, (timestamp, headers), ctx);
+        };
+        if row.is_some() {
+            closing.opens(session.end);
+        }
+        let stamp = Stamp { timestamp, headers: &headers };
+        // What it answers is not forwarded: nobody sees a session before it is closed.
+        match self.rows.store.borrow_mut().put(&session, row, &stamp) {
+            Ok(_) => Ok(()),
+            Err(error) => self.faults.apply_to_row(error, ctx),
+        }
     }
 }
 
@@ -333,20 +398,15 @@ mod tests {
 
     #[test]
     fn impossible_sessions_are_refused() {
-        for (gap, emit, why) in
-            [(0, Emit::OnUpdate, "gap is less"), (5, Emit::OnWindowClose, "at each change only")]
-        {
-            let builder = StreamsBuilder::new();
-            let windows = SessionWindows::with_gap(MS(gap)).no_grace();
-            let stream = builder.stream::<String, String>("in").group_by_key();
-            stream.windowed_by(windows).emit(emit).count("n");
-            let faults = builder.build().unwrap_err();
-            let found = faults.faults().first();
-            assert!(
-                matches!(found, Some(TopologyFault::BadWindows { reason, .. }) if reason.contains(why)),
-                "{found:?}"
-            );
-        }
+        let builder = StreamsBuilder::new();
+        let windows = SessionWindows::with_gap(Duration::ZERO).no_grace();
+        builder.stream::<String, String>("in").group_by_key().windowed_by(windows).count("n");
+        let faults = builder.build().unwrap_err();
+        let found = faults.faults().first();
+        assert!(
+            matches!(found, Some(TopologyFault::BadWindows { reason, .. }) if reason.contains("gap is less")),
+            "{found:?}"
+        );
     }
 
     /// The sessions of times that are sorted into them: starts, ends and counts.
@@ -365,8 +425,75 @@ mod tests {
         all.into_iter().map(|(key, start, end, n)| ((key.to_string(), start, end), n)).collect()
     }
 
+    fn on_close(emit: Emit, gap: u64, grace: u64) -> Topology {
+        let builder = StreamsBuilder::new();
+        let windows = SessionWindows::with_gap(MS(gap)).grace(MS(grace));
+        let stream = builder.stream::<Option<String>, String>("in").group_by_key();
+        stream.windowed_by(windows).emit(emit).count("n").to_stream().to("out");
+        builder.build().unwrap()
+    }
+
+    /// What was emitted: key, start, end, count; the time is the end.
+    fn emitted(driver: &mut TopologyDriver) -> Vec<((String, i64, i64), Option<i64>)> {
+        let out = driver.read::<Key, Option<i64>>("out").unwrap();
+        assert!(out.iter().all(|record| record.timestamp.0 == record.key.end));
+        let row = |r: Record<Key, Option<i64>>| {
+            ((r.key.key.unwrap_or_default(), r.key.start, r.key.end), r.value)
+        };
+        out.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn on_close_a_session_is_emitted_once_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            DriverOptions { state_dir: Some(dir.path().to_owned()), ..DriverOptions::default() };
+        let topology = on_close(Emit::OnWindowClose, 5, 3);
+        let mut before = TopologyDriver::with_options(&topology, &options).unwrap();
+        // The session of `b` closes when stream time is more than 8 past its end.
+        for (key, at) in [("b", 10), ("a", 12), ("a", 16), ("c", 18)] {
+            before.pipe("in", &text(key, "v", at)).unwrap();
+        }
+        assert_eq!(emitted(&mut before), []);
+        before.pipe("in", &text("c", "v", 19)).unwrap();
+        let row = |key: &str, start, end, n| ((key.to_owned(), start, end), Some(n));
+        assert_eq!(emitted(&mut before), [row("b", 10, 10, 1)]);
+        drop(before);
+        let mut after = TopologyDriver::with_options(&topology, &options).unwrap();
+        // What was closed before the restart stays closed, what was open is open.
+        for (key, at) in [("b", 10), ("a", 11)] {
+            after.pipe("in", &text(key, "v", at)).unwrap();
+        }
+        assert_eq!(after.dropped(DropReason::Late), 1);
+        after.pipe("in", &text("d", "v", 100)).unwrap();
+        assert_eq!(emitted(&mut after), [row("a", 11, 16, 3), row("c", 18, 19, 2)]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What is emitted on close is what there is in the end, each session once.
+        #[test]
+        fn on_close_all_sessions_are_emitted_once(
+            came in proptest::collection::vec((0..3_u8, 0..200_i64), 1..40),
+            (gap, grace) in (1..20_u64, 0..50_u64),
+        ) {
+            let run = |emit| {
+                let mut driver = TopologyDriver::new(&on_close(emit, gap, grace)).unwrap();
+                for (key, at) in &came {
+                    driver.pipe("in", &text(&key.to_string(), "v", *at)).unwrap();
+                }
+                driver.pipe("in", &text("end", "v", 10_000)).unwrap();
+                let mut out = emitted(&mut driver);
+                out.retain(|((key, ..), _)| key != "end");
+                out
+            };
+            let once = run(Emit::OnWindowClose);
+            let mut last: BTreeMap<_, _> = run(Emit::OnUpdate).into_iter().collect();
+            last.retain(|_, n| n.is_some());
+            let all: BTreeMap<_, _> = once.iter().cloned().collect();
+            prop_assert_eq!((once.len(), all), (last.len(), last));
+        }
 
         /// Whatever the order, cached or not, before a restart or after one.
         #[test]

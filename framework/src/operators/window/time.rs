@@ -16,17 +16,15 @@
 //! that it closes are emitted, although the store no longer shows them.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_state::Direction;
-
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
-use crate::operators::table::{KTable, forward_held, settle, with_rows};
+use crate::operators::table::{KTable, forward_held, settle};
+use crate::operators::window::closing::Closing;
 use crate::operators::window::windowed_by::{WindowedStream, window_store};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
@@ -139,27 +137,10 @@ pub(crate) fn add_windowed<K: Data, V: Data, W: Windows, A: Data>(
         children: linker.children::<Windowed<K>, Change<A>>()?,
         faults: linker.faults()?,
         observed: -1,
-        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(name)),
+        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(&name)),
     };
     linker.add::<K, V, _>(node);
     Ok(())
-}
-
-/// What emitting on window close needs to remember.
-struct Closing {
-    /// The name under which the last close time is noted: the store's.
-    name: String,
-    /// Up to here all windows were emitted.
-    closed: i64,
-    /// The starts of the windows that were not emitted yet. There are few: as many as fit into
-    /// size and grace.
-    open: BTreeSet<i64>,
-}
-
-impl Closing {
-    fn of(name: String) -> Self {
-        Self { name, closed: -1, open: BTreeSet::new() }
-    }
 }
 
 struct WindowedAggregate<K, V, A, W, F> {
@@ -184,14 +165,13 @@ where
     W: Windows,
 {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
-        let Some(closing) = &mut self.closing else { return Ok(()) };
-        closing.closed = ctx.progress.get(&closing.name).copied().unwrap_or(-1);
-        let first = (closing.closed.saturating_sub(self.windows.size_ms()) + 1).max(0);
-        let open = self.store.borrow_mut().starting((first, i64::MAX), Direction::Forward)?;
-        for row in open {
-            closing.open.insert(row?.0.start);
+        let size = self.windows.size_ms();
+        match &mut self.closing {
+            Some(closing) => {
+                closing.init(&self.store, ctx, |closed| closed.saturating_sub(size) + 1)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
@@ -218,7 +198,7 @@ where
         }
         let (timestamp, headers) = (record.timestamp, record.headers);
         self.observed = self.observed.max(timestamp.0);
-        let closed = self.closing.as_ref().map_or(-1, |closing| closing.closed);
+        let closed = self.closing.as_ref().map_or(-1, Closing::closed);
         let close = self.observed.saturating_sub(self.windows.grace_ms()).max(closed);
         let mut late = false;
         let mut taken = None;
@@ -286,7 +266,7 @@ where
             Err(error) => return self.faults.apply_to_row(error, ctx),
         };
         if let Some(closing) = &mut self.closing {
-            closing.open.insert(start);
+            closing.opens(start);
             return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };
         }
         match outcome {
@@ -306,26 +286,7 @@ where
     fn emit_closed(&mut self, close: i64, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
         let Some(closing) = &mut self.closing else { return Ok(()) };
         let last = close.saturating_sub(self.windows.size_ms());
-        let Some(first) = closing.open.first().copied().filter(|first| *first <= last) else {
-            return Ok(());
-        };
-        closing.open = closing.open.split_off(&(last + 1));
-        closing.closed = close;
-        match ctx.progress.get_mut(&closing.name) {
-            Some(noted) => *noted = close,
-            None => drop(ctx.progress.insert(closing.name.clone(), close)),
-        }
-        let mut rows = self.store.borrow_mut().starting((first, last), Direction::Forward)?;
-        with_rows(&self.store, ctx, |ctx| {
-            while let Some(row) = rows.next() {
-                let (key, value, timestamp) = row?;
-                self.store.borrow_mut().take_in_hand(rows.local());
-                let value = Change::latest(Some(value), None);
-                let record = Record { key, value, timestamp, headers: headers.clone() };
-                self.children.forward(record, ctx)?;
-            }
-            Ok(())
-        })
+        closing.emit((close, last), (&self.store, &self.children), headers, ctx)
     }
 }
 

@@ -116,6 +116,7 @@ pub(crate) fn window_store<K: Data, A: Data, W: Windows>(
         cached,
         retention_ms,
         window_size_ms: windows.size_ms(),
+        ranged: false,
         order: match emit {
             Emit::OnUpdate => WindowOrder::KeyFirst,
             Emit::OnWindowClose => WindowOrder::TimeFirst,

@@ -4,6 +4,7 @@ mod kept;
 mod rows;
 mod table;
 mod scan;
+mod by_time;
 mod plain;
 mod windowed;
 mod session;

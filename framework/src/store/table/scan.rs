@@ -108,17 +108,13 @@ impl<K, V: Data> TableStore<K, V> {
 
 impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
     /// The windows of a key that start in `[from, to]`, by start.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "joins and sliding windows use it, which come next")
-    )]
     pub(crate) fn fetch(
         &mut self,
         key: &K,
         (from, to): (i64, i64),
         direction: Direction,
     ) -> Result<TableRows<Windowed<K>, V>> {
-        let layout = self.layout()?;
+        let layout = self.window_layout()?;
         let Some((from, to)) = self.clamp(from, to) else {
             return Ok(self.scan(Vec::new(), direction, Wanted::All));
         };
@@ -140,25 +136,15 @@ impl<K: Data, V: Data> TableStore<Windowed<K>, V> {
         (from, to): (i64, i64),
         direction: Direction,
     ) -> Result<TableRows<Windowed<K>, V>> {
-        let Some(range) = self.clamp(from, to) else {
+        let layout = self.window_layout()?;
+        let Some((from, to)) = self.clamp(from, to) else {
             return Ok(self.scan(Vec::new(), direction, Wanted::All));
         };
-        self.starting(range, direction)
-    }
-
-    /// As [`Self::fetch_all`], also those past the retention that were not dropped yet: windows to
-    /// be emitted on close must not get lost when time jumps.
-    pub(crate) fn starting(
-        &mut self,
-        (from, to): (i64, i64),
-        direction: Direction,
-    ) -> Result<TableRows<Windowed<K>, V>> {
-        let layout = self.layout()?;
         let wanted = Wanted::Windows { layout, key: None, from, to };
         Ok(self.scan(vec![layout.fetch_all(from, to)], direction, wanted))
     }
 
-    fn layout(&self) -> Result<WindowLayout> {
+    fn window_layout(&self) -> Result<WindowLayout> {
         match self.rows.logged().expiry().map(Expiry::layout) {
             Some(Layout::Window(layout)) => Ok(*layout),
             _ => Err(Error::Fatal {

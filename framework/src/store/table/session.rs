@@ -27,13 +27,15 @@ pub(crate) struct SessionTableSpec<K, V> {
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) cached: bool,
     pub(crate) retention_ms: i64,
+    /// `KeyFirstAndTime` for emit-on-close, which has no cache; `KeyFirst` otherwise.
+    pub(crate) order: WindowOrder,
 }
 
 debug_by_options!(SessionTableSpec);
 
 impl<K, V> SessionTableSpec<K, V> {
     fn layout(&self) -> SessionLayout {
-        SessionLayout::new(WindowOrder::KeyFirst, self.retention_ms)
+        SessionLayout::new(self.order, self.retention_ms)
     }
 }
 
@@ -60,6 +62,7 @@ impl<K: Data, V: Data> StoreSupplier for SessionTableSpec<K, V> {
         let cache = self.cached.then_some(&place.cache_budget);
         let mut store = TableStore::<Session<K>, V>::new(keys, Rows::new(logged, values), cache);
         store.told_by_keys();
+        store.keep_ordered();
         Ok(TaskStore::new(store))
     }
 }

@@ -92,10 +92,13 @@ impl<K: Data, V: Data> TableStore<K, V> {
         self.needs_old = true;
     }
 
-    /// Asks keys at which time a change is forwarded, and keeps what is dirty in order: for tables of sessions, of which
-    /// ranges are read at each record.
+    /// Asks keys at which time a change is forwarded: for tables of sessions.
     pub(super) fn told_by_keys(&mut self) {
         self.told_by_keys = true;
+    }
+
+    /// Keeps what is dirty in order: for tables of which ranges are read at each record.
+    pub(super) fn keep_ordered(&mut self) {
         if let Some(cache) = &mut self.cache {
             cache.keep_ordered();
         }
@@ -110,7 +113,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         }
     }
 
-    fn told_at(&self, key: &K, time: Timestamp) -> Timestamp {
+    pub(super) fn told_at(&self, key: &K, time: Timestamp) -> Timestamp {
         if self.told_by_keys { self.keys.told_at(key, time) } else { time }
     }
 

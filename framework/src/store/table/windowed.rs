@@ -22,8 +22,11 @@ pub(crate) struct WindowTableSpec<K, V> {
     pub(crate) cached: bool,
     pub(crate) retention_ms: i64,
     pub(crate) window_size_ms: i64,
-    /// `TimeFirst` for emit-on-close, `KeyFirst` otherwise.
+    /// `TimeFirst` for emit-on-close (of sliding windows, whose store is not cached then, `KeyFirstAndTime`), `KeyFirst`
+    /// otherwise.
     pub(crate) order: WindowOrder,
+    /// Ranges of it are read at each record.
+    pub(crate) ranged: bool,
 }
 
 impl<K, V> WindowTableSpec<K, V> {
@@ -56,6 +59,10 @@ impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
         let keys: Rc<dyn RowKeys<Windowed<K>>> =
             Rc::new(WindowKeys::new(inner, layout, self.window_size_ms));
         let cache = self.cached.then_some(&place.cache_budget);
-        Ok(TaskStore::new(TableStore::<Windowed<K>, V>::new(keys, rows, cache)))
+        let mut store = TableStore::<Windowed<K>, V>::new(keys, rows, cache);
+        if self.ranged {
+            store.keep_ordered();
+        }
+        Ok(TaskStore::new(store))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_state::WindowOrder;
 use proptest::prelude::*;
 
 use super::{Rig, text_to_long};
@@ -16,6 +17,8 @@ enum Step {
     Put(Key, Option<i64>),
     /// The sessions of a key that end at the first time or later and start at the second or before.
     Find(String, i64, i64),
+    /// The sessions of all keys that end between these times.
+    ByTime(i64, i64),
     Flush,
     Commit,
     Reopen,
@@ -34,15 +37,16 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (session, proptest::option::weighted(0.7, 0..99_i64)).prop_map(|(s, v)| Step::Put(s, v)),
         4 => (keys(), -5..50_i64, -5..50_i64).prop_map(|(k, a, b)| Step::Find(k, a, b)),
+        3 => (0..60_i64, 0..60_i64).prop_map(|(from, to)| Step::ByTime(from, to)),
         1 => Just(Step::Flush),
         1 => Just(Step::Commit),
         1 => Just(Step::Reopen),
     ]
 }
 
-fn spec() -> SessionTableSpec<String, i64> {
+fn spec(order: WindowOrder) -> SessionTableSpec<String, i64> {
     let options = StoreOptions::named("s");
-    SessionTableSpec { options, serdes: text_to_long(), cached: true, retention_ms: 1 << 40 }
+    SessionTableSpec { options, serdes: text_to_long(), cached: true, retention_ms: 1 << 40, order }
 }
 
 fn rows(store: &mut TableStore<Key, i64>) -> BTreeMap<Key, i64> {
@@ -56,10 +60,15 @@ proptest! {
     #[test]
     fn a_table_of_sessions_is_a_map_whatever_its_cache(
         steps in proptest::collection::vec(steps(), 1..120),
-        cache_bytes in prop_oneof![Just(0_usize), Just(600), Just(1 << 16)],
+        (order, cache_bytes) in prop_oneof![
+            Just((WindowOrder::KeyFirst, 0_usize)),
+            Just((WindowOrder::KeyFirst, 600)),
+            Just((WindowOrder::KeyFirst, 1 << 16)),
+            Just((WindowOrder::KeyFirstAndTime, 0)),
+        ],
     ) {
-        let rig = Rig::new(&spec(), cache_bytes);
-        let mut task = rig.reopened(&spec());
+        let rig = Rig::new(&spec(order), cache_bytes);
+        let mut task = rig.reopened(&spec(order));
         let headers = Headers::default();
         let mut model: BTreeMap<Key, i64> = BTreeMap::new();
         for (at, step) in (0..).zip(steps) {
@@ -84,6 +93,20 @@ proptest! {
                     expected.sort_by_key(|(session, _)| (session.end, session.start));
                     prop_assert_eq!(found, expected);
                 }
+                Step::ByTime(..) if order == WindowOrder::KeyFirst => {}
+                Step::ByTime(from, to) => {
+                    let mut rows = table.by_time(from, to).unwrap();
+                    let mut found = Vec::new();
+                    while let Some((key, value, time)) = table.next_by_time(&mut rows).unwrap() {
+                        prop_assert_eq!(time.0, key.end);
+                        found.push((key, value));
+                    }
+                    let of_model = model.iter().map(|(key, value)| (key.clone(), *value));
+                    let mut expected: Vec<_> = of_model.filter(|(s, _)| from <= s.end && s.end <= to).collect();
+                    expected.sort_by_key(|(s, _)| (s.end, s.start, s.key.clone()));
+                    let first = model.keys().map(|s| s.end).filter(|end| from <= *end).min();
+                    prop_assert_eq!((found, table.first_by_time(from).unwrap()), (expected, first));
+                }
                 Step::Flush => table.settle().unwrap(),
                 Step::Commit | Step::Reopen => {
                     table.settle().unwrap();
@@ -93,7 +116,7 @@ proptest! {
                     rig.place.stores.write(batch).unwrap();
                     task.state().borrow_mut().drop_expired().unwrap();
                     if matches!(step, Step::Reopen) {
-                        task = rig.reopened(&spec());
+                        task = rig.reopened(&spec(order));
                     }
                 }
             }
@@ -101,7 +124,7 @@ proptest! {
         let store = task.typed::<TableStore<Key, i64>>().unwrap();
         prop_assert_eq!(&rows(&mut store.borrow_mut()), &model);
         store.borrow_mut().settle().unwrap();
-        let restored = rig.restored(&spec());
+        let restored = rig.restored(&spec(order));
         let store = restored.store.typed::<TableStore<Key, i64>>().unwrap();
         prop_assert_eq!(&rows(&mut store.borrow_mut()), &model);
     }
