@@ -133,10 +133,10 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    And, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, InPlace,
-    Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing, Processor,
-    Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window, WindowedCogroup,
-    WindowedStream,
+    And, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
+    InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing,
+    Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window,
+    WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
@@ -150,8 +150,9 @@ pub use store::{
 };
 pub use task::TaskState;
 pub use time::{
-    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, TimeWindows,
-    UnlimitedWindows, WindowStarts, Windowing, Windows,
+    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, Suppress, SuppressPlan,
+    Suppresses, TimeWindows, UnlimitedWindows, UntilTimeLimit, UntilWindowCloses, WindowStarts,
+    Windowing, Windows,
 };
 pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
 

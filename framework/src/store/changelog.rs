@@ -26,6 +26,19 @@ impl Changelog {
         Ok(last.map(|offset| offset + 1))
     }
 
+    /// Writes one record with the producer's time; a deletion carries no headers.
+    pub(crate) fn log_untimed(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        headers: &Headers,
+    ) -> Result<()> {
+        let none = Headers::default();
+        let headers = if value.is_some() { headers } else { &none };
+        let target = Target::Partition(self.partition);
+        self.collector.send(self.topic, target, (Some(key), value), None, headers)
+    }
+
     /// Writes one record; no value is a deletion. Changelog records carry no headers.
     #[inline]
     pub(crate) fn log(&mut self, key: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {

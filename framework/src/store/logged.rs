@@ -9,7 +9,7 @@ use std::sync::Arc;
 use millstream_state::{Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores};
 
 use crate::error::Result;
-use crate::record::Timestamp;
+use crate::record::{Headers, Timestamp};
 use crate::store::changelog::Changelog;
 use crate::store::expiry::Expiry;
 use crate::store::layout::Layout;
@@ -132,6 +132,27 @@ impl<V> Logged<V> {
             Some(changelog) => changelog.log(key, value, at),
             None => Ok(()),
         }
+    }
+
+    /// As [`Self::log`], with headers, and the time that the producer gives it.
+    pub(super) fn log_untimed(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        headers: &Headers,
+    ) -> Result<()> {
+        match &mut self.changelog {
+            Some(changelog) => changelog.log_untimed(key, value, headers),
+            None => Ok(()),
+        }
+    }
+
+    /// What was written since the last commit, by local key; none: deleted.
+    pub(super) fn uncommitted(&self) -> Vec<(Vec<u8>, Option<V>)>
+    where
+        V: Clone,
+    {
+        self.dirty.snapshot(&KeyRange::all(), Direction::Forward)
     }
 
     /// A local key as the changelog has it.

@@ -14,6 +14,7 @@
 //! | [`WindowStore`] | [`WindowSpec`] | no | value, time of the record in hand |
 //! | [`TableStore`] of any key | [`TableSpec`] | if wanted | value, time of the row |
 //! | [`TableStore`] of `Windowed` keys | [`WindowTableSpec`] | if wanted | value, time of the row |
+//! | [`BufferStore`] | [`BufferSpec`] | no | Java's bytes of a suppressed change, no time |
 //!
 //! All are shared inside one task as `Rc<RefCell<..>>` and never leave its thread. The commit of the
 //! host is: `Node::flush` of all operators (which empties the record caches), producer and offsets,
@@ -38,7 +39,9 @@ mod key_value;
 mod window;
 mod table;
 mod unmatched;
+mod buffer;
 
+pub(crate) use buffer::{BufferSpec, BufferStore};
 pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;

@@ -6,11 +6,14 @@ mod unlimited_windows;
 mod join_windows;
 mod session_windows;
 mod sliding_windows;
+mod suppress;
 
 pub use emit::Emit;
 pub use join_windows::JoinWindows;
 pub use session_windows::SessionWindows;
 pub use sliding_windows::SlidingWindows;
+pub(crate) use suppress::{Bounds, Full};
+pub use suppress::{Suppress, SuppressPlan, Suppresses, UntilTimeLimit, UntilWindowCloses};
 pub use time_windows::{Grace, NoGraceYet, TimeWindows};
 pub use unlimited_windows::UnlimitedWindows;
 

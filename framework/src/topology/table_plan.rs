@@ -38,6 +38,20 @@ impl Graph {
         given
     }
 
+    /// How long after its end the windows of a table may change; the longest of all that are above, if any are.
+    pub(crate) fn closes_after(&self, table: NodeId) -> Option<i64> {
+        let node = self.node(table)?;
+        let own = self.table(table).and_then(|traits| traits.closes_after_ms);
+        own.or_else(|| node.parents.iter().filter_map(|above| self.closes_after(*above)).max())
+    }
+
+    /// Notes how long after its end the windows of a table may change; none: they never close.
+    pub(crate) fn set_closes_after(&mut self, table: NodeId, ms: Option<i64>) {
+        if let Some(traits) = self.table_mut(table) {
+            traits.closes_after_ms = ms;
+        }
+    }
+
     /// The store that a table keeps its rows in, if it does; a source does so from now on.
     pub(crate) fn store_of_rows(&mut self, table: NodeId) -> Option<StoreIndex> {
         let kept = self.table(table).is_some_and(|traits| traits.kept);

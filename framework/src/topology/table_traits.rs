@@ -20,6 +20,8 @@ pub(crate) struct TableTraits {
     pub(super) joins: bool,
     /// The store of a source, opened only if it is named or somebody needs it.
     pub(super) spare: Option<Arc<dyn StoreSupplier>>,
+    /// How long after the end of a window (of a session) its row may change, in milliseconds of stream time.
+    pub(super) closes_after_ms: Option<i64>,
     /// Somebody downstream needs old values.
     pub(crate) sends_old: bool,
 }

@@ -7,6 +7,7 @@ mod invoices;
 mod joins;
 mod processors;
 mod stateless;
+mod suppress;
 mod tables;
 mod windows;
 
@@ -29,6 +30,7 @@ pub(crate) struct Case {
 pub(crate) fn find(name: &str) -> Option<&'static Case> {
     let all = [
         stateless::CASES,
+        suppress::CASES,
         tables::CASES,
         joins::CASES,
         grouped::CASES,

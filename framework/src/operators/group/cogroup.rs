@@ -19,7 +19,7 @@ use crate::operators::group::aggregate::{First, add_aggregate};
 use crate::operators::group::grouped::KGroupedStream;
 use crate::operators::stream::Pass;
 use crate::operators::table::KTable;
-use crate::operators::window::{add_windowed, window_store};
+use crate::operators::window::{add_windowed, closing, window_store};
 use crate::record::{Change, Data, Shared, Timestamp, Windowed};
 use crate::serde::{Serde, WindowedSerde};
 use crate::store::{Materialized, StoreSupplier, TableSpec};
@@ -232,7 +232,7 @@ impl<K: Data, A: Data, W: Windows> WindowedCogroup<K, A, W> {
         let make = |member: &dyn Member<K, A>, store| {
             member.windowed_rows(store, Arc::clone(&init), windows.clone())
         };
-        table(&graph, &members, (supplier, key), make)
+        closing(table(&graph, &members, (supplier, key), make), &self.windows)
     }
 }
 

@@ -8,8 +8,10 @@ mod to_table;
 mod filter;
 mod map_values;
 mod materialized;
+mod suppress;
 mod to_stream;
 
 pub use handle::KTable;
 pub(crate) use kept::{Kept, Rows, forward_held, settle, with_rows};
+pub use suppress::Buffer;
 pub(crate) use view::{Lookup, View};

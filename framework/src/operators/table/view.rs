@@ -32,6 +32,14 @@ impl<K, V> Clone for View<K, V> {
 }
 
 impl<K: Data, V: Data> View<K, V> {
+    /// Rows that are looked up as `open` says.
+    pub(crate) fn new(
+        stores: Vec<StoreIndex>,
+        open: impl Fn(&Linker<'_>) -> Result<Box<dyn Lookup<K, V>>> + Shared,
+    ) -> Self {
+        Self { stores, open: Arc::new(open) }
+    }
+
     /// Rows that are in a store.
     pub(crate) fn stored(store: StoreIndex) -> Self {
         let open = move |linker: &Linker<'_>| {

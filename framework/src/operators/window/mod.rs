@@ -8,4 +8,4 @@ mod sliding;
 
 pub(crate) use time::add_windowed;
 pub use windowed_by::WindowedStream;
-pub(crate) use windowed_by::window_store;
+pub(crate) use windowed_by::{closing, window_store};

@@ -143,7 +143,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
         let supplier = self.session_store(store);
         let add = Arc::new(add);
         let (windows, emit, serdes) = (self.windows, self.emit, self.grouped.serdes.clone());
-        self.grouped.aggregated(prefix, supplier, key, |_| {
+        let table = self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
                 linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
                 let faults = linker.faults()?;
@@ -164,7 +164,12 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
                 }
                 Ok(())
             }
-        })
+        });
+        // One more than in Kafka Streams: it takes records up to there, the end included.
+        let closes =
+            self.windows.gap_ms().saturating_add(self.windows.grace_ms()).saturating_add(1);
+        table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
+        table
     }
 
     /// The store of an aggregation over these sessions; notes what does not fit.

@@ -131,7 +131,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
         let supplier = self.sliding_store(store);
         let f = Arc::new(f);
         let (windows, emit, serdes) = (self.windows, self.emit, self.grouped.serdes.clone());
-        self.grouped.aggregated(prefix, supplier, key, |_| {
+        let table = self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
                 linker.may_drop(&[DropReason::NullKey, DropReason::NullValue, DropReason::Late])?;
                 let faults = linker.faults()?;
@@ -152,7 +152,11 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
                 }
                 Ok(())
             }
-        })
+        });
+        // One more than in Kafka Streams: it takes records up to there, the end included.
+        let closes = self.windows.grace_ms().saturating_add(1);
+        table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
+        table
     }
 
     /// The store of an aggregation over these windows; notes what does not fit.

@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, forward_held, settle};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::{WindowedStream, window_store};
+use crate::operators::window::windowed_by::{WindowedStream, closing, window_store};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
@@ -105,12 +105,13 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         let f = Arc::new(f);
         let (windows, emit) = (self.windows.clone(), self.emit);
         let serdes = self.grouped.serdes.clone();
-        self.grouped.aggregated(prefix, supplier, Arc::new(key), |index| {
+        let table = self.grouped.aggregated(prefix, supplier, Arc::new(key), |index| {
             move |linker: &mut Linker<'_>| {
                 let what = (serdes.clone(), first.clone());
                 add_windowed(linker, index, what, (windows.clone(), emit), Arc::clone(&f))
             }
-        })
+        });
+        closing(table, &self.windows)
     }
 }
 

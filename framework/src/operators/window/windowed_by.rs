@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millstream_state::WindowOrder;
 
 use crate::operators::group::KGroupedStream;
+use crate::operators::table::KTable;
 use crate::record::Data;
 use crate::store::{Materialized, WindowTableSpec};
 use crate::time::{Emit, Windowing, Windows, millis};
@@ -85,6 +86,13 @@ impl<K: Data, V: Data, W: Windowing> WindowedStream<K, V, W> {
         self.emit = when;
         self
     }
+}
+
+/// Notes when the windows of a table close, for `suppress`.
+pub(crate) fn closing<K, A, W: Windows>(table: KTable<K, A>, windows: &W) -> KTable<K, A> {
+    let closes = (windows.size_ms() != i64::MAX).then(|| windows.grace_ms());
+    table.graph.borrow_mut().set_closes_after(table.node, closes);
+    table
 }
 
 /// The store of an aggregation over windows; notes what does not fit.

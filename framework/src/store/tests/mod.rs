@@ -1,5 +1,6 @@
 //! The stores over a memory log: what they keep, what they log, what a restart finds.
 
+mod buffer;
 mod key_value;
 mod model;
 mod session;
@@ -16,7 +17,7 @@ use crate::collector::{Collector, WorkerProducer};
 use crate::error::BoxError;
 use crate::log::memory::{MemoryLog, MemoryRecord};
 use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
-use crate::record::{Headers, RecordTime, Timestamp};
+use crate::record::{RecordTime, Timestamp};
 use crate::serde::{Null, Place, Serde};
 use crate::store::cache::CacheBudget;
 use crate::store::options::Serdes;
@@ -159,7 +160,7 @@ impl Rig {
                 timestamp: record.timestamp,
                 key: record.key.as_deref(),
                 value: record.value.as_deref(),
-                headers: Headers::default(),
+                headers: record.headers.clone(),
             };
             self.store.state().borrow_mut().restore(&mut batch, &raw).unwrap();
         }
