@@ -135,8 +135,8 @@ pub use logging::init_logging;
 pub use operators::{
     And, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing,
-    Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, Window,
-    WindowedCogroup, WindowedStream,
+    Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, TableJoined,
+    Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

@@ -9,7 +9,7 @@ mod window;
 mod process;
 
 pub use group::{CogroupedStream, KGroupedStream, KGroupedTable, WindowedCogroup};
-pub use join::{Joined, StreamJoined};
+pub use join::{Joined, StreamJoined, TableJoined};
 pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
     StoreKind, Stores, Window,

@@ -39,11 +39,13 @@ pub enum DropReason {
     Refused,
     /// A store put fell into a segment that is expired.
     Expired,
+    /// An answer to a row that has changed since it asked.
+    Stale,
 }
 
 impl DropReason {
     /// All reasons, in the order of their labels.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Late,
         Self::NullKey,
         Self::NullValue,
@@ -52,6 +54,7 @@ impl DropReason {
         Self::Failed,
         Self::Refused,
         Self::Expired,
+        Self::Stale,
     ];
 
     /// The label in metrics.
@@ -65,6 +68,7 @@ impl DropReason {
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Expired => "expired",
+            Self::Stale => "stale",
         }
     }
 }

@@ -70,6 +70,11 @@ pub enum TopologyFault {
         /// The store.
         store: String,
     },
+    /// A table whose rows are needed below it, and that does not keep them.
+    #[error(
+        "the rows of {0} are needed below it: keep them, with `.materialized(\"name\")` behind the join"
+    )]
+    RowsNotKept(String),
     /// A source without a topic.
     #[error("{0} reads no topic")]
     NoTopic(String),

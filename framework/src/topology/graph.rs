@@ -111,6 +111,15 @@ impl Graph {
         name
     }
 
+    /// Gives a name back that was generated and will not be used, if no other was since.
+    pub(super) fn give_back(&mut self, name: &str) {
+        if let Some(last) = self.numbered.checked_sub(1)
+            && name.ends_with(&format!("-{last:010}"))
+        {
+            self.numbered = last;
+        }
+    }
+
     /// Adds a node and its edges.
     pub(crate) fn add(&mut self, draft: NodeDraft) -> NodeId {
         let id = NodeId(self.nodes.len());

@@ -7,6 +7,7 @@ use crate::store::StoreSupplier;
 use crate::topology::fault::TopologyFault;
 use crate::topology::graph::Graph;
 use crate::topology::ids::{NodeId, StoreIndex};
+use crate::topology::table_traits::TableTraits;
 
 impl Graph {
     /// Asks a table for old values, and the tables it computes its rows from up to the first that keeps its
@@ -63,6 +64,11 @@ impl Graph {
     /// Opens the store that a source has in reserve; false if it has none.
     pub(crate) fn keep_spare(&mut self, table: NodeId) -> bool {
         let Some(spare) = self.table_mut(table).and_then(|traits| traits.spare.take()) else {
+            let unsaid = |traits: &mut TableTraits| traits.reserved.take();
+            if self.table_mut(table).and_then(unsaid).is_some() {
+                let node = self.name_of(table).to_owned();
+                self.fault(TopologyFault::RowsNotKept(node));
+            }
             return false;
         };
         self.keep(table, spare);
@@ -75,6 +81,10 @@ impl Graph {
         if traits.is_none_or(|traits| traits.kept) || self.has_children(table) {
             let node = self.name_of(table).to_owned();
             return self.fault(TopologyFault::KeptTooLate { node, store: store.name().to_owned() });
+        }
+        let reserved = self.table_mut(table).and_then(|traits| traits.reserved.take());
+        if let Some(reserved) = reserved.filter(|reserved| *reserved != *store.name()) {
+            self.give_back(&reserved);
         }
         self.keep(table, store);
     }

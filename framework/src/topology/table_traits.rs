@@ -22,6 +22,8 @@ pub(crate) struct TableTraits {
     pub(super) spare: Option<Arc<dyn StoreSupplier>>,
     /// How long after the end of a window (of a session) its row may change, in milliseconds of stream time.
     pub(super) closes_after_ms: Option<i64>,
+    /// It keeps its rows only where it is said: the name that Java would give its store.
+    pub(super) reserved: Option<String>,
     /// Somebody downstream needs old values.
     pub(crate) sends_old: bool,
 }
@@ -45,6 +47,12 @@ impl TableTraits {
     /// A side of a join of two tables, or what both sides end in.
     pub(crate) fn joined(above: [NodeId; 2]) -> Self {
         Self { above: above.to_vec(), joins: true, ..Self::default() }
+    }
+
+    /// One whose rows come from elsewhere, and are kept only if that is said before anything is added below it.
+    /// Java takes a number for the name of its store, unless it is named.
+    pub(crate) fn kept_if_said(reserved: String) -> Self {
+        Self { reserved: Some(reserved), ..Self::default() }
     }
 
     /// One that is filled from a topic.

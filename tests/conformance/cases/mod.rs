@@ -2,6 +2,7 @@
 //!
 //! Keys and values of a case may be null where its inputs hold nulls; the types say so.
 
+mod foreign;
 mod grouped;
 mod invoices;
 mod joins;
@@ -33,6 +34,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Case> {
         suppress::CASES,
         tables::CASES,
         joins::CASES,
+        foreign::CASES,
         grouped::CASES,
         windows::CASES,
         processors::CASES,

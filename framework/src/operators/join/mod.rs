@@ -6,5 +6,6 @@ mod stream_side;
 mod streams;
 mod table_side;
 mod tables;
+mod foreign;
 
-pub use options::{Joined, StreamJoined};
+pub use options::{Joined, StreamJoined, TableJoined};

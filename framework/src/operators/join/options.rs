@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::policy::OnError;
+use crate::record::Shared;
 use crate::serde::{HasSerde, Serde};
 use crate::store::Serdes;
 
@@ -185,6 +187,119 @@ impl<K, L, R> StreamJoined<K, L, R> {
     #[must_use]
     pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
         self.changelog.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Chooses the partition of a foreign key, of so many; none leaves it to the key.
+type ForeignPartitioner<FK> = Arc<dyn Fn(&FK, i32) -> Option<i32> + Send + Sync>;
+
+/// How two tables meet by foreign key: the name of the join, the bytes of the rows of both tables, and how it is kept
+/// who follows which row.
+///
+/// A name is enough where the types know their serdes. It names the nodes (`<name>-subscription-receive`, ..), the topics
+/// `<application>-<name>-subscription-registration-topic` and `-subscription-response-topic`, and the store
+/// `<name>-subscription-store`: it must not change.
+///
+/// ```
+/// # use millstream::serde::{Json, Plain};
+/// # use millstream::{OnError, StreamsBuilder, TableJoined};
+/// # let builder = StreamsBuilder::new().allow_generated_names();
+/// # let (orders, names) = (builder.table::<String, String>("l", "l"), builder.table::<String, String>("r", "r"));
+/// # let customer = |_: &String, order: &String| order.split(' ').next().map(str::to_owned);
+/// # let line = |order: &String, name: &String| format!("{order} {name}");
+/// let _ = orders.join_foreign("customers", &names, customer, line);
+/// let small = TableJoined::named("small").in_memory().changelog_config("segment.bytes", "1048576");
+/// let _ = orders.join_foreign(small, &names, customer, line);
+/// let _ = orders.join_foreign(TableJoined::with_serdes("json", Json, Plain), &names, customer, line);
+/// let _ = orders.join_foreign(TableJoined::generated().on_error(OnError::Skip), &names, customer, line);
+/// // The topic of the names was not written by Java's partitioner.
+/// let by_length = |name: &String, partitions: i32| Some(name.len() as i32 % partitions);
+/// let _ = orders.join_foreign(TableJoined::named("placed").partitioner(by_length), &names, customer, line);
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
+pub struct TableJoined<FK, L, R> {
+    pub(crate) name: Option<String>,
+    pub(crate) left: Arc<dyn Serde<L>>,
+    pub(crate) right: Arc<dyn Serde<R>>,
+    pub(crate) partitioner: Option<ForeignPartitioner<FK>>,
+    pub(crate) in_memory: bool,
+    pub(crate) changelog: Vec<(String, String)>,
+    pub(crate) policy: OnError,
+}
+
+impl<FK, L, R> fmt::Debug for TableJoined<FK, L, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableJoined").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<FK, L: HasSerde, R: HasSerde> From<&str> for TableJoined<FK, L, R> {
+    fn from(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::generated() }
+    }
+}
+
+impl<FK, L: HasSerde, R: HasSerde> TableJoined<FK, L, R> {
+    /// Under this name.
+    pub fn named(name: &str) -> Self {
+        Self::from(name)
+    }
+
+    /// Under names that are generated as Java does. The builder must allow generated names for that: the next node
+    /// that is added above changes them, and what is in the topics and the store is then lost.
+    pub fn generated() -> Self {
+        Self::of(None, Arc::new(L::Serde::default()), Arc::new(R::Serde::default()))
+    }
+}
+
+impl<FK, L, R> TableJoined<FK, L, R> {
+    /// Under this name, with the rows of both tables in bytes of these serdes. Those of the left table are not sent:
+    /// their hash is, which tells a row from the ones before it.
+    pub fn with_serdes(name: &str, left: impl Serde<L>, right: impl Serde<R>) -> Self {
+        Self::of(Some(name.to_owned()), Arc::new(left), Arc::new(right))
+    }
+
+    fn of(name: Option<String>, left: Arc<dyn Serde<L>>, right: Arc<dyn Serde<R>>) -> Self {
+        Self {
+            name,
+            left,
+            right,
+            partitioner: None,
+            in_memory: false,
+            changelog: Vec::new(),
+            policy: OnError::default(),
+        }
+    }
+
+    /// Where the row of a foreign key is, if its topic was not written by Java's partitioner: told the key and the
+    /// number of partitions.
+    #[must_use]
+    pub fn partitioner(mut self, choose: impl Fn(&FK, i32) -> Option<i32> + Shared) -> Self {
+        self.partitioner = Some(Arc::new(choose));
+        self
+    }
+
+    /// Who follows which row is kept in memory only: restored from the changelog's start each time.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// A setting of the changelog topic, by Kafka's name. It overrides the default.
+    #[must_use]
+    pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
+        self.changelog.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What to do with a record of the join's topics that cannot be read, and with a row that cannot be written to
+    /// them. The default is to stop.
+    #[must_use]
+    pub fn on_error(mut self, policy: OnError) -> Self {
+        self.policy = policy;
         self
     }
 }

@@ -73,6 +73,10 @@ pub(crate) struct SinkDraft<K, V> {
 
 impl<K: Data, V: Data> SinkDraft<K, V> {
     pub(crate) fn add_to(self, graph: &mut Graph, parent: NodeId) -> NodeId {
+        self.add_below(graph, vec![parent])
+    }
+
+    pub(crate) fn add_below(self, graph: &mut Graph, parents: Vec<NodeId>) -> NodeId {
         let Self { name, internal, partitions, produced } = self;
         let topic = match &produced.destination {
             Destination::Fixed(topic) => SinkTopicName::Fixed(Arc::clone(topic)),
@@ -93,7 +97,7 @@ impl<K: Data, V: Data> SinkDraft<K, V> {
         graph.add(NodeDraft {
             name,
             kind: NodeKind::Sink { topic, internal, partitions },
-            parents: vec![parent],
+            parents,
             stores: Vec::new(),
             make: Box::new(make),
         })

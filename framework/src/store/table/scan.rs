@@ -75,10 +75,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     /// The rows whose keys' bytes begin with a prefix.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "joins and sliding windows use it, which come next")
-    )]
     pub(crate) fn prefix_scan(&mut self, prefix: &[u8]) -> TableRows<K, V> {
         self.scan(vec![KeyRange::prefix(prefix)], Direction::Forward, Wanted::All)
     }

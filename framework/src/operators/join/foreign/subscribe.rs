@@ -1,0 +1,104 @@
+//! The left side: each change of a row subscribes to the right row that it names, and ends the subscription to
+//! the one that it named before.
+
+use std::sync::Arc;
+
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
+use crate::error::{BoxError, Result};
+use crate::operators::join::foreign::wire::{Coder, Instruction, Subscription};
+use crate::policy::DropReason;
+use crate::record::{Change, Data, Record};
+use crate::serde::Null;
+
+/// Follows right rows.
+pub(super) struct Subscribe<K, V, FK, F> {
+    pub(super) foreign_key: Arc<F>,
+    pub(super) foreign: Coder<FK>,
+    pub(super) values: Coder<V>,
+    /// A left row has a result without a right one.
+    pub(super) left: bool,
+    pub(super) children: Children<Option<FK>, Subscription<K>>,
+    pub(super) faults: Faults,
+    /// What serdes write.
+    pub(super) scratch: [Vec<u8>; 2],
+}
+
+/// The foreign keys of a row, and what is to be said of them.
+struct Named<FK> {
+    old: Option<FK>,
+    new: Option<FK>,
+    changed: bool,
+    hash: Option<[u8; 16]>,
+}
+
+impl<K, V, FK, F> Node for Subscribe<K, V, FK, F> {}
+
+impl<K: Data, V: Data, FK: Data, F: Fn(&K, &V) -> Option<FK>> Subscribe<K, V, FK, F> {
+    fn named(&mut self, key: &K, change: &Change<V>) -> Result<Named<FK>, BoxError> {
+        let [one, other] = &mut self.scratch;
+        let foreign = &self.foreign;
+        // The key of a row, and its bytes: a key that is null is none.
+        let named = |row: Option<&V>, into: &mut Vec<u8>| -> Result<Option<FK>, BoxError> {
+            let Some(named) = row.and_then(|row| (self.foreign_key)(key, row)) else {
+                return Ok(None);
+            };
+            Ok((foreign.encode(&named, into)? == Null::No).then_some(named))
+        };
+        let old = named(change.old.as_ref(), one)?;
+        let new = named(change.new.as_ref(), other)?;
+        let changed = new.is_none() || one != other;
+        let hash = match &change.new {
+            Some(row) => self.values.hash(row, one)?,
+            None => None,
+        };
+        Ok(Named { old, new, changed, hash })
+    }
+}
+
+impl<K, V, FK, F> Operator<K, Change<V>> for Subscribe<K, V, FK, F>
+where
+    K: Data,
+    V: Data,
+    FK: Data,
+    F: Fn(&K, &V) -> Option<FK>,
+{
+    fn process(&mut self, record: Record<K, Change<V>>, ctx: &mut TaskContext) -> Result<()> {
+        use Instruction::{
+            DeleteKeyAndPropagate, DeleteKeyNoPropagate, PropagateNullIfNoForeignValue,
+            PropagateOnlyIfForeignValue,
+        };
+        let Record { key, value: change, timestamp, headers } = record;
+        if change.new.is_none() && change.old.is_none() {
+            return Ok(());
+        }
+        let Named { old, new, changed, hash } = match self.named(&key, &change) {
+            Ok(named) => named,
+            Err(error) => return self.faults.apply(DropReason::Failed, error, ctx),
+        };
+        let names_none = change.new.is_some() && new.is_none();
+        if names_none && !self.left {
+            let why = format_args!("its foreign key is null");
+            self.faults.dropped(DropReason::NullKey, ctx, why);
+        }
+        let partition = Some(ctx.task.partition);
+        let send = |foreign: Option<FK>, instruction, ctx: &mut TaskContext| {
+            let value = Subscription { instruction, hash, key: key.clone(), partition };
+            let headers = headers.clone();
+            self.children.forward(Record { key: foreign, value, timestamp, headers }, ctx)
+        };
+        let had_one = old.is_some();
+        if let Some(old) = old.filter(|_| changed) {
+            // Of what follows the old one there is an answer, if anything follows.
+            let answered = self.left || new.is_some();
+            let how = if answered { DeleteKeyNoPropagate } else { DeleteKeyAndPropagate };
+            send(Some(old), how, ctx)?;
+        }
+        match new {
+            // Even a row that is gone gets an answer, so that its result goes.
+            new if self.left => send(new, PropagateNullIfNoForeignValue, ctx),
+            Some(new) if had_one && changed => send(Some(new), PropagateNullIfNoForeignValue, ctx),
+            Some(new) => send(Some(new), PropagateOnlyIfForeignValue, ctx),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What the two sides of a join by foreign key send each other: Java's bytes.
+//!
+//! ```text
+//!  subscription   version u8 ‖ instruction u8 ‖ hash ‖ key of the left row ‖ its partition i32
+//!  answer         version u8 ‖ hash ‖ right row; without one no bytes follow
+//! ```
+//!
+//! Subscriptions are of version 1, or of 0, which has no partition; answers are of version 0. The highest bit of the
+//! version says that there is no hash: the left row is deleted. A right row of no bytes looks like none, as in Java.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::error::BoxError;
+use crate::operators::join::foreign::hash::{Hash, hash_of};
+use crate::record::Headers;
+use crate::serde::{Null, Part, Place, Serde};
+
+const NO_HASH: u8 = 0x80;
+
+/// What the right side does with a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instruction {
+    /// Ends it.
+    DeleteKeyNoPropagate,
+    /// Ends it and answers without a row.
+    DeleteKeyAndPropagate,
+    /// Keeps it and answers, with or without a row.
+    PropagateNullIfNoForeignValue,
+    /// Keeps it and answers if there is a row.
+    PropagateOnlyIfForeignValue,
+}
+
+impl Instruction {
+    fn number(self) -> u8 {
+        match self {
+            Self::DeleteKeyNoPropagate => 0,
+            Self::DeleteKeyAndPropagate => 1,
+            Self::PropagateNullIfNoForeignValue => 2,
+            Self::PropagateOnlyIfForeignValue => 3,
+        }
+    }
+
+    fn numbered(number: u8) -> Result<Self, BoxError> {
+        Ok(match number {
+            0 => Self::DeleteKeyNoPropagate,
+            1 => Self::DeleteKeyAndPropagate,
+            2 => Self::PropagateNullIfNoForeignValue,
+            3 => Self::PropagateOnlyIfForeignValue,
+            other => {
+                return Err(format!("a subscription has instruction {other}, not 0 to 3").into());
+            }
+        })
+    }
+}
+
+/// A left row wants to hear of a right one, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Subscription<K> {
+    pub(super) instruction: Instruction,
+    /// Of the left row as it is now; none if it is deleted.
+    pub(super) hash: Option<Hash>,
+    /// The key of the left row.
+    pub(super) key: K,
+    /// The partition of the left row; none in version 0.
+    pub(super) partition: Option<i32>,
+}
+
+impl<K> Subscription<K> {
+    /// The bytes before the key.
+    fn begin(&self, into: &mut Vec<u8>) {
+        let version = u8::from(self.partition.is_some());
+        into.push(version | if self.hash.is_none() { NO_HASH } else { 0 });
+        into.push(self.instruction.number());
+        into.extend_from_slice(self.hash.as_ref().map_or(&[], <[u8; 16]>::as_slice));
+    }
+
+    /// The bytes after the key.
+    fn end(&self, into: &mut Vec<u8>) {
+        if let Some(partition) = self.partition {
+            into.extend_from_slice(&partition.to_be_bytes());
+        }
+    }
+
+    /// All bytes, around those of the key.
+    pub(super) fn encoded(&self, key: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + size_of::<Hash>() + key.len() + size_of::<i32>());
+        self.begin(&mut bytes);
+        bytes.extend_from_slice(key);
+        self.end(&mut bytes);
+        bytes
+    }
+
+    fn with_key<K2>(self, key: K2) -> Subscription<K2> {
+        let Self { instruction, hash, partition, .. } = self;
+        Subscription { instruction, hash, key, partition }
+    }
+}
+
+impl<'b> Subscription<&'b [u8]> {
+    fn of(bytes: &'b [u8]) -> Result<Self, BoxError> {
+        let (version, is_hashed, rest) = versioned(bytes, "a subscription", 1)?;
+        let (instruction, rest) = rest.split_first().ok_or("a subscription has no instruction")?;
+        let instruction = Instruction::numbered(*instruction)?;
+        let (hash, rest) = hash_in(is_hashed, rest)?;
+        if version == 0 {
+            return Ok(Self { instruction, hash, key: rest, partition: None });
+        }
+        let (key, partition) =
+            rest.split_last_chunk::<4>().ok_or("a subscription has no partition")?;
+        let partition = i32::from_be_bytes(*partition);
+        if partition < 0 {
+            return Err(format!("a subscription is of partition {partition}").into());
+        }
+        Ok(Self { instruction, hash, key, partition: Some(partition) })
+    }
+}
+
+/// What the left side hears of a right row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer<R> {
+    /// Of the left row as it was when it subscribed.
+    pub(super) hash: Option<Hash>,
+    /// The right row, if there is one.
+    pub(super) row: Option<R>,
+    /// Where the left row is; not in the bytes.
+    pub(super) partition: Option<i32>,
+}
+
+/// The version, whether there is a hash, and what follows.
+fn versioned<'b>(
+    bytes: &'b [u8],
+    what: &str,
+    latest: u8,
+) -> Result<(u8, bool, &'b [u8]), BoxError> {
+    let (first, rest) = bytes.split_first().ok_or_else(|| format!("{what} has no bytes"))?;
+    let version = first & !NO_HASH;
+    if version > latest {
+        return Err(format!("{what} has version {version}: {latest} is the latest known").into());
+    }
+    Ok((version, first & NO_HASH == 0, rest))
+}
+
+fn hash_in(is_there: bool, bytes: &[u8]) -> Result<(Option<Hash>, &[u8]), BoxError> {
+    if !is_there {
+        return Ok((None, bytes));
+    }
+    let (hash, rest) = bytes.split_first_chunk().ok_or("it is shorter than its hash")?;
+    Ok((Some(*hash), rest))
+}
+
+/// A serde that is told a name of its own instead of the topic: Java's `<subscription topic>-fk`, `-pk`, `-vh`.
+pub(super) struct Coder<T> {
+    serde: Arc<dyn Serde<T>>,
+    part: Part,
+    topic: Arc<str>,
+}
+
+impl<T: 'static> Coder<T> {
+    pub(super) fn new(serde: &Arc<dyn Serde<T>>, part: Part, topic: String) -> Self {
+        Self { serde: Arc::clone(serde), part, topic: topic.into() }
+    }
+
+    /// Writes a value in place of what was in `into`.
+    pub(super) fn encode(&self, value: &T, into: &mut Vec<u8>) -> Result<Null, BoxError> {
+        into.clear();
+        let mut headers = Headers::default();
+        let mut place = Place { topic: &self.topic, part: self.part, headers: &mut headers };
+        self.serde.serialize(&mut place, value, into)
+    }
+
+    /// The hash of what is written for a value; none if that is null.
+    pub(super) fn hash(&self, value: &T, into: &mut Vec<u8>) -> Result<Option<Hash>, BoxError> {
+        Ok((self.encode(value, into)? == Null::No).then(|| hash_of(into)))
+    }
+
+    /// A subscription by a key that this reads.
+    pub(super) fn subscription(&self, bytes: &[u8]) -> Result<Subscription<T>, BoxError> {
+        let raw = Subscription::of(bytes)?;
+        let mut headers = Headers::default();
+        let mut place = Place { topic: &self.topic, part: self.part, headers: &mut headers };
+        let key = self.serde.deserialize(&mut place, Some(raw.key))?;
+        Ok(raw.with_key(key))
+    }
+}
+
+/// The serde of subscriptions, around that of the left rows' keys.
+pub(super) struct SubscriptionSerde<K> {
+    key: Arc<dyn Serde<K>>,
+    /// A topic, and what the serde of keys is told in it.
+    told: OnceLock<(String, String)>,
+}
+
+impl<K: 'static> SubscriptionSerde<K> {
+    pub(super) fn new(key: &Arc<dyn Serde<K>>) -> Self {
+        Self { key: Arc::clone(key), told: OnceLock::new() }
+    }
+
+    fn with_place<T>(&self, outer: &mut Place<'_>, f: impl FnOnce(&mut Place<'_>) -> T) -> T {
+        let told = |topic: &str| format!("{topic}-pk");
+        let known = self.told.get_or_init(|| (outer.topic.to_owned(), told(outer.topic)));
+        let other = (known.0 != outer.topic).then(|| told(outer.topic));
+        let topic = other.as_deref().unwrap_or(&known.1);
+        f(&mut Place { topic, part: Part::Key, headers: outer.headers })
+    }
+}
+
+impl<K: 'static> Serde<Subscription<K>> for SubscriptionSerde<K> {
+    fn serialize(
+        &self,
+        place: &mut Place<'_>,
+        value: &Subscription<K>,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        value.begin(into);
+        match self.with_place(place, |place| self.key.serialize(place, &value.key, into))? {
+            Null::No => value.end(into),
+            Null::Yes => return Err("a row whose key is null follows no other".into()),
+        }
+        Ok(Null::No)
+    }
+
+    fn deserialize(
+        &self,
+        place: &mut Place<'_>,
+        bytes: Option<&[u8]>,
+    ) -> Result<Subscription<K>, BoxError> {
+        let raw = Subscription::of(bytes.ok_or("a subscription is null")?)?;
+        let key = self.with_place(place, |place| self.key.deserialize(place, Some(raw.key)))?;
+        Ok(raw.with_key(key))
+    }
+}
+
+/// The serde of answers, around that of right rows.
+pub(super) struct AnswerSerde<R>(pub(super) Arc<dyn Serde<R>>);
+
+impl<R: 'static> Serde<Answer<R>> for AnswerSerde<R> {
+    fn serialize(
+        &self,
+        place: &mut Place<'_>,
+        value: &Answer<R>,
+        into: &mut Vec<u8>,
+    ) -> Result<Null, BoxError> {
+        into.push(if value.hash.is_none() { NO_HASH } else { 0 });
+        into.extend_from_slice(value.hash.as_ref().map_or(&[], <[u8; 16]>::as_slice));
+        if let Some(row) = &value.row {
+            // A row that is null is none: it has no bytes.
+            self.0.serialize(place, row, into)?;
+        }
+        Ok(Null::No)
+    }
+
+    fn deserialize(
+        &self,
+        place: &mut Place<'_>,
+        bytes: Option<&[u8]>,
+    ) -> Result<Answer<R>, BoxError> {
+        let (_, is_hashed, rest) = versioned(bytes.ok_or("an answer is null")?, "an answer", 0)?;
+        let (hash, rest) = hash_in(is_hashed, rest)?;
+        let row = match rest {
+            [] => None,
+            row => Some(self.0.deserialize(place, Some(row))?),
+        };
+        Ok(Answer { hash, row, partition: None })
+    }
+}
