@@ -52,7 +52,7 @@
 //! |---|---|
 //! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
-//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`]; [`JoinWindows`], [`StreamJoined`], [`Joined`] |
+//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`]; [`JoinWindows`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
 //! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |

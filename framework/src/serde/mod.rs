@@ -186,7 +186,7 @@ impl<T: 'static> Serde<T> for Arc<dyn Serde<T>> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no serde: Millstream does not know its bytes in a topic or a store",
     note = "a type of your own says it once: `impl HasSerde for {Self} {{ type Serde = Json; }}` (or `Bincode`, or a serde that you wrote)",
-    note = "another crate's type goes into a struct of your own, or its serdes are named where it is read, written or kept: `Consumed::with_serdes`, `Produced::with_serdes`, `Materialized::with_serdes`, `KeyValue::with_serdes`, `Window::with_serdes`, `KStream::group_by_key_with`, `KStream::repartition_with`, `KTable::group_by_with`, `Joined::with_serdes`, `StreamJoined::with_serdes`"
+    note = "another crate's type goes into a struct of your own, or its serdes are named where it is read, written or kept: `Consumed::with_serdes`, `Produced::with_serdes`, `Materialized::with_serdes`, `KeyValue::with_serdes`, `Window::with_serdes`, `KStream::group_by_key_with`, `KStream::repartition_with`, `KTable::group_by_with`, `Joined::with_serdes`, `StreamJoined::with_serdes`, `TableJoined::with_serdes`"
 )]
 pub trait HasSerde: Data {
     /// The serde used where a node does not name another.

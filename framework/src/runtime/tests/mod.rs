@@ -11,6 +11,7 @@ mod ownership;
 mod turns;
 mod refusals;
 mod topics;
+mod foreign;
 
 use std::fmt::Debug;
 use std::sync::Arc;

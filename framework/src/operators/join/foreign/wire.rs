@@ -263,3 +263,183 @@ impl<R: 'static> Serde<Answer<R>> for AnswerSerde<R> {
         Ok(Answer { hash, row, partition: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::serde::Plain;
+    use crate::serde::tests::{bytes_of, read, refusal_of, refusal_to_write};
+
+    fn subscriptions() -> SubscriptionSerde<String> {
+        let key: Arc<dyn Serde<String>> = Arc::new(Plain);
+        SubscriptionSerde::new(&key)
+    }
+
+    fn answers() -> AnswerSerde<String> {
+        AnswerSerde(Arc::new(Plain))
+    }
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    fn hash() -> Option<Hash> {
+        Some(0xd7f9_a543_6aed_e827_01c9_956f_06f4_f6a5_u128.to_be_bytes())
+    }
+
+    fn subscription(instruction: Instruction, partition: Option<i32>) -> Subscription<String> {
+        Subscription { instruction, hash: hash(), key: "c".to_owned(), partition }
+    }
+
+    /// Bytes of the recording, and one of version 0.
+    #[test]
+    fn the_bytes_are_javas() {
+        use Instruction::{DeleteKeyAndPropagate, PropagateOnlyIfForeignValue};
+        let same = |value: &Subscription<String>, hex: &str| {
+            assert_eq!(bytes_of(&subscriptions(), value), Some(unhex(hex)));
+            assert_eq!(read(&subscriptions(), Some(&unhex(hex))), *value);
+        };
+        let first = subscription(PropagateOnlyIfForeignValue, Some(0));
+        same(&first, "0103d7f9a5436aede82701c9956f06f4f6a56300000000");
+        let older = Subscription { partition: None, ..first.clone() };
+        same(&older, "0003d7f9a5436aede82701c9956f06f4f6a563");
+        let gone = Subscription { hash: None, ..subscription(DeleteKeyAndPropagate, Some(258)) };
+        same(&gone, "81016300000102");
+        let answer =
+            |hash, row: Option<&str>| Answer { hash, row: row.map(str::to_owned), partition: None };
+        for (answer, hex) in [
+            (answer(hash(), Some("r2")), "00d7f9a5436aede82701c9956f06f4f6a57232"),
+            (answer(hash(), None), "00d7f9a5436aede82701c9956f06f4f6a5"),
+            (answer(None, None), "80"),
+        ] {
+            assert_eq!(bytes_of(&answers(), &answer), Some(unhex(hex)));
+            assert_eq!(read(&answers(), Some(&unhex(hex))), answer);
+        }
+    }
+
+    #[test]
+    fn the_serde_of_keys_is_told_javas_name() {
+        #[derive(Clone)]
+        struct Tells;
+        impl Serde<String> for Tells {
+            fn serialize(
+                &self,
+                place: &mut Place<'_>,
+                _: &String,
+                into: &mut Vec<u8>,
+            ) -> Result<Null, BoxError> {
+                into.extend_from_slice(format!("{} {:?}", place.topic, place.part).as_bytes());
+                Ok(Null::No)
+            }
+
+            fn deserialize(
+                &self,
+                place: &mut Place<'_>,
+                _: Option<&[u8]>,
+            ) -> Result<String, BoxError> {
+                Ok(place.topic.to_owned())
+            }
+        }
+        let key: Arc<dyn Serde<String>> = Arc::new(Tells);
+        let serde = SubscriptionSerde::new(&key);
+        for topic in [
+            "app-j-subscription-registration-topic",
+            "other-j",
+            "app-j-subscription-registration-topic",
+        ] {
+            let mut headers = Headers::default();
+            let mut place = Place { topic, part: Part::Value, headers: &mut headers };
+            let (value, mut bytes) =
+                (subscription(Instruction::DeleteKeyNoPropagate, None), Vec::new());
+            serde.serialize(&mut place, &value, &mut bytes).unwrap();
+            assert_eq!(String::from_utf8_lossy(&bytes[18..]), format!("{topic}-pk Key"));
+            assert_eq!(
+                serde.deserialize(&mut place, Some(&bytes)).unwrap().key,
+                format!("{topic}-pk")
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_subscription_and_no_answer_is_refused_with_what_is_wrong() {
+        let hashed = "d7f9a5436aede82701c9956f06f4f6a5";
+        for (hex, wrong) in [
+            ("".to_owned(), "no bytes"),
+            ("0203".to_owned(), "version 2: 1 is the latest"),
+            ("ff03".to_owned(), "version 127"),
+            ("01".to_owned(), "no instruction"),
+            ("0104".to_owned(), "instruction 4"),
+            ("0103d7f9".to_owned(), "shorter than its hash"),
+            (format!("0103{hashed}000000"), "no partition"),
+            (format!("0103{hashed}63ffffffff"), "partition -1"),
+        ] {
+            let refusal = refusal_of(&subscriptions(), Some(&unhex(&hex)));
+            assert!(refusal.contains(wrong), "{hex}: {refusal}");
+        }
+        for (hex, wrong) in
+            [("", "no bytes"), ("01", "version 1: 0 is the latest"), ("00d7", "its hash")]
+        {
+            let refusal = refusal_of(&answers(), Some(&unhex(hex)));
+            assert!(refusal.contains(wrong), "{hex}: {refusal}");
+        }
+        assert!(refusal_of(&subscriptions(), None).contains("null"));
+        assert!(refusal_of(&answers(), None).contains("null"));
+    }
+
+    #[test]
+    fn a_key_that_is_null_cannot_subscribe() {
+        let key: Arc<dyn Serde<Option<String>>> = Arc::new(crate::serde::Nullable(Plain));
+        let serde = SubscriptionSerde::new(&key);
+        let value = Subscription {
+            instruction: Instruction::DeleteKeyNoPropagate,
+            hash: None,
+            key: None,
+            partition: None,
+        };
+        assert!(refusal_to_write(&serde, &value).contains("null"));
+    }
+
+    fn instruction() -> impl Strategy<Value = Instruction> {
+        (0..4_u8).prop_map(|number| Instruction::numbered(number).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..40), head in 0..8_u8) {
+            // Half of them begin as they should.
+            if let [first, second, ..] = bytes.as_mut_slice() && head < 4 {
+                (*first, *second) = ([0, 1, 0x80, 0x81][usize::from(head)], *second % 5);
+            }
+            let mut headers = Headers::default();
+            let mut place = Place { topic: "t", part: Part::Value, headers: &mut headers };
+            if let Ok(value) = subscriptions().deserialize(&mut place, Some(&bytes)) {
+                assert_eq!(bytes_of(&subscriptions(), &value), Some(bytes.clone()));
+            }
+            let mut place = Place { topic: "t", part: Part::Value, headers: &mut headers };
+            if let Ok(value) = answers().deserialize(&mut place, Some(&bytes)) {
+                assert_eq!(bytes_of(&answers(), &value), Some(bytes));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(
+            instruction in instruction(),
+            hash: Option<[u8; 16]>,
+            key: String,
+            partition in proptest::option::of(0..=i32::MAX),
+            row in proptest::option::of(".+"),
+        ) {
+            let value = Subscription { instruction, hash, key: key.clone(), partition };
+            let bytes = bytes_of(&subscriptions(), &value).unwrap();
+            assert_eq!(value.encoded(key.as_bytes()), bytes);
+            assert_eq!(read(&subscriptions(), Some(&bytes)), value);
+            let answer = Answer { hash, row, partition: None };
+            assert_eq!(read(&answers(), bytes_of(&answers(), &answer).as_deref()), answer);
+        }
+    }
+}
