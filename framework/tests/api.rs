@@ -9,7 +9,7 @@ use millstream::testing::TopologyDriver;
 use millstream::{
     BoxError, Consumed, Context, JoinWindows, Joined, KeyValue, KeyValueStore, Materialized,
     OnError, Processor, Produced, PunctuationType, Schedule, StreamJoined, StreamsBuilder,
-    TimeWindows, Topology, TopologyErrors, Window,
+    TableJoined, TimeWindows, Topology, TopologyErrors, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +190,10 @@ fn the_message_for_a_missing_serde_names_what_there_is() -> Result<(), BoxError>
     let windows = JoinWindows::within(day).no_grace();
     stream.join(how, &stream, windows, |_, _| 1_i64).to("joined");
     ways.insert("StreamJoined::with_serdes");
+    let how = TableJoined::with_serdes("foreign", Json, Plain);
+    let named = table.join_foreign(how, &names, |key, _| Some(key.clone()), |_, name| name.clone());
+    named.updates().to("named-by-key");
+    ways.insert("TableJoined::with_serdes");
     table.updates().to(Produced::<String, Counts>::with_serdes("out", Plain, Json));
     ways.insert("Produced::with_serdes");
     let serde = include_str!("../src/serde/mod.rs");

@@ -229,12 +229,21 @@ impl<'a> Linker<'a> {
             .ok_or_else(|| broken(&format!("{} and {name} do not fit", self.seat.name)))
     }
 
-    /// Hands over the node that was made.
-    pub(crate) fn add<K: Data, V: Data, N: Operator<K, V> + 'static>(&mut self, node: N) {
+    /// The node being made, under which others may find what it shares.
+    pub(crate) fn id(&self) -> NodeId {
+        self.seat.id
+    }
+
+    /// Hands over the node that was made; what comes back is for others that share more than a store with it.
+    pub(crate) fn add<K: Data, V: Data, N: Operator<K, V> + 'static>(
+        &mut self,
+        node: N,
+    ) -> Rc<RefCell<N>> {
         let node = Rc::new(RefCell::new(node));
         let link: Link<K, V> = Rc::clone(&node) as Link<K, V>;
         self.links.insert(self.seat.id.0, Box::new(link));
-        self.nodes.insert(self.seat.id.0, node);
+        self.nodes.insert(self.seat.id.0, Rc::<RefCell<N>>::clone(&node));
+        node
     }
 
     /// Hands over the source that was made for a topic.

@@ -25,15 +25,16 @@ fn placed(key: &str, partitions: i32) -> i32 {
     key.len() as i32 % partitions
 }
 
-fn topology(how: How) -> Topology {
+fn topology(is_left: bool, how: How) -> Topology {
     let builder = StreamsBuilder::new();
     let left = builder.table::<String, String>("l", "lt");
     let right = builder.table::<String, String>("r", "rt");
     let key = |_: &String, row: &String| Some(row.clone()).filter(|row| row != "none");
-    left.left_join_foreign(how, &right, key, |left, right| format!("{left} {right:?}"))
-        .materialized("joined")
-        .to_stream()
-        .to("out");
+    let joined = match is_left {
+        true => left.left_join_foreign(how, &right, key, |l, r| format!("{l} {r:?}")),
+        false => left.join_foreign(how, &right, key, |l, r| format!("{l} {:?}", Some(r))),
+    };
+    joined.materialized("joined").to_stream().to("out");
     builder.build().unwrap()
 }
 
@@ -43,6 +44,7 @@ struct World {
     left: Rows,
     right: Rows,
     is_placed: bool,
+    is_left: bool,
 }
 
 impl World {
@@ -80,9 +82,10 @@ impl World {
     fn wanted(&self) -> Rows {
         let row = |(key, row): (&String, &String)| {
             let right = self.right.get(row).filter(|_| row != "none");
-            (key.clone(), format!("{row} {right:?}"))
+            let result = (key.clone(), format!("{row} {right:?}"));
+            (self.is_left || right.is_some()).then_some(result)
         };
-        self.left.iter().map(row).collect()
+        self.left.iter().filter_map(row).collect()
     }
 
     /// What the output says last of each key, which is always in the same partition.
@@ -106,7 +109,8 @@ impl World {
             false => How::named("j"),
         };
         let shared: Arc<dyn Log> = Arc::new(self.log.clone());
-        let streams = Streams::with(topology(how), config(dir, guarantee)).log(shared);
+        let streams =
+            Streams::with(topology(self.is_left, how), config(dir, guarantee)).log(shared);
         let streams = streams.start().unwrap();
         let state = streams.wait_for(&[StreamsState::Running], PATIENCE);
         assert_eq!(state, StreamsState::Running);
@@ -120,10 +124,10 @@ impl World {
 #[test]
 fn a_join_by_foreign_key_needs_no_equal_partitions_and_survives_restarts() {
     for guarantee in BOTH {
-        for is_placed in [false, true] {
+        for (is_placed, is_left) in [(false, true), (true, false)] {
             let log = log_with(&[("l", LEFT), ("r", RIGHT), ("out", 1)]);
             let (left, right) = (Rows::new(), Rows::new());
-            let mut world = World { log, left, right, is_placed };
+            let mut world = World { log, left, right, is_placed, is_left };
             let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             for (round, dir) in [&first, &first, &second].into_iter().enumerate() {
                 world.write(round);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::operators::join::foreign::answer::{AnswerChange, AnswerSubscription};
 use crate::operators::join::foreign::resolve::Resolve;
-use crate::operators::join::foreign::subscribe::Subscribe;
+use crate::operators::join::foreign::subscribe::{Asking, Subscribe};
 use crate::operators::join::foreign::subscriptions::{Followers, Receive, store_of_followers};
 use crate::operators::join::foreign::wire::{
     Answer, AnswerSerde, Coder, Subscription, SubscriptionSerde,
@@ -125,7 +125,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
         let answer = self.answer(receive, other);
         let change = self.answer_change(other, store);
         let responded = self.through_response(vec![answer, change]);
-        let resolve = self.resolve(responded, table, join);
+        let resolve = self.resolve((responded, subscribe), table, join);
         let mut graph = self.graph.borrow_mut();
         for node in [subscribe, registered, receive, answer, change, responded, resolve] {
             graph.set_policy(node, self.how.policy.clone());
@@ -206,7 +206,8 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
                 faults: linker.faults()?,
                 scratch: Default::default(),
             };
-            linker.add::<K, Change<V>, _>(node);
+            let asking = linker.shared::<Asking<K, V>>(linker.id())?;
+            asking.borrow_mut().0 = Some(linker.add::<K, Change<V>, _>(node));
             Ok(())
         })
     }
@@ -315,17 +316,19 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
 
     fn resolve<VO: Data>(
         &self,
-        parent: NodeId,
+        (parent, subscribe): (NodeId, NodeId),
         table: &KTable<K, V>,
         join: impl Fn(&V, Option<&R>) -> Option<VO> + Shared,
     ) -> NodeId {
         let (view, values, join) = (table.view(), self.value_coder(), Arc::new(join));
+        let left = self.left;
         self.add(&self.names.resolve, parent, view.stores.clone(), move |linker| {
             linker.may_drop(&[DropReason::Stale])?;
             let node = Resolve {
                 rows: view.open(linker)?,
                 values: values.make(linker),
                 join: Arc::clone(&join),
+                asking: (!left).then(|| linker.shared(subscribe)).transpose()?,
                 children: linker.children::<K, Change<VO>>()?,
                 faults: linker.faults()?,
                 scratch: Vec::new(),

@@ -17,8 +17,9 @@
 //!  result ◄── resolve ◄════════════ response topic ═════════════════┘        to the left row's partition
 //! ```
 //!
-//! As in Kafka Streams an inner join may keep a result too long: where a left row changes while the answer that would
-//! have deleted its result is on its way, and the row as it is now has none.
+//! Unlike in Kafka Streams, an inner join keeps no result too long: where a left row has changed while an answer that
+//! deletes its result was on its way, that answer is stale, and of the row as it is now there may be none. So it is
+//! asked for once more, or the result is deleted at once if the row names none.
 //!
 //! The topics carry Java's bytes. One thing they cannot say: a right row of no bytes (an empty text) counts as missing.
 

@@ -1,13 +1,16 @@
 //! The left side: each change of a row subscribes to the right row that it names, and ends the subscription to
 //! the one that it named before.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
+use crate::operators::join::foreign::hash::Hash;
 use crate::operators::join::foreign::wire::{Coder, Instruction, Subscription};
 use crate::policy::DropReason;
-use crate::record::{Change, Data, Record};
+use crate::record::{Change, Data, Headers, Record, Timestamp};
 use crate::serde::Null;
 
 /// Follows right rows.
@@ -23,12 +26,33 @@ pub(super) struct Subscribe<K, V, FK, F> {
     pub(super) scratch: [Vec<u8>; 2],
 }
 
+/// Asks once more for what a left row names.
+pub(super) trait Ask<K, V> {
+    /// False if the row names nothing; else an answer comes, with or without a right row.
+    fn ask_again(
+        &mut self,
+        row: (&K, &V),
+        hash: Option<Hash>,
+        of: (Timestamp, &Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<bool>;
+}
+
+/// Where those that make results find what asks.
+pub(super) struct Asking<K, V>(pub(super) Option<Rc<RefCell<dyn Ask<K, V>>>>);
+
+impl<K, V> Default for Asking<K, V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
 /// The foreign keys of a row, and what is to be said of them.
 struct Named<FK> {
     old: Option<FK>,
     new: Option<FK>,
     changed: bool,
-    hash: Option<[u8; 16]>,
+    hash: Option<Hash>,
 }
 
 impl<K, V, FK, F> Node for Subscribe<K, V, FK, F> {}
@@ -100,5 +124,38 @@ where
             Some(new) => send(Some(new), PropagateOnlyIfForeignValue, ctx),
             None => Ok(()),
         }
+    }
+}
+
+impl<K, V, FK, F> Ask<K, V> for Subscribe<K, V, FK, F>
+where
+    K: Data,
+    V: Data,
+    FK: Data,
+    F: Fn(&K, &V) -> Option<FK>,
+{
+    fn ask_again(
+        &mut self,
+        (key, row): (&K, &V),
+        hash: Option<Hash>,
+        (timestamp, headers): (Timestamp, &Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<bool> {
+        let Some(named) = (self.foreign_key)(key, row) else { return Ok(false) };
+        let [bytes, _] = &mut self.scratch;
+        match self.foreign.encode(&named, bytes) {
+            Ok(Null::No) => {}
+            Ok(Null::Yes) => return Ok(false),
+            Err(error) => {
+                self.faults.apply(DropReason::Failed, error, ctx)?;
+                return Ok(true);
+            }
+        }
+        let instruction = Instruction::PropagateNullIfNoForeignValue;
+        let partition = Some(ctx.task.partition);
+        let value = Subscription { instruction, hash, key: key.clone(), partition };
+        let headers = headers.clone();
+        self.children.forward(Record { key: Some(named), value, timestamp, headers }, ctx)?;
+        Ok(true)
     }
 }

@@ -114,13 +114,7 @@ fn run(is_left: bool, (kept, cache_bytes, restarts): (bool, usize, bool), batche
                 }
                 records.push(Record::new(key, row, Timestamp(*at)));
             }
-            let topic = if of_left { "l" } else { "r" };
-            if is_left {
-                driver.pipe_together(topic, records).unwrap();
-            } else {
-                // Not before the answer to a deletion has come may its row come again.
-                records.iter().for_each(|record| driver.pipe(topic, record).unwrap());
-            }
+            driver.pipe_together(if of_left { "l" } else { "r" }, records).unwrap();
         }
         for change in driver.read::<String, Option<String>>("out").unwrap() {
             match change.value {
@@ -229,6 +223,54 @@ fn an_answer_to_a_row_that_has_changed_since_is_stale() {
         driver.pipe_together("l", [text("1", "a:x", 2), text("1", "a:y", 3)]).unwrap();
         assert_eq!(out(&mut driver), [r#"1 a:y Some("A")"#]);
         assert_eq!(driver.dropped(DropReason::Stale), 1);
+    }
+}
+
+/// An answer without a right row, to a row of this hash (none: a deleted one).
+fn answer_without_a_row(driver: &mut TopologyDriver, key: &str, hash: Option<[u8; 16]>) {
+    let bytes = hash.map_or_else(|| vec![0x80], |hash| [&[0], &hash[..]].concat());
+    let record = (Some(key.as_bytes()), Some(&*bytes));
+    driver.pipe_raw(RESPONSE, record, Timestamp(20), &Headers::default()).unwrap();
+}
+
+/// The row has changed since it was asked for, and as it is now it may never have been answered.
+#[test]
+fn a_stale_deletion_of_an_inner_join_asks_once_more() {
+    for hash in [None, Some([7; 16])] {
+        let mut driver = driver(false, OnError::Fail);
+        driver.pipe("r", &text("a", "A", 1)).unwrap();
+        driver.pipe("l", &text("1", "a:x", 2)).unwrap();
+        drop((instructions(&mut driver), out(&mut driver)));
+        answer_without_a_row(&mut driver, "1", hash);
+        assert_eq!(instructions(&mut driver), [to("a", 2)]);
+        assert_eq!(out(&mut driver), [r#"1 a:x Some("A")"#]);
+        assert_eq!(driver.dropped(DropReason::Stale), 1);
+        driver.pipe("l", &text("2", "-:x", 3)).unwrap();
+        for key in ["2", "3"] {
+            answer_without_a_row(&mut driver, key, Some([7; 16]));
+            assert_eq!(out(&mut driver), [format!("{key} gone")], "it names none, or is none");
+        }
+        assert_eq!(instructions(&mut driver), []);
+    }
+    // A left join is always answered.
+    let mut driver = driver(true, OnError::Fail);
+    driver.pipe("l", &text("1", "a:x", 2)).unwrap();
+    drop((instructions(&mut driver), out(&mut driver)));
+    answer_without_a_row(&mut driver, "1", None);
+    assert_eq!((instructions(&mut driver), out(&mut driver)), (Vec::new(), Vec::new()));
+}
+
+/// Nothing is sent for the row that comes last: the answer to the deletion is stale, and deletes all the same.
+#[test]
+fn a_row_that_is_deleted_and_comes_again_without_a_result_keeps_none() {
+    for again in ["-:x", "b:x"] {
+        let mut driver = driver(false, OnError::Fail);
+        driver.pipe("r", &text("a", "A", 1)).unwrap();
+        driver.pipe("l", &text("1", "a:x", 2)).unwrap();
+        let again = text("1", again, 4);
+        let again = Record::new(again.key, Some(again.value), again.timestamp);
+        driver.pipe_together("l", [deleted("1", 3), again]).unwrap();
+        assert_eq!(out(&mut driver), [r#"1 a:x Some("A")"#, "1 gone"]);
     }
 }
 
