@@ -1,12 +1,65 @@
-//! A store in memory: an ordered map and its size.
+//! A store in memory: an ordered map and its size, of one thread or read by all.
 
 use crate::chunk::Chunk;
+use crate::error::{Error, Result};
 use crate::range::{Direction, map_bounds};
 use crate::write::MemoryWrite;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What one entry costs beside its key and value.
 const ENTRY_OVERHEAD: usize = 64;
+
+/// Where a store in memory is. It is one thread's until it is shared.
+#[derive(Debug)]
+pub(crate) struct MemoryCell(RefCell<Memory>);
+
+#[derive(Debug)]
+enum Memory {
+    Own(MemoryStore),
+    Shared(Arc<RwLock<MemoryStore>>),
+}
+
+impl Default for MemoryCell {
+    fn default() -> Self {
+        Self(RefCell::new(Memory::Own(MemoryStore::default())))
+    }
+}
+
+impl MemoryCell {
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&MemoryStore) -> R) -> R {
+        match &*self.0.borrow() {
+            Memory::Own(store) => read(store),
+            Memory::Shared(store) => read(&store.read().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Refused while a read is in progress, that is from within its closure.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut MemoryStore) -> R) -> Result<R> {
+        let mut memory = self.0.try_borrow_mut().map_err(|_| Error::Unavailable {
+            task: "a task in memory".to_owned(),
+            state: "in use",
+        })?;
+        Ok(match &mut *memory {
+            Memory::Own(store) => change(store),
+            Memory::Shared(store) => {
+                change(&mut store.write().unwrap_or_else(PoisonError::into_inner))
+            }
+        })
+    }
+
+    /// The store itself, which other threads may read from now on.
+    pub(crate) fn share(&self) -> Arc<RwLock<MemoryStore>> {
+        let mut memory = self.0.borrow_mut();
+        let shared = match &mut *memory {
+            Memory::Own(store) => Arc::new(RwLock::new(std::mem::take(store))),
+            Memory::Shared(store) => Arc::clone(store),
+        };
+        *memory = Memory::Shared(Arc::clone(&shared));
+        shared
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {

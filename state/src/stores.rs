@@ -2,13 +2,14 @@
 
 use crate::chunk::Chunk;
 use crate::error::{Error, Result};
-use crate::memory::MemoryStore;
+use crate::memory::{MemoryCell, MemoryStore};
 use crate::note::Note;
 use crate::range::KeyRange;
 use crate::rocks::{Notes, Rocks, SharedResources};
+use crate::shared::SharedStore;
 use crate::spec::{StoreId, StoreSpec};
 use crate::write::MemoryWrite;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -32,7 +33,7 @@ struct Inner {
 struct Store {
     spec: StoreSpec,
     /// None: in RocksDB.
-    memory: Option<RefCell<MemoryStore>>,
+    memory: Option<MemoryCell>,
     offset: Cell<Option<i64>>,
     observed: Cell<Option<i64>>,
     fresh_at: Cell<Option<i64>>,
@@ -64,7 +65,7 @@ impl TaskStores {
             .iter()
             .map(|spec| Store {
                 spec: spec.clone(),
-                memory: (spec.in_memory || rocks.is_none()).then(RefCell::default),
+                memory: (spec.in_memory || rocks.is_none()).then(MemoryCell::default),
                 offset: Cell::new(notes.offsets.get(&spec.name).copied()),
                 observed: Cell::new(notes.observed.get(&spec.name).copied()),
                 fresh_at: Cell::new(notes.fresh_at.get(&spec.name).copied()),
@@ -101,7 +102,7 @@ impl TaskStores {
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         match self.place(store)? {
-            Place::Memory(memory) => Ok(memory.borrow().get(key).map(read)),
+            Place::Memory(memory) => Ok(memory.read(|store| store.get(key).map(read))),
             Place::Rocks(rocks) => rocks.get_with(store, key, read),
         }
     }
@@ -140,7 +141,7 @@ impl TaskStores {
     pub fn clear(&self, id: StoreId) -> Result<()> {
         let store = self.store(id)?;
         match self.place(id)? {
-            Place::Memory(memory) => borrow_memory(memory)?.clear(),
+            Place::Memory(memory) => memory.change(MemoryStore::clear)?,
             Place::Rocks(rocks) => rocks.clear(id)?,
         }
         store.offset.set(None);
@@ -168,7 +169,7 @@ impl TaskStores {
         let entries = entries.and_then(|(first, end)| Some((first, end?)));
         for (first, end) in [(Vec::new(), bound.clone())].into_iter().chain(entries) {
             match self.place(id)? {
-                Place::Memory(memory) => borrow_memory(memory)?.delete_range(&first, &end),
+                Place::Memory(memory) => memory.change(|store| store.delete_range(&first, &end))?,
                 Place::Rocks(rocks) => rocks.drop_range(id, &first, &end)?,
             }
         }
@@ -180,7 +181,7 @@ impl TaskStores {
     #[must_use]
     pub fn size_bytes(&self, store: StoreId) -> u64 {
         match self.place(store) {
-            Ok(Place::Memory(memory)) => memory.borrow().bytes() as u64,
+            Ok(Place::Memory(memory)) => memory.read(MemoryStore::bytes) as u64,
             Ok(Place::Rocks(rocks)) => rocks.size_bytes(store),
             Err(_) => 0,
         }
@@ -191,11 +192,23 @@ impl TaskStores {
     pub fn entries_estimate(&self, store: StoreId) -> u64 {
         let per_row = self.store(store).map_or(1, |store| store.spec.kind.entries_per_row());
         let entries = match self.place(store) {
-            Ok(Place::Memory(memory)) => memory.borrow().len() as u64,
+            Ok(Place::Memory(memory)) => memory.read(MemoryStore::len) as u64,
             Ok(Place::Rocks(rocks)) => rocks.entries_estimate(store),
             Err(_) => 0,
         };
         entries / per_row
+    }
+
+    /// A handle by which any thread may read the store from now on, while this one goes on writing.
+    /// A store that is shared cannot be cleared any more.
+    ///
+    /// # Errors
+    /// The store is not there, or closed.
+    pub fn share(&self, id: StoreId) -> Result<SharedStore> {
+        match self.place(id)? {
+            Place::Memory(memory) => Ok(SharedStore::in_memory(memory.share())),
+            Place::Rocks(rocks) => rocks.share(id).map(SharedStore::on_disk),
+        }
     }
 
     /// Closes the database, so that the directory can be opened by another handle, on another
@@ -215,7 +228,7 @@ impl TaskStores {
     /// Does a write to a store that is in memory.
     pub(crate) fn apply_in_memory(&self, id: StoreId, write: MemoryWrite) -> Result<()> {
         if let Place::Memory(memory) = self.place(id)? {
-            borrow_memory(memory)?.apply(write);
+            memory.change(|store| store.apply(write))?;
         }
         Ok(())
     }
@@ -234,7 +247,7 @@ impl TaskStores {
         chunk: Chunk<'_>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         match self.place(id)? {
-            Place::Memory(memory) => Ok(memory.borrow().chunk(chunk)),
+            Place::Memory(memory) => Ok(memory.read(|store| store.chunk(chunk))),
             Place::Rocks(rocks) => rocks.chunk(id, chunk),
         }
     }
@@ -270,14 +283,6 @@ impl TaskStores {
 
 /// Where a store's entries are.
 enum Place<'a> {
-    Memory(&'a RefCell<MemoryStore>),
+    Memory(&'a MemoryCell),
     Rocks(&'a Rocks),
-}
-
-/// A store in memory for a write; refused while a read of it is in progress, that is from within
-/// the closure of [`TaskStores::get_with`].
-fn borrow_memory(memory: &RefCell<MemoryStore>) -> Result<RefMut<'_, MemoryStore>> {
-    memory
-        .try_borrow_mut()
-        .map_err(|_| Error::Unavailable { task: "a task in memory".to_owned(), state: "in use" })
 }

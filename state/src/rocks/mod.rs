@@ -3,12 +3,14 @@
 
 mod resources;
 mod notes;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use notes::Notes;
 pub use resources::SharedResources;
+pub(crate) use shared::SharedFamily;
 
 use crate::chunk::Chunk;
 use crate::error::{Error, Result};
@@ -25,6 +27,7 @@ use rocksdb::{
 };
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DEFAULT_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
@@ -32,7 +35,7 @@ const DEFAULT_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 pub(crate) struct Rocks {
     dir: PathBuf,
     /// None once closed.
-    db: RefCell<Option<DB>>,
+    db: RefCell<Option<Arc<DB>>>,
     /// By [`StoreId`], those of stores in memory too, which have no column family.
     stores: Vec<StoreFamily>,
     shared: SharedResources,
@@ -71,7 +74,7 @@ impl Rocks {
             .map_err(|error| refused_dir(dir, error.into_string()))?;
         let rocks = Self {
             dir: dir.to_owned(),
-            db: RefCell::new(Some(db)),
+            db: RefCell::new(Some(Arc::new(db))),
             stores: specs
                 .iter()
                 .map(|spec| StoreFamily { name: spec.name.clone(), family: family(&spec.name) })
@@ -219,6 +222,7 @@ impl Rocks {
         let store = self.store(id)?;
         let mut db = self.db.try_borrow_mut().map_err(|_| self.unavailable("in use"))?;
         let db = db.as_mut().ok_or_else(|| self.unavailable("closed"))?;
+        let db = Arc::get_mut(db).ok_or_else(|| self.unavailable("shared"))?;
         let mut batch = WriteBatch::default();
         for prefix in NUMBERS {
             batch.delete(note_key(prefix, store.name.as_bytes()));
@@ -228,6 +232,14 @@ impl Rocks {
         db.write_opt(batch, &synced).map_err(|error| self.refused(id, error))?;
         db.drop_cf(&store.family).map_err(|error| self.refused(id, error))?;
         db.create_cf(&store.family, &self.shared.options()).map_err(|error| self.refused(id, error))
+    }
+
+    /// A handle by which any thread reads the store.
+    pub(crate) fn share(&self, id: StoreId) -> Result<SharedFamily> {
+        let db = self.db.try_borrow().map_err(|_| self.unavailable("in use"))?;
+        let db = db.as_ref().ok_or_else(|| self.unavailable("closed"))?;
+        let StoreFamily { name, family } = self.store(id)?;
+        Ok(SharedFamily::new(Arc::clone(db), name, family))
     }
 
     /// Drops the entries from `start` up to `bound`: files that hold nothing else go as a whole, one range

@@ -1,6 +1,9 @@
 //! The contract of [`TaskStores`], one test for each promise, on each implementation.
 
-use super::{BOTH, KEYS, SESSIONS, TIMES, WINDOWS, keys, on_each, put, sessions, windows};
+use super::{
+    BOTH, KEYS, SESSIONS, TIMES, WINDOWS, keys, on_each, put, sessions, shared as resources, specs,
+    windows,
+};
 use crate::{
     Direction, Error, KeyRange, SessionKey, StoreId, TaskStores, WindowLayout, WindowOrder,
 };
@@ -284,4 +287,49 @@ fn a_read_in_progress_refuses_to_be_emptied_under() {
         assert!(matches!(cleared, Err(Error::Unavailable { .. })), "{cleared:?}");
         assert!(stores.get(KEYS, b"a").unwrap().is_some());
     });
+}
+
+#[test]
+fn what_is_shared_is_read_by_other_threads_batch_by_batch() {
+    on_each(|stores| {
+        put(stores, KEYS, &[(b"a", b"before")]);
+        let shared = stores.share(KEYS).unwrap();
+        let again = stores.share(KEYS).unwrap();
+        let read = |key: &'static [u8]| {
+            let (shared, again) = (shared.clone(), again.clone());
+            let reader = std::thread::spawn(move || {
+                let value = shared.get_with(key, <[u8]>::to_vec).unwrap();
+                assert_eq!(again.get_with(key, <[u8]>::to_vec).unwrap(), value);
+                value
+            });
+            reader.join().unwrap()
+        };
+        assert_eq!(read(b"a").as_deref(), Some(&b"before"[..]));
+        let mut batch = stores.batch();
+        batch.put(KEYS, b"a", b"after");
+        batch.put(KEYS, b"b", b"new");
+        assert_eq!(read(b"b"), None);
+        stores.write(batch).unwrap();
+        assert_eq!(read(b"a").as_deref(), Some(&b"after"[..]));
+        assert_eq!(read(b"b").as_deref(), Some(&b"new"[..]));
+        assert_eq!(stores.get(KEYS, b"b").unwrap().as_deref(), Some(&b"new"[..]));
+        assert!(matches!(stores.share(StoreId(9)), Err(Error::UnknownStore { id: 9 })));
+    });
+}
+
+#[test]
+fn a_database_that_is_shared_is_not_cleared_and_closes_with_its_last_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = TaskStores::open(dir.path(), &specs(), &resources()).unwrap();
+    put(&stores, KEYS, &[(b"a", b"1")]);
+    let shared = stores.share(KEYS).unwrap();
+    assert!(stores.clear(KEYS).unwrap_err().to_string().ends_with("are shared"));
+    stores.close().unwrap();
+    assert!(stores.share(KEYS).unwrap_err().to_string().ends_with("are closed"));
+    assert_eq!(shared.get_with(b"a", <[u8]>::len).unwrap(), Some(1));
+    assert!(TaskStores::open(dir.path(), &specs(), &resources()).is_err(), "it is open still");
+    drop(shared);
+    let stores = TaskStores::open(dir.path(), &specs(), &resources()).unwrap();
+    stores.clear(KEYS).unwrap();
+    assert_eq!(stores.get(KEYS, b"a").unwrap(), None);
 }
