@@ -52,8 +52,8 @@
 //! |---|---|
 //! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
-//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`]; [`JoinWindows`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
-//! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`] |
+//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`], [`KStream::join_global`]; [`JoinWindows`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
+//! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`]; whole in each instance: [`GlobalKTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
 //! | how a result is kept | [`Materialized`] |
@@ -134,9 +134,9 @@ pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
     And, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
-    InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue, Placed, Placing,
-    Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores, StreamJoined, TableJoined,
-    Window, WindowedCogroup, WindowedStream,
+    GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue,
+    Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores,
+    StreamJoined, TableJoined, Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

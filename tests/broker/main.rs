@@ -15,6 +15,7 @@ mod unequal_topics;
 mod growing;
 mod waiting;
 mod restart;
+mod global_table;
 mod event_times;
 mod exactly_once;
 mod slow_follower;

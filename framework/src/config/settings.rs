@@ -177,7 +177,7 @@ settings! {
     windowstore_changelog_additional_retention_ms: u64 [u64] in (0..=CENTURY_MS) = 86_400_000;
     /// Milliseconds that the broker keeps tombstones of compacted changelogs
     /// (`delete.retention.ms`). Local state older than this is rebuilt from the start of its
-    /// changelog. Larger than the broker's value: deleted keys may come back after a long stop.
+    /// changelog, a global table from the start of its topic. Larger than the broker's value: deleted keys may come back after a long stop.
     /// Smaller: a store is rebuilt where reading the tail had been enough.
     delete_retention_ms: u64 [u64] in (0..=CENTURY_MS) = 86_400_000;
     /// Milliseconds after which the local state of a task that has moved to another instance is

@@ -13,6 +13,8 @@ use crate::log::BrokerWaits;
 pub(crate) enum Beating {
     /// The thread that holds the membership in the group.
     Group,
+    /// The thread that reads the global tables.
+    Global,
     /// A worker.
     Worker(usize),
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Beating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group => f.write_str("the thread of the group"),
+            Self::Global => f.write_str("the thread of the global tables"),
             Self::Worker(index) => write!(f, "worker {index}"),
         }
     }

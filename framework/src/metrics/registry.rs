@@ -142,7 +142,7 @@ impl Described {
 
 const RECORDS_IN: Described = Described(
     "records_in_total",
-    "Records taken from input topics, counted when they are committed.",
+    "Records taken from input topics and those of global tables, counted when they are committed.",
 );
 const BYTES_IN: Described =
     Described("bytes_in_total", "Bytes of keys and values taken, like records_in_total.");
@@ -174,13 +174,13 @@ const BROKERS_CONNECTED: Described = Described(
 );
 const LAG: Described = Described(
     "consumer_lag_records",
-    "Offsets between the position of a task and the end of its input, as far as it is known here.",
+    "Offsets between the position of a task or a global table and the end of its input, as far as it is known here.",
 );
 const TASK_STATE: Described =
     Described("task_state", "1 for the state that a task is in, no series for the others.");
 const RESTORE_REMAINING: Described = Described(
     "restore_remaining_records",
-    "Offsets of changelogs still to be read before a task can run.",
+    "Offsets of changelogs, or of the topic of a global table, still to be read before a task can run.",
 );
 const UNCOMMITTED_BYTES: Described =
     Described("uncommitted_bytes", "Bytes of state written since the last commit.");

@@ -15,5 +15,5 @@ pub use process::{
     StoreKind, Stores, Window,
 };
 pub use stream::{And, InPlace, KStream, Placed, Placing, Rekeyed, Repartitioned, Split};
-pub use table::{Buffer, KTable};
+pub use table::{Buffer, GlobalKTable, KTable};
 pub use window::WindowedStream;

@@ -30,6 +30,8 @@ pub enum StreamsState {
 pub(crate) enum Waiter {
     /// The instance, before it joins its group.
     Start,
+    /// The global tables, which are not complete yet or cannot be read.
+    Global,
     /// The member of the group, for its part or for the positions of it.
     Member,
     /// The group, which cannot be reached.

@@ -17,6 +17,7 @@ use crate::record::TaskId;
 use crate::runtime::board::{StreamsState, TaskBoard, Wait, Waiter};
 use crate::runtime::clock::SharedClock;
 use crate::runtime::commit_step::{CommitListener, CommitStep};
+use crate::runtime::global::Globals;
 use crate::runtime::ownership::Losses;
 use crate::runtime::positions::Positions;
 use crate::runtime::running_tasks::RunningTasks;
@@ -40,6 +41,7 @@ pub(crate) struct Instance {
     pub(crate) metrics: Metrics,
     pub(crate) board: TaskBoard,
     pub(crate) running: RunningTasks,
+    pub(crate) globals: Globals,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) losses: Losses,
     pub(crate) work: WorkReports,

@@ -70,7 +70,8 @@ fn shapes(topology: &Topology, application_id: &str, counts: &Counts) -> Vec<Sub
 }
 
 fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Result<Counts> {
-    let sources = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
+    let all = topology.sub_topologies().iter().chain(topology.global_tables());
+    let sources = all.flat_map(|sub| &sub.sources);
     let topics: Vec<Arc<str>> =
         sources.filter(|source| !source.internal).map(|s| s.in_log(application_id)).collect();
     let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();

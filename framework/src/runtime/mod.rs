@@ -1,5 +1,5 @@
 //! The threads and actors that run a topology: workers with their tasks, the control thread of
-//! the group, commit, abort, restore.
+//! the group, commit, abort, restore, the thread that reads global tables.
 
 mod clock;
 mod settings;
@@ -19,6 +19,7 @@ mod owned;
 mod running_tasks;
 mod questions;
 mod worker;
+mod global;
 mod group;
 mod connect;
 mod probe;

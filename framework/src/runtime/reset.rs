@@ -204,7 +204,7 @@ mod tests {
             };
             memory.set_offsets("app", &[at(0), at(1)]).unwrap();
             memory.set_offsets("app-two", &[at(0)]).unwrap();
-            for part in ["app/0_0", "app/1_1", "app/kept", "app-two/0_0"] {
+            for part in ["app/0_0", "app/1_1", "app/global/names", "app/kept", "app-two/0_0"] {
                 std::fs::create_dir_all(dir.path().join(part)).unwrap();
             }
             let config = StreamsConfig::new("app").state_dir(dir.path());
@@ -239,7 +239,7 @@ mod tests {
         let text = bench.plan(ResetOffsets::Delete).to_string();
         let state = bench.dir.path().display();
         let wanted = format!(
-            "reset of application app:\n  delete topic app-counts-repartition (2 partitions)\n  delete topic app-counts-changelog (2 partitions)\n  delete the committed position 5 of in-0\n  delete the committed position 5 of in-1\n  delete local state {state}/app/0_0\n  delete local state {state}/app/1_1\n"
+            "reset of application app:\n  delete topic app-counts-repartition (2 partitions)\n  delete topic app-counts-changelog (2 partitions)\n  delete the committed position 5 of in-0\n  delete the committed position 5 of in-1\n  delete local state {state}/app/0_0\n  delete local state {state}/app/1_1\n  delete local state {state}/app/global\n"
         );
         assert_eq!(text, wanted);
         assert_eq!(bench.memory.topic_names().len(), TOPICS.len());
@@ -254,9 +254,9 @@ mod tests {
         assert_eq!(bench.memory.topic_names(), ["app-two-counts-changelog", "in", "out"]);
         assert_eq!(bench.memory.group_offsets("app"), []);
         assert_eq!(bench.memory.group_offsets("app-two").len(), 1);
-        let there =
-            ["app/0_0", "app/1_1", "app/kept", "app-two/0_0"].map(|path| bench.is_there(path));
-        assert_eq!(there, [false, false, true, true]);
+        let there = ["app/0_0", "app/1_1", "app/global", "app/kept", "app-two/0_0"]
+            .map(|path| bench.is_there(path));
+        assert_eq!(there, [false, false, false, true, true]);
         let text = bench.plan(ResetOffsets::Delete).to_string();
         assert!(text.contains("there is nothing of it"), "{text}");
         bench.plan(ResetOffsets::Delete).execute().unwrap();

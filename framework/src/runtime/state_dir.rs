@@ -6,7 +6,8 @@
 //!   process-id        survives restarts: the transactional ids are made of it
 //!   workers           how many had transactional ids when it ran last
 //!   <task id>/        one RocksDB per task; see `cleaning` for when it is deleted
-//!   .deleted-*        was such a one
+//!   global/<store>/   one RocksDB per global table
+//!   .deleted-*        was a directory of a task
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -78,7 +79,7 @@ impl StateDir {
         fs::write(&path, format!("{workers}\n")).map_err(|error| unusable(&path, &error))
     }
 
-    /// The directories of tasks that are in the directory of an application, locked or not.
+    /// The directories of tasks and of global tables that are in the directory of an application, locked or not.
     ///
     /// # Errors
     /// `Config` if it cannot be read.
@@ -92,7 +93,7 @@ impl StateDir {
         let mut tasks = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| unusable(&root, &error))?;
-            if entry.file_name().to_str().is_some_and(is_task) {
+            if entry.file_name().to_str().is_some_and(is_state) {
                 tasks.push(entry.path());
             }
         }
@@ -100,19 +101,24 @@ impl StateDir {
         Ok(tasks)
     }
 
-    /// Deletes the directories of tasks; the process keeps its id.
+    /// Deletes the directories of tasks and of global tables; the process keeps its id.
     ///
     /// # Errors
     /// `Config` if one cannot be deleted.
     pub(crate) fn delete_tasks(&self) -> Result<()> {
         for entry in fs::read_dir(&self.root).map_err(|error| unusable(&self.root, &error))? {
             let entry = entry.map_err(|error| unusable(&self.root, &error))?;
-            if entry.file_name().to_str().is_some_and(is_task) {
+            if entry.file_name().to_str().is_some_and(is_state) {
                 let path = entry.path();
                 fs::remove_dir_all(&path).map_err(|error| unusable(&path, &error))?;
             }
         }
         Ok(())
+    }
+
+    /// The directory of a global table.
+    pub(crate) fn global(&self, store: &str) -> PathBuf {
+        self.root.join(GLOBAL).join(store)
     }
 
     /// The directory of a task.
@@ -164,9 +170,12 @@ fn remove_leftovers(root: &Path) {
     }
 }
 
-/// True for the name of a task's directory.
-fn is_task(name: &str) -> bool {
-    TaskId::parse(name).is_some()
+/// The directory of the global tables.
+const GLOBAL: &str = "global";
+
+/// True for the name of a directory that holds state.
+fn is_state(name: &str) -> bool {
+    name == GLOBAL || TaskId::parse(name).is_some()
 }
 
 /// Reads the id, or makes one. It is written to a file of another name first, so that a crash

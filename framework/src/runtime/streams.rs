@@ -3,6 +3,7 @@
 //! ```text
 //!   Streams ─┬─ control thread      membership in the group
 //!            ├─ worker threads      an actix system each, with a worker and its task actors
+//!            ├─ global thread       reads the global tables, if there are any
 //!            ├─ watching thread     says what is waited for and what does not go on; limits the stop
 //!            └─ http thread         /metrics, /healthz, /readyz (where configured)
 //! ```
@@ -30,6 +31,7 @@ use crate::record::Data;
 use crate::runtime::board::{StreamsState, TaskBoard};
 use crate::runtime::clock::{SharedClock, SystemClock};
 use crate::runtime::commit_step::{CommitListener, CommitStep};
+use crate::runtime::global::Globals;
 use crate::runtime::group::Control;
 use crate::runtime::instance::Instance;
 use crate::runtime::ownership::Losses;
@@ -48,6 +50,8 @@ use crate::topology::Topology;
 
 /// How long the client keeps a message that it cannot deliver.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// What the thread of the global tables has for its end at least.
+const GLOBAL_END_MIN: Duration = Duration::from_millis(500);
 /// How long after its time-out a stop may take to say that it gave up.
 const GIVING_UP_MAX: Duration = Duration::from_secs(5);
 
@@ -160,6 +164,7 @@ impl Streams {
             metrics: Metrics::new(&config.application_id)?,
             board: TaskBoard::default(),
             running: RunningTasks::default(),
+            globals: Globals::default(),
             heartbeats: Heartbeats::default(),
             losses: Losses::new(config.num_stream_threads),
             work: WorkReports::default(),
@@ -391,17 +396,21 @@ fn control(
     let (end_watch, ended) = sync_channel::<()>(0);
     let watching = spawn("millstream-watch", move || watch.run(&ended))?;
     let addresses = workers.iter().map(WorkerThread::mailbox).collect();
-    let control = Control::new(Arc::clone(instance), addresses, stop, failed);
+    let mut control = Control::new(Arc::clone(instance), addresses, stop, failed);
     if let Err(error) = control.run() {
         instance.ends_with(error);
     }
-    drop(control);
+    let globals = control.into_global_thread();
     instance.stops();
     workers.iter().for_each(WorkerThread::tell_to_stop);
     // Those that have not ended shortly before the time is up are left to themselves.
     let limit = instance.settings.close_timeout * 9 / 10;
     for worker in workers {
         worker.wait(instance, instance.stop_left(limit).unwrap_or_default());
+    }
+    // Last: tasks read the tables to their end.
+    if let Some(globals) = globals {
+        globals.stop(instance.stop_left(limit).unwrap_or_default().max(GLOBAL_END_MIN));
     }
     drop(end_watch);
     if watching.join().is_err() {

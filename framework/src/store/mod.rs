@@ -13,6 +13,7 @@
 //! | [`KeyValueStore`] | [`KeyValueSpec`] | no | value, time of the record in hand |
 //! | [`WindowStore`] | [`WindowSpec`] | no | value, time of the record in hand |
 //! | [`TableStore`] of any key | [`TableSpec`] | if wanted | value, time of the row |
+//! | [`TableStore`] of a global table, read as [`GlobalRows`] | [`GlobalSpec`] | no | none |
 //! | [`TableStore`] of `Windowed` keys | [`WindowTableSpec`] | if wanted | value, time of the row |
 //! | [`BufferStore`] | [`BufferSpec`] | no | Java's bytes of a suppressed change, no time |
 //!
@@ -38,6 +39,7 @@ mod materialized;
 mod key_value;
 mod window;
 mod table;
+mod global;
 mod unmatched;
 mod buffer;
 
@@ -46,6 +48,7 @@ pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;
 pub use committed::StoredEntry;
+pub(crate) use global::{GlobalRows, GlobalSpec, GlobalStores};
 pub(crate) use key_value::KeyValueSpec;
 pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use materialized::Materialized;

@@ -19,7 +19,7 @@ use crate::policy::DropReason;
 use crate::policy::Dropped;
 use crate::record::{Headers, Record, TaskId, Timestamp, TopicPartition};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
-use crate::store::{CacheBudget, TaskStore};
+use crate::store::{CacheBudget, GlobalStores, TaskStore};
 use crate::task::{Input, OpenStores, Progress, Task, TaskLimits, TurnLimits, UncommittedBudget};
 use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
@@ -99,6 +99,13 @@ pub struct TopologyDriver {
     drops: BTreeMap<DropReason, u64>,
 }
 
+/// What a task shares with others.
+#[derive(Default)]
+struct Shares {
+    cache_bytes: usize,
+    globals: GlobalStores,
+}
+
 impl fmt::Debug for TopologyDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TopologyDriver").field("tasks", &self.tasks).finish_non_exhaustive()
@@ -137,13 +144,28 @@ impl TopologyDriver {
             drops: BTreeMap::new(),
         };
         let shared = SharedResources::new(DISK_BYTES)?;
-        for sub in topology.sub_topologies() {
+        let open = |sub: &SubTopology| {
             let specs = topology.store_specs(sub);
-            let disk = match &options.state_dir {
+            Ok::<_, Error>(match &options.state_dir {
                 Some(dir) => TaskStores::open(&dir.join(format!("{}_0", sub.id)), &specs, &shared)?,
                 None => TaskStores::in_memory(&specs),
-            };
-            driver.add_task(topology, sub, disk, options.cache_bytes)?;
+            })
+        };
+        // They go first, so that what is piped in together finds their rows.
+        let mut globals = Vec::new();
+        for sub in topology.global_tables() {
+            let disk = open(sub)?;
+            for spec in topology.store_specs(sub) {
+                if let Some(id) = disk.id(&spec.name) {
+                    globals.push((spec.name, disk.share(id)?));
+                }
+            }
+            driver.add_task(topology, sub, disk, &Shares::default())?;
+        }
+        let globals = globals.into_iter().collect();
+        let shares = Shares { cache_bytes: options.cache_bytes, globals };
+        for sub in topology.sub_topologies() {
+            driver.add_task(topology, sub, open(sub)?, &shares)?;
         }
         for task in &mut driver.tasks {
             task.init(driver.now)?;
@@ -157,7 +179,7 @@ impl TopologyDriver {
         topology: &Topology,
         sub: &SubTopology,
         disk: TaskStores,
-        cache_bytes: usize,
+        shares: &Shares,
     ) -> Result<()> {
         let id = TaskId { sub_topology: sub.id, partition: 0 };
         let collector = Collector::new(Rc::clone(&self.producer));
@@ -172,8 +194,12 @@ impl TopologyDriver {
                 kept.insert(topic, progress.partition_time);
             }
         }
-        let seed =
-            TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: &CacheBudget::new(cache_bytes) };
+        let seed = TaskSeed {
+            ctx: &mut ctx,
+            disk: &disk,
+            cache_budget: &CacheBudget::new(shares.cache_bytes),
+            globals: &shares.globals,
+        };
         let parts = topology.instantiate(sub, seed)?;
         for store in &parts.stores {
             let store = store.borrow();

@@ -19,7 +19,7 @@ pub(super) struct DrivenTopics {
 impl DrivenTopics {
     pub(super) fn new(topology: &Topology, application_id: &str) -> Self {
         let mut topics = Self::default();
-        for sub in topology.sub_topologies() {
+        for sub in topology.global_tables().iter().chain(topology.sub_topologies()) {
             let sources = sub.sources.iter().map(|source| source.in_log(application_id));
             topics.sources.extend(sources.map(|topic| topic.to_string()));
             let sinks = sub.sinks.iter().map(|sink| sink.in_log(application_id));

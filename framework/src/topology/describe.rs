@@ -14,14 +14,17 @@ pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {
     let sizes = sizes(graph);
     let mut text = "Topologies:\n ".to_owned();
     for sub in subs {
-        let _ = writeln!(text, "  Sub-topology: {}", sub.id);
+        let hosted = if sub.global { " for global store (will not generate tasks)" } else { "" };
+        let _ = writeln!(text, "  Sub-topology: {}{hosted}", sub.id);
         let mut nodes: Vec<(usize, &GraphNode)> =
             sub.nodes.iter().filter_map(|id| Some((*sizes.get(id.0)?, graph.node(*id)?))).collect();
         nodes.sort_by(|(a_size, a), (b_size, b)| b_size.cmp(a_size).then(a.name.cmp(&b.name)));
         for (_, node) in nodes {
             describe_node(&mut text, graph, node);
         }
-        text.push('\n');
+        if !sub.global {
+            text.push('\n');
+        }
     }
     text
 }

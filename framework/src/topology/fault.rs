@@ -84,6 +84,9 @@ pub enum TopologyFault {
     /// A store that no node uses would never be opened.
     #[error("store {0} is used by no node")]
     UnusedStore(String),
+    /// A topology of global tables alone: nothing would run.
+    #[error("there are only global tables: a stream or a table must be read as well")]
+    OnlyGlobal,
     /// A topology without any source.
     #[error("there is no source")]
     Empty,

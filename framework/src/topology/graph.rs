@@ -43,6 +43,8 @@ pub(crate) enum NodeKind {
         reset: Reset,
         /// The partition count the user gave the repartition topic.
         partitions: Option<i32>,
+        /// Read whole by each instance, for a global table, and not by tasks.
+        global: bool,
     },
     /// Anything between.
     Processor,
@@ -242,8 +244,10 @@ impl Graph {
     /// The faults noted so far, with those that only the whole shows.
     pub(crate) fn all_faults(&self) -> Vec<TopologyFault> {
         let mut faults = self.faults.clone();
-        if !self.nodes.iter().any(|node| matches!(node.kind, NodeKind::Source { .. })) {
+        if !self.nodes.iter().any(|node| node.kind.is_source()) {
             faults.push(TopologyFault::Empty);
+        } else if self.nodes.iter().all(|node| !node.kind.is_source() || node.kind.is_global()) {
+            faults.push(TopologyFault::OnlyGlobal);
         }
         let names = self.nodes.iter().map(|node| &*node.name);
         faults.extend(repeated(names).map(TopologyFault::DuplicateNode));
@@ -303,5 +307,10 @@ impl NodeKind {
     /// True for a node that reads topics.
     pub(crate) fn is_source(&self) -> bool {
         matches!(self, Self::Source { .. })
+    }
+
+    /// True for a source that each instance reads whole.
+    pub(crate) fn is_global(&self) -> bool {
+        matches!(self, Self::Source { global: true, .. })
     }
 }

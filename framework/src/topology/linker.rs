@@ -14,7 +14,7 @@ use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode
 use crate::error::{Error, Result};
 use crate::policy::{DropCounter, DropReason, OnError};
 use crate::record::{Data, RecordTime};
-use crate::store::{CacheBudget, StateStore, TaskStore, UncommittedBytes};
+use crate::store::{CacheBudget, GlobalStores, StateStore, TaskStore, UncommittedBytes};
 use crate::topology::ids::{NodeId, StoreIndex};
 
 /// What a task is made from.
@@ -25,6 +25,8 @@ pub(crate) struct TaskSeed<'a> {
     pub(crate) disk: &'a TaskStores,
     /// What the record caches of the worker share.
     pub(crate) cache_budget: &'a CacheBudget,
+    /// The global tables of the instance.
+    pub(crate) globals: &'a GlobalStores,
 }
 
 /// A source under the name of its topic in the log.
@@ -202,6 +204,11 @@ impl<'a> Linker<'a> {
     pub(crate) fn store(&self, index: StoreIndex) -> Result<&TaskStore> {
         let store = self.stores.iter().find(|(known, _)| *known == index);
         store.map(|(_, store)| store).ok_or_else(|| broken("a store is not connected"))
+    }
+
+    /// The global tables of the instance.
+    pub(crate) fn globals(&self) -> &GlobalStores {
+        self.seed.globals
     }
 
     /// The store of the node being made; none if it has none.

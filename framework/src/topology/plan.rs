@@ -28,7 +28,10 @@ pub struct Topology(Arc<Plan>);
 
 struct Plan {
     graph: Graph,
-    sub_topologies: Vec<SubTopology>,
+    /// All of them, in the order of their numbers.
+    all: Vec<SubTopology>,
+    with_tasks: Vec<SubTopology>,
+    global: Vec<SubTopology>,
 }
 
 impl fmt::Debug for Topology {
@@ -40,12 +43,18 @@ impl fmt::Debug for Topology {
 impl Topology {
     /// A graph without faults, divided.
     pub(crate) fn new(graph: Graph, sub_topologies: Vec<SubTopology>) -> Self {
-        Self(Arc::new(Plan { graph, sub_topologies }))
+        let (global, with_tasks) = sub_topologies.iter().cloned().partition(|sub| sub.global);
+        Self(Arc::new(Plan { graph, all: sub_topologies, with_tasks, global }))
     }
 
-    /// The sets of connected nodes, in the order of their numbers.
+    /// The sets of connected nodes that run as tasks, in the order of their numbers.
     pub(crate) fn sub_topologies(&self) -> &[SubTopology] {
-        &self.0.sub_topologies
+        &self.0.with_tasks
+    }
+
+    /// Those that the instance hosts: one for each global table.
+    pub(crate) fn global_tables(&self) -> &[SubTopology] {
+        &self.0.global
     }
 
     /// All nodes, parents before children.
@@ -71,11 +80,11 @@ impl Topology {
     /// The topology as text, exactly as Java's `Topology#describe()` writes it, so that tools
     /// that read one can read the other.
     pub fn describe(&self) -> String {
-        describe::as_text(&self.0.graph, &self.0.sub_topologies)
+        describe::as_text(&self.0.graph, &self.0.all)
     }
 
     /// The topology as a Mermaid flowchart.
     pub fn mermaid(&self) -> String {
-        describe::as_mermaid(&self.0.graph, &self.0.sub_topologies)
+        describe::as_mermaid(&self.0.graph, &self.0.all)
     }
 }

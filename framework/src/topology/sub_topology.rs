@@ -1,5 +1,6 @@
 //! Sub-topologies: sets of nodes that are connected by edges or by a shared store. Between them
-//! stand repartition topics, so each can run on its own partitions.
+//! stand repartition topics, so each can run on its own partitions. The one of a global table has no
+//! tasks: the instance hosts it, and it takes a number like the others.
 //!
 //! They are numbered in the order in which their first source was added (as Java does, [vec]).
 
@@ -68,6 +69,8 @@ pub(crate) struct SubTopology {
     pub(crate) copartitioned: Vec<Vec<SourcePlan>>,
     /// Its nodes, parents before children.
     pub(crate) nodes: Vec<NodeId>,
+    /// The instance hosts it, for a global table: it has no tasks.
+    pub(crate) global: bool,
 }
 
 /// Divides a graph into sub-topologies.
@@ -117,11 +120,14 @@ fn sub_topology(graph: &Graph, id: u32, nodes: Vec<NodeId>) -> SubTopology {
             copartitioned.push(together);
         }
     }
-    SubTopology { id, sources, sinks, stores, copartitioned, nodes }
+    let global = nodes.iter().any(|id| graph.node(*id).is_some_and(|node| node.kind.is_global()));
+    SubTopology { id, sources, sinks, stores, copartitioned, nodes, global }
 }
 
 fn sources_of(kind: &NodeKind) -> Vec<SourcePlan> {
-    let NodeKind::Source { topics, internal, reset, partitions } = kind else { return Vec::new() };
+    let NodeKind::Source { topics, internal, reset, partitions, .. } = kind else {
+        return Vec::new();
+    };
     let plan = |topic: &Arc<str>| SourcePlan {
         topic: Arc::clone(topic),
         internal: *internal,

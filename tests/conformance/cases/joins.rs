@@ -1,11 +1,12 @@
-//! Joins: `join-tables-{inner,left,outer}`, `join-stream-table-{inner,left}`,
+//! Joins: `join-tables-{inner,left,outer}`, `join-stream-table-{inner,left}`, `join-global-table-{inner,left}`,
 //! `join-streams-{inner,left,outer,asymmetric,left-asymmetric,self,changelog,outer-changelog}`, `join-then-count`.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use millstream::{
-    JoinWindows, Joined, KStream, KTable, StreamJoined, StreamsBuilder, TimeWindows, Topology,
+    GlobalKTable, JoinWindows, Joined, KStream, KTable, StreamJoined, StreamsBuilder, TimeWindows,
+    Topology,
 };
 
 use crate::cases::Case;
@@ -23,6 +24,13 @@ const STREAM_TABLE: Case = Case {
     topology: stream_table_inner,
     outputs: &[("out", Output::Texts)],
     stores: &[],
+};
+
+const GLOBAL_TABLE: Case = Case {
+    name: "join-global-table-inner",
+    topology: stream_global_inner,
+    outputs: &[("out", Output::Texts)],
+    stores: &[("gt", "tskv", Contents::StrictTextTable)],
 };
 
 const STREAMS: Case = Case {
@@ -52,6 +60,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "join-tables-outer", topology: tables_outer, ..TABLES },
     STREAM_TABLE,
     Case { name: "join-stream-table-left", topology: stream_table_left, ..STREAM_TABLE },
+    GLOBAL_TABLE,
+    Case { name: "join-global-table-left", topology: stream_global_left, ..GLOBAL_TABLE },
 ];
 
 /// Java's text of a value that may be missing.
@@ -194,4 +204,38 @@ fn join_then_count() -> Result<Topology> {
         .to_stream()
         .to("out");
     Ok(builder.build()?)
+}
+
+fn stream_global(
+    join: impl FnOnce(&Stream, &GlobalKTable<String, String>) -> KStream<Nullable, String>,
+) -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let table = builder.global_table("r", "gt");
+    join(&builder.stream("l"), &table).to("out");
+    Ok(builder.build()?)
+}
+
+/// `a` for values that end in an even digit, else the record's own key.
+fn a_or_own(key: &Nullable, value: &Nullable) -> Nullable {
+    let last = value.as_ref().and_then(|value| value.chars().last()?.to_digit(10));
+    match last {
+        Some(digit) if digit % 2 == 0 => Some("a".to_owned()),
+        _ => key.clone(),
+    }
+}
+
+fn stream_global_inner() -> Result<Topology> {
+    stream_global(|stream, table| {
+        stream.join_global_with(Joined::default(), table, a_or_own, |left, right| {
+            format!("{}|{right}", or_null(left))
+        })
+    })
+}
+
+fn stream_global_left() -> Result<Topology> {
+    stream_global(|stream, table| {
+        stream.left_join_global_with(Joined::default(), table, a_or_own, |left, right| {
+            format!("{}|{}", or_null(left), or_null(right))
+        })
+    })
 }

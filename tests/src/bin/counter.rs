@@ -29,6 +29,9 @@ struct Options {
     input: String,
     #[arg(long, default_value = "out")]
     output: String,
+    /// Counts only records whose key has a row in this topic, as a global table.
+    #[arg(long)]
+    global: Option<String>,
     /// Exactly-once instead of at-least-once.
     #[arg(long)]
     exactly_once: bool,
@@ -95,8 +98,12 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
     let slow = Duration::from_micros(options.slow_us);
     let poison = options.poison.clone();
     let builder = StreamsBuilder::new();
-    builder
-        .stream::<String, String>(options.input.as_str())
+    let mut stream = builder.stream::<String, String>(options.input.as_str());
+    if let Some(topic) = &options.global {
+        let rows = builder.global_table::<String, String>(topic.as_str(), "rows");
+        stream = stream.join_global(&rows, |key, _| key.clone(), |value, _| value);
+    }
+    stream
         .peek(move |_, value| {
             assert_ne!(Some(value), poison.as_ref(), "poison");
             if slow > Duration::from_secs(1) {

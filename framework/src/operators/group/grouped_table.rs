@@ -308,6 +308,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             internal: true,
             partitions: None,
             reset: Reset::Earliest,
+            global: false,
             reading: Reading { key, value, timestamp: None },
         }
         .add_to(graph)

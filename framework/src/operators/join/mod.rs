@@ -2,6 +2,7 @@
 
 mod options;
 mod stream_table;
+mod stream_global;
 mod stream_side;
 mod streams;
 mod table_side;

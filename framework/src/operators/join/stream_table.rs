@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::join::options::Joined;
-use crate::operators::stream::{KStream, Placed};
+use crate::operators::stream::{KStream, Placed, Placing};
 use crate::operators::table::{KTable, Lookup};
 use crate::policy::DropReason;
 use crate::record::{Data, Record, Shared};
@@ -156,8 +156,9 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
     }
 }
 
-impl<K: Data, V: Data> KStream<K, V> {
-    fn perhaps_named(self, name: Option<String>) -> Self {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
+    /// With this name, if there is one.
+    pub(super) fn perhaps_named(self, name: Option<String>) -> Self {
         match name {
             Some(name) => self.named(&name),
             None => self,

@@ -166,6 +166,7 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         internal: true,
         partitions: how.partitions,
         reset: Reset::Earliest,
+        global: false,
         reading: Reading { key, value, timestamp: None },
     }
     .add_to(graph)

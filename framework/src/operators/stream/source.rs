@@ -43,6 +43,7 @@ impl StreamsBuilder {
             internal: false,
             partitions: None,
             reset: source.reset,
+            global: false,
             reading: source.reading,
         }
         .add_to(&mut graph);
@@ -58,12 +59,14 @@ pub(crate) struct SourceDraft<K, V> {
     pub(crate) internal: bool,
     pub(crate) partitions: Option<i32>,
     pub(crate) reset: Reset,
+    /// Read whole by each instance.
+    pub(crate) global: bool,
     pub(crate) reading: Reading<K, V>,
 }
 
 impl<K: Data, V: Data> SourceDraft<K, V> {
     pub(crate) fn add_to(self, graph: &mut Graph) -> NodeId {
-        let Self { name, topics, internal, partitions, reset, reading } = self;
+        let Self { name, topics, internal, partitions, reset, global, reading } = self;
         let read = topics.clone();
         let make = move |linker: &mut Linker<'_>| {
             if reading.timestamp.is_some() {
@@ -79,7 +82,7 @@ impl<K: Data, V: Data> SourceDraft<K, V> {
         };
         graph.add(NodeDraft {
             name,
-            kind: NodeKind::Source { topics, internal, reset, partitions },
+            kind: NodeKind::Source { topics, internal, reset, partitions, global },
             parents: Vec::new(),
             stores: Vec::new(),
             make: Box::new(make),

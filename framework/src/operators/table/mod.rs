@@ -4,6 +4,7 @@ mod kept;
 mod view;
 mod handle;
 mod source;
+mod global;
 mod to_table;
 mod filter;
 mod map_values;
@@ -11,6 +12,7 @@ mod materialized;
 mod suppress;
 mod to_stream;
 
+pub use global::GlobalKTable;
 pub use handle::KTable;
 pub(crate) use kept::{Kept, Rows, forward_held, settle, with_rows};
 pub use suppress::Buffer;

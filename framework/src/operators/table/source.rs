@@ -7,6 +7,7 @@
 //! | key, time, headers | kept |
 //! | state | a key-value store with timestamps, and its changelog |
 
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +21,10 @@ use crate::record::{Change, Data, Record};
 use crate::serde::Nullable;
 use crate::source::{Consumed, Extractor, Reading};
 use crate::store::{Materialized, TableSpec};
-use crate::topology::{Linker, NodeDraft, NodeKind, StreamsBuilder, TableTraits, TopologyFault};
+use crate::topology::{
+    Graph, Linker, NodeDraft, NodeId, NodeKind, StoreIndex, StreamsBuilder, TableTraits,
+    TopologyFault,
+};
 
 impl StreamsBuilder {
     /// A table of the latest value of each key of a topic; a null value deletes the row.
@@ -47,14 +51,45 @@ impl StreamsBuilder {
     ) -> KTable<K, V> {
         let (source, store) = (source.into(), store.into());
         let mut graph = self.graph.borrow_mut();
-        let topic = source.topics.first().map(|topic| topic.to_string()).unwrap_or_default();
         let kept = !store.is_generated();
-        let store = match kept {
-            true => store,
-            false => store.renamed(&graph.generate(&format!("{topic}-STATE-STORE-"))),
+        let (draft, store) = RowsOfTopic::draw(&mut graph, source, store, false);
+        let Materialized { options, serdes, cached, .. } = store;
+        let key = Arc::clone(&serdes.key);
+        let spec = Arc::new(TableSpec { options, serdes, cached });
+        let node = draft.add_to(&mut graph, Vec::new());
+        graph.set_table(node, TableTraits::of_source(spec));
+        if kept {
+            let _ = graph.keep_spare(node);
+        }
+        drop(graph);
+        KTable::new(Rc::clone(&self.graph), node, key)
+    }
+}
+
+/// The node that makes rows of the records of a topic, to be added below the source that reads them.
+pub(super) struct RowsOfTopic<K, V> {
+    name: String,
+    read: NodeId,
+    /// The topic.
+    pub(super) topic: Arc<str>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> RowsOfTopic<K, V> {
+    /// Adds the source, and gives the store its name if it has none. The numbers are taken in Java's order.
+    pub(super) fn draw(
+        graph: &mut Graph,
+        source: Consumed<K, V>,
+        store: Materialized<K, V>,
+        global: bool,
+    ) -> (Self, Materialized<K, V>) {
+        let topic = source.topics.first().cloned().unwrap_or_else(|| Arc::from(""));
+        let store = match store.is_generated() {
+            false => store,
+            true => store.renamed(&graph.generate(&format!("{topic}-STATE-STORE-"))),
         };
         let generated = graph.generate("KSTREAM-SOURCE-");
-        let table_name = graph.generate("KTABLE-SOURCE-");
+        let name = graph.generate("KTABLE-SOURCE-");
         if source.topics.len() != 1 {
             graph.fault(TopologyFault::NoTopic(generated.clone()));
         }
@@ -64,39 +99,35 @@ impl StreamsBuilder {
         if let Some(name) = &source.name {
             graph.check_name("a node", name);
         }
-        let table_name =
-            source.name.as_ref().map_or(table_name, |name| format!("{name}-table-source"));
+        let name = source.name.as_ref().map_or(name, |name| format!("{name}-table-source"));
         let read = SourceDraft {
             name: source.name.unwrap_or(generated),
             topics: source.topics,
             internal: false,
             partitions: None,
             reset: source.reset,
+            global,
             reading: nullable(source.reading),
         }
-        .add_to(&mut graph);
+        .add_to(graph);
         graph.set_policy(read, source.policy);
-        let Materialized { options, serdes, cached, .. } = store;
-        let key = Arc::clone(&serdes.key);
-        let spec = Arc::new(TableSpec { options, serdes, cached });
-        let node = graph.add(NodeDraft {
-            name: table_name,
+        (Self { name, read, topic, types: PhantomData }, store)
+    }
+
+    /// Adds the node, with the stores that it has from the start.
+    pub(super) fn add_to(self, graph: &mut Graph, stores: Vec<StoreIndex>) -> NodeId {
+        graph.add(NodeDraft {
+            name: self.name,
             kind: NodeKind::Processor,
-            parents: vec![read],
-            stores: Vec::new(),
+            parents: vec![self.read],
+            stores,
             make: Box::new(|linker: &mut Linker<'_>| {
                 linker.may_drop(&[DropReason::NullKey])?;
                 let (rows, faults) = (linker.rows::<K, V>()?, linker.faults()?);
                 linker.add::<Option<K>, Option<V>, _>(TableSource { rows, faults });
                 Ok(())
             }),
-        });
-        graph.set_table(node, TableTraits::of_source(spec));
-        if kept {
-            let _ = graph.keep_spare(node);
-        }
-        drop(graph);
-        KTable::new(Rc::clone(&self.graph), node, key)
+        })
     }
 }
 

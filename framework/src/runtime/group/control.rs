@@ -10,6 +10,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::log::{GroupSpec, Isolation, Membership};
 use crate::metrics::Beating;
 use crate::runtime::board::Waiter;
+use crate::runtime::global::GlobalThread;
 use crate::runtime::group::listener::Listener;
 use crate::runtime::instance::Instance;
 use crate::runtime::internal_topics;
@@ -35,6 +36,8 @@ pub(crate) struct Control {
     workers: Vec<WorkerMailbox>,
     stop: Arc<StopSignal>,
     failures: Receiver<Error>,
+    /// Runs from when the topics are there.
+    global_thread: Option<GlobalThread>,
 }
 
 impl fmt::Debug for Control {
@@ -50,17 +53,18 @@ impl Control {
         stop: Arc<StopSignal>,
         failures: Receiver<Error>,
     ) -> Self {
-        Self { instance, workers, stop, failures }
+        Self { instance, workers, stop, failures, global_thread: None }
     }
 
     /// Runs until told to stop or until something fails for good.
     ///
     /// # Errors
     /// What ended it, unless it was told to stop.
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&mut self) -> Result<()> {
         let Some(shapes) = self.prepare()? else { return Ok(()) };
         let plan = TaskPlan::new(&shapes)?;
-        if !self.open_producers()? {
+        self.global_thread = GlobalThread::start(&self.instance)?;
+        if !self.open_producers()? || !self.fill_global_tables()? {
             return Ok(());
         }
         tracing::info!(application = %self.instance.application_id, tasks = plan.tasks(), workers = self.workers.len(), "joining the group");
@@ -171,6 +175,26 @@ impl Control {
             self.instance.state_dir.note_workers(self.workers.len())?;
         }
         self.instance.board.has(Waiter::Start);
+        Ok(true)
+    }
+
+    /// The thread of the global tables, if one was started: it is to end after the tasks.
+    pub(crate) fn into_global_thread(self) -> Option<GlobalThread> {
+        self.global_thread
+    }
+
+    /// Waits until the global tables are complete: no task runs before. False: told to stop meanwhile.
+    fn fill_global_tables(&self) -> Result<bool> {
+        let wanted = !self.instance.topology.global_tables().is_empty();
+        while wanted && !self.instance.globals.are_complete() {
+            self.instance.beat(Beating::Group);
+            if let Ok(error) = self.failures.try_recv() {
+                return Err(error);
+            }
+            if self.stop.wait(POLL) {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 

@@ -51,7 +51,9 @@ pub(crate) fn build_chain(
         ctx.progress.extend(start.progress.processors.clone());
     }
     let sub_topology = instance.sub_topology(id)?;
-    let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget: making.cache_budget };
+    let globals = instance.globals.stores();
+    let cache_budget = making.cache_budget;
+    let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget, globals: &globals };
     let parts = instance.topology.instantiate(sub_topology, seed)?;
     let limits = TaskLimits {
         idle_ms_max: instance.settings.task_idle_ms_max,

@@ -15,4 +15,5 @@ mod report;
 pub(super) use messages::{
     Answer, AnswerTo, Ask, AssignTasks, RevokeTasks, StopWorker, TakeOver, WorkerMailbox,
 };
+pub(super) use restore::Freshness;
 pub(super) use worker::Worker;

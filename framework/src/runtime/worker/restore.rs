@@ -38,7 +38,7 @@ pub(crate) struct Freshness {
 impl Freshness {
     /// Whether the changelog still has all deletions that a store lacks. A time in the future, by
     /// a clock that was wrong, counts like one that is as far in the past.
-    fn lasts(self, fresh_at: Option<i64>, now: Timestamp) -> bool {
+    pub(crate) fn lasts(self, fresh_at: Option<i64>, now: Timestamp) -> bool {
         fresh_at
             .is_some_and(|at| u128::from(now.0.abs_diff(at)) <= self.tombstones_kept.as_millis())
     }
@@ -46,12 +46,16 @@ impl Freshness {
     /// The logged stores of a task for which it is time to note that they are fresh: rarely, since
     /// a note that is a little too old does no harm.
     pub(crate) fn due(self, task: &Task, now: Timestamp) -> Vec<StoreId> {
-        let step = Self { tombstones_kept: self.tombstones_kept / 10 };
         let logged = task.stores().iter().filter_map(|store| {
             let store = store.borrow();
             store.changelog().map(|_| store.id())
         });
-        logged.filter(|id| !step.lasts(task.disk().fresh_at(*id), now)).collect()
+        logged.filter(|id| !self.is_noted(task.disk().fresh_at(*id), now)).collect()
+    }
+
+    /// True if it was noted a short while ago.
+    pub(crate) fn is_noted(self, fresh_at: Option<i64>, now: Timestamp) -> bool {
+        Self { tombstones_kept: self.tombstones_kept / 10 }.lasts(fresh_at, now)
     }
 
     /// Notes it in the batch of a commit.

@@ -6,6 +6,7 @@ use millstream_state::{StoreKind, StoreSpec};
 
 use crate::error::Result;
 use crate::record::Data;
+use crate::store::codec::Codec;
 use crate::store::keys::PlainKeys;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
@@ -36,7 +37,17 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let (keys, values) = self.serdes.codecs(&self.options.name, place);
+        self.make_with(self.serdes.codecs(&self.options.name, place), place)
+    }
+}
+
+impl<K: Data, V: Data> TableSpec<K, V> {
+    /// Makes the store of one task, in these bytes.
+    pub(in crate::store) fn make_with(
+        &self,
+        (keys, values): (Codec<K>, Codec<V>),
+        place: &StorePlace,
+    ) -> Result<TaskStore> {
         let rows = Rows::new(Logged::open(&self.options, None, place)?, values);
         let cache = self.cached.then_some(&place.cache_budget);
         Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache)))

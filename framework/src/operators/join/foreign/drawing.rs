@@ -234,6 +234,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
             internal: true,
             partitions: None,
             reset: Reset::Earliest,
+            global: false,
             reading: Reading { key, value, timestamp: None },
         }
         .add_to(&mut graph)
@@ -309,6 +310,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
             internal: true,
             partitions: None,
             reset: Reset::Earliest,
+            global: false,
             reading: Reading { key, value, timestamp: None },
         }
         .add_to(&mut graph)

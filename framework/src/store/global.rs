@@ -1,0 +1,115 @@
+//! Global tables: one store for the whole instance. Its owner fills it from the topic as a task fills a
+//! table, without a changelog; the tasks of all workers read it.
+//!
+//! ```text
+//!   thread of the global tables ──► TableStore ──► Batch (rows and positions) ──► TaskStores
+//!   tasks, on their workers     ──► GlobalRows ───────── SharedStore ────────────────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_state::{SharedStore, StoreSpec};
+
+use crate::error::{Error, Result};
+use crate::record::{Data, Timestamp};
+use crate::serde::Part;
+use crate::store::codec::Codec;
+use crate::store::options::Serdes;
+use crate::store::row::{Row, decode_row};
+use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::table::TableSpec;
+
+/// The store of a global table, as its owner writes it.
+pub(crate) struct GlobalSpec<K, V> {
+    pub(crate) table: TableSpec<K, V>,
+    /// The topic that it is a copy of, and that its serdes are told.
+    pub(crate) topic: Arc<str>,
+}
+
+impl<K, V> std::fmt::Debug for GlobalSpec<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalSpec").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+impl<K: Data, V: Data> StoreSupplier for GlobalSpec<K, V> {
+    fn name(&self) -> &str {
+        self.table.name()
+    }
+
+    fn spec(&self) -> StoreSpec {
+        self.table.spec()
+    }
+
+    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        None
+    }
+
+    fn make(&self, place: &StorePlace) -> Result<TaskStore> {
+        let codecs = codecs(&self.table.serdes, &self.table.options.name, &self.topic);
+        self.table.make_with(codecs, place)
+    }
+}
+
+fn codecs<K: Data, V: Data>(
+    serdes: &Serdes<K, V>,
+    store: &Arc<str>,
+    topic: &Arc<str>,
+) -> (Codec<K>, Codec<V>) {
+    let (store, topic) = (Arc::clone(store), Arc::clone(topic));
+    let keys =
+        Codec::new(Arc::clone(&serdes.key), Part::Key, Arc::clone(&store), Arc::clone(&topic));
+    (keys, Codec::new(Arc::clone(&serdes.value), Part::Value, store, topic))
+}
+
+/// The global tables of an instance by their names, once they are complete. A clone shares them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GlobalStores(Arc<BTreeMap<String, SharedStore>>);
+
+impl FromIterator<(String, SharedStore)> for GlobalStores {
+    fn from_iter<T: IntoIterator<Item = (String, SharedStore)>>(stores: T) -> Self {
+        Self(Arc::new(stores.into_iter().collect()))
+    }
+}
+
+impl GlobalStores {
+    /// The rows of one of them.
+    ///
+    /// # Errors
+    /// `Fatal` if it is not there: a fault of the host, which makes tasks once all are.
+    pub(crate) fn rows<K: Data, V: Data>(
+        &self,
+        name: &Arc<str>,
+        topic: &Arc<str>,
+        serdes: &Serdes<K, V>,
+    ) -> Result<GlobalRows<K, V>> {
+        let store = self.0.get(&**name).cloned().ok_or_else(|| Error::Fatal {
+            what: format!("connecting the global table {name}"),
+            reason: "it is not open".to_owned(),
+        })?;
+        let (keys, values) = codecs(serdes, name, topic);
+        Ok(GlobalRows { store, keys, values, key: Vec::new() })
+    }
+}
+
+/// The rows of a global table, as one node of a task reads them.
+pub(crate) struct GlobalRows<K, V> {
+    store: SharedStore,
+    keys: Codec<K>,
+    values: Codec<V>,
+    /// The bytes of the key in hand.
+    key: Vec<u8>,
+}
+
+impl<K: Data, V: Data> GlobalRows<K, V> {
+    /// The row of a key as it is now, with its time.
+    #[inline]
+    pub(crate) fn get(&mut self, key: &K) -> Result<Option<(V, Timestamp)>> {
+        self.keys.encode_key(key, &mut self.key)?;
+        let values = &self.values;
+        let found: Option<Result<Row<V>>> =
+            self.store.get_with(&self.key, |bytes| decode_row(values, bytes))?;
+        found.transpose()
+    }
+}
