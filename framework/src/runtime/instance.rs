@@ -123,6 +123,11 @@ impl Instance {
         self.board.waits_for(waiter, what, self.clock.elapsed());
     }
 
+    /// Notes that it waits for what its start begins with.
+    pub(crate) fn waits_for_topics(&self) {
+        self.waits_for(Waiter::Start, "the broker's answer about topics".to_owned());
+    }
+
     /// What is waited for. Who waits for the group while no broker is connected waits for a broker:
     /// the client says so only now and then.
     pub(crate) fn waits(&self) -> BTreeMap<Waiter, Wait> {

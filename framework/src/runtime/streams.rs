@@ -179,6 +179,8 @@ impl Streams {
             on_commit,
             failures,
         });
+        // Before anybody can ask what it waits for.
+        instance.waits_for_topics();
         let silence_max = Duration::from_millis(config.health_stuck_ms);
         let probe = Arc::new(InstanceProbe::new(Arc::clone(&instance), silence_max));
         let http = match config.http {

@@ -91,7 +91,7 @@ impl Control {
     fn prepare(&self) -> Result<Option<Vec<SubTopologyShape>>> {
         let mut missing_since = None;
         let mut tries = 0;
-        self.instance.waits_for(Waiter::Start, "the broker's answer about topics".to_owned());
+        self.instance.waits_for_topics();
         loop {
             self.instance.beat(Beating::Group);
             let prepared = internal_topics::prepare(
