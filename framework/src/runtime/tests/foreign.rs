@@ -20,7 +20,7 @@ type Rows = BTreeMap<String, String>;
 const LEFT: i32 = 3;
 const RIGHT: i32 = 5;
 
-/// Right rows do not lie where Java's partitioner puts them.
+/// Where rows lie that do not lie where Java's partitioner puts them.
 fn placed(key: &str, partitions: i32) -> i32 {
     key.len() as i32 % partitions
 }
@@ -50,7 +50,8 @@ struct World {
 impl World {
     fn put(&mut self, of_left: bool, key: &str, row: Option<&str>) {
         let (topic, partition) = match (of_left, self.is_placed) {
-            (true, _) => ("l", murmur2_partition(key.as_bytes(), LEFT)),
+            (true, true) => ("l", placed(key, LEFT)),
+            (true, false) => ("l", murmur2_partition(key.as_bytes(), LEFT)),
             (false, true) => ("r", placed(key, RIGHT)),
             (false, false) => ("r", murmur2_partition(key.as_bytes(), RIGHT)),
         };
