@@ -2,6 +2,7 @@
 
 use crate::range::KeyRange;
 use crate::session::SessionLayout;
+use crate::versioned::VersionLayout;
 use crate::window::WindowLayout;
 
 /// A store of a task: its place in the list of specs the task was opened with.
@@ -28,6 +29,8 @@ pub enum StoreKind {
     Window(WindowLayout),
     /// Keys of sessions; old ones expire.
     Session(SessionLayout),
+    /// Keys with a history; old versions expire.
+    Versioned(VersionLayout),
 }
 
 impl StoreKind {
@@ -39,31 +42,31 @@ impl StoreKind {
             Self::KeyValue => vec![0],
             Self::Window(layout) => layout.signature(),
             Self::Session(layout) => layout.signature(),
+            Self::Versioned(layout) => layout.signature(),
         }
     }
 
-    /// The local key before which everything has expired; none when nothing has, or nothing does.
-    pub(crate) fn expired_before(&self, observed: i64) -> Option<Vec<u8>> {
-        match self {
-            Self::KeyValue => None,
-            Self::Window(layout) => layout.expired_before(observed),
-            Self::Session(layout) => layout.expired_before(observed),
-        }
-    }
-
-    /// The range of the entries by time whose rows have expired; none when nothing has, or there are no entries.
-    pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
-        match self {
-            Self::KeyValue => None,
-            Self::Window(layout) => layout.expired_entries(observed),
-            Self::Session(layout) => layout.expired_entries(observed),
-        }
+    /// The ranges of local keys that have expired at an observed time, from a start up to an end.
+    pub(crate) fn expired(&self, observed: i64) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (rows, entries) = match self {
+            Self::KeyValue => (None, None),
+            Self::Window(layout) => {
+                (layout.expired_before(observed), layout.expired_entries(observed))
+            }
+            Self::Session(layout) => {
+                (layout.expired_before(observed), layout.expired_entries(observed))
+            }
+            Self::Versioned(layout) => (None, layout.expired(observed)),
+        };
+        let entries = entries.map(KeyRange::into_half_open);
+        let rows = rows.map(|bound| (Vec::new(), bound));
+        rows.into_iter().chain(entries.and_then(|(start, end)| Some((start, end?)))).collect()
     }
 
     /// How many entries there are to a row.
     pub(crate) fn entries_per_row(&self) -> u64 {
         let order = match self {
-            Self::KeyValue => return 1,
+            Self::KeyValue | Self::Versioned(_) => return 1,
             Self::Window(layout) => layout.order,
             Self::Session(layout) => layout.order,
         };

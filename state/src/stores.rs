@@ -4,7 +4,6 @@ use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::memory::{MemoryCell, MemoryStore};
 use crate::note::Note;
-use crate::range::KeyRange;
 use crate::rocks::{Notes, Rocks, SharedResources};
 use crate::shared::SharedStore;
 use crate::spec::{StoreId, StoreSpec};
@@ -159,21 +158,18 @@ impl TaskStores {
     /// The database refuses, or the store is not there.
     pub fn drop_expired(&self, id: StoreId, observed_ms: i64) -> Result<()> {
         let store = self.store(id)?;
-        let Some(bound) = store.spec.kind.expired_before(observed_ms) else {
-            return Ok(());
-        };
-        if bound <= *store.dropped_before.borrow() {
+        let expired = store.spec.kind.expired(observed_ms);
+        let Some((_, bound)) = expired.first() else { return Ok(()) };
+        if *bound <= *store.dropped_before.borrow() {
             return Ok(());
         }
-        let entries = store.spec.kind.expired_entries(observed_ms).map(KeyRange::into_half_open);
-        let entries = entries.and_then(|(first, end)| Some((first, end?)));
-        for (first, end) in [(Vec::new(), bound.clone())].into_iter().chain(entries) {
+        for (first, end) in &expired {
             match self.place(id)? {
-                Place::Memory(memory) => memory.change(|store| store.delete_range(&first, &end))?,
-                Place::Rocks(rocks) => rocks.drop_range(id, &first, &end)?,
+                Place::Memory(memory) => memory.change(|store| store.delete_range(first, end))?,
+                Place::Rocks(rocks) => rocks.drop_range(id, first, end)?,
             }
         }
-        *store.dropped_before.borrow_mut() = bound;
+        store.dropped_before.borrow_mut().clone_from(bound);
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub(crate) enum Contents {
     TextTable,
     /// Of a table whose types have no nulls.
     StrictTextTable,
+    /// Of one whose keys alone may be null.
+    RowTexts,
     LongTable,
     WindowedLongTable,
     WindowedTextTable,
@@ -286,6 +288,10 @@ fn read_store(driver: &TopologyDriver, name: &str, shape: Contents) -> Result<Ve
         }
         Contents::StrictTextTable => {
             let rows = driver.table::<String, String>(name)?;
+            rows.into_iter().map(|(key, value, at)| row(json!(key), json!(value), at)).collect()
+        }
+        Contents::RowTexts => {
+            let rows = driver.table::<Option<String>, String>(name)?;
             rows.into_iter().map(|(key, value, at)| row(json!(key), json!(value), at)).collect()
         }
         Contents::LongTable => {

@@ -39,7 +39,7 @@ pub enum DropReason {
     Refused,
     /// A store put fell into a segment that is expired.
     Expired,
-    /// An answer to a row that has changed since it asked.
+    /// What came was overtaken: an answer to a row that has changed since it asked, or a version that is not the latest.
     Stale,
 }
 

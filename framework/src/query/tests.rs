@@ -46,7 +46,12 @@ fn asked<K: Data + Sync, V: Data, R: Send>(
 }
 
 fn counts() -> TableSpec<String, i64> {
-    TableSpec { options: StoreOptions::named("counts"), serdes: text_to_long(), cached: true }
+    TableSpec {
+        options: StoreOptions::named("counts"),
+        serdes: text_to_long(),
+        cached: true,
+        history_ms: None,
+    }
 }
 
 fn put(rig: &Rig, key: &str, value: i64) {

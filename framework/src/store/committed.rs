@@ -82,7 +82,8 @@ impl<K: Data, V: Data> Committed<K, V> {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<StoredEntry<K, V>>> {
-        let range = encoded_range(bounds, |key, into| self.keys.encode(key, into))?;
+        let range =
+            encoded_range(bounds, self.keys.all(), |key, into| self.keys.encode(key, into))?;
         let Some(wanted) = Wanted::of_all(self.layout, || self.clamp(0, i64::MAX)) else {
             return Ok(Vec::new());
         };

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use millstream_state::WindowLayout;
+use millstream_state::{KeyRange, WindowLayout};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
@@ -19,10 +19,41 @@ pub(crate) trait RowKeys<K> {
     /// When the window starts (the session ends), if it is one: by this it expires.
     fn start(&self, key: &K) -> i64;
 
+    /// Where all rows are.
+    fn all(&self) -> KeyRange {
+        KeyRange::all()
+    }
+
     /// The time at which a change of the row is forwarded, given the time of the row. Asked only of stores that say
     /// so: for all others it is the time of the row.
     fn told_at(&self, _key: &K, time: Timestamp) -> Timestamp {
         time
+    }
+}
+
+/// Keys with a byte before them: other entries of the store have another one.
+pub(crate) struct PrefixedKeys<K> {
+    pub(crate) inner: Codec<K>,
+    pub(crate) prefix: u8,
+}
+
+impl<K: Data> RowKeys<K> for PrefixedKeys<K> {
+    fn encode(&self, key: &K, into: &mut Vec<u8>) -> Result<()> {
+        self.inner.encode_key(key, into)?;
+        into.insert(0, self.prefix);
+        Ok(())
+    }
+
+    fn decode(&self, local: &[u8]) -> Result<K> {
+        self.inner.decode(local.get(1..).unwrap_or_default())
+    }
+
+    fn start(&self, _key: &K) -> i64 {
+        0
+    }
+
+    fn all(&self) -> KeyRange {
+        KeyRange::prefix(&[self.prefix])
     }
 }
 

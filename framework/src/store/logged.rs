@@ -29,6 +29,8 @@ pub(super) struct Logged<V> {
     changelog: Option<Changelog>,
     /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
+    /// What stands before each key in the store, and not in the changelog.
+    prefix: Option<u8>,
     /// The changelog's key in hand.
     changelog_key: Vec<u8>,
     /// The count of the task, and what of it is ours.
@@ -59,10 +61,17 @@ impl<V> Logged<V> {
             entries: Dirty::new(),
             changelog: options.open_changelog(place)?,
             expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
+            prefix: None,
             changelog_key: Vec::new(),
             uncommitted: place.uncommitted.clone(),
             counted: 0,
         })
+    }
+
+    /// With local keys that have this before the key; the changelog has not.
+    pub(super) fn with_prefix(mut self, prefix: u8) -> Self {
+        self.prefix = Some(prefix);
+        self
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -121,7 +130,7 @@ impl<V> Logged<V> {
     /// Writes a record of the changelog, if there is one; no value is a deletion.
     #[inline]
     pub(super) fn log(&mut self, local: &[u8], value: Option<&[u8]>, at: Timestamp) -> Result<()> {
-        let mut key = local;
+        let mut key = self.without_prefix(local);
         if let Some(expiry) = &mut self.expiry
             && let Some(time) = expiry.layout().changelog_key(local, &mut self.changelog_key)
         {
@@ -160,9 +169,16 @@ impl<V> Logged<V> {
         let mut key = Vec::new();
         let layout = self.expiry.as_ref().map(Expiry::layout);
         if layout.and_then(|layout| layout.changelog_key(local, &mut key)).is_none() {
-            key.extend_from_slice(local);
+            key.extend_from_slice(self.without_prefix(local));
         }
         key
+    }
+
+    fn without_prefix<'a>(&self, local: &'a [u8]) -> &'a [u8] {
+        match self.prefix {
+            Some(_) => local.get(1..).unwrap_or_default(),
+            None => local,
+        }
     }
 
     /// Puts a value, with its bytes as they are stored.

@@ -39,6 +39,7 @@ pub struct Materialized<K, V> {
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) cached: bool,
     pub(crate) retention: Option<Duration>,
+    pub(crate) history: Option<Duration>,
 }
 
 impl<K, V> fmt::Debug for Materialized<K, V> {
@@ -47,6 +48,7 @@ impl<K, V> fmt::Debug for Materialized<K, V> {
             .field("options", &self.options)
             .field("cached", &self.cached)
             .field("retention", &self.retention)
+            .field("history", &self.history)
             .finish_non_exhaustive()
     }
 }
@@ -119,7 +121,13 @@ impl<K, V> Materialized<K, V> {
     }
 
     fn of(name: &str, serdes: Serdes<K, V>) -> Self {
-        Self { options: StoreOptions::named(name), serdes, cached: true, retention: None }
+        Self {
+            options: StoreOptions::named(name),
+            serdes,
+            cached: true,
+            retention: None,
+            history: None,
+        }
     }
 
     /// Kept in memory only: restored from the changelog's start each time.
@@ -134,6 +142,33 @@ impl<K, V> Materialized<K, V> {
     #[must_use]
     pub fn retention(mut self, kept: Duration) -> Self {
         self.retention = Some(kept);
+        self
+    }
+
+    /// Keeps the versions of each row for so long after they were replaced, in stream time: a join finds the row as of the
+    /// time of its record, and what comes late goes into the history instead of replacing what is newer. What is older
+    /// than the history is dropped (`Expired`). Such a store has no record cache and holds no windows.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{Materialized, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let hour = Duration::from_secs(3600);
+    /// let prices = builder.table::<String, String>("prices", Materialized::named("prices").versioned(hour));
+    /// let orders = builder.stream::<String, String>("orders");
+    /// orders.join_table(&prices, |_, price: &String| price.clone()).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("prices", &text("pen", "2", 1_000))?;
+    /// driver.pipe("prices", &text("pen", "3", 5_000))?;
+    /// // The price of then.
+    /// driver.pipe("orders", &text("pen", "", 3_000))?;
+    /// assert_eq!(driver.read::<String, String>("out")?[0].value, "2");
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn versioned(mut self, history: Duration) -> Self {
+        self.history = Some(history);
         self
     }
 

@@ -16,6 +16,7 @@
 //! | [`TableStore`] of a global table, read as [`GlobalRows`] | [`GlobalSpec`] | no | none |
 //! | [`TableStore`] of `Windowed` keys | [`WindowTableSpec`] | if wanted | value, time of the row |
 //! | [`BufferStore`] | [`BufferSpec`] | no | Java's bytes of a suppressed change, no time |
+//! | [`WaitingStore`] | [`WaitingSpec`] | no | the same of a record that waits, no time |
 //!
 //! All are shared inside one task as `Rc<RefCell<..>>` and never leave its thread. The commit of the
 //! host is: `Node::flush` of all operators (which empties the record caches), producer and offsets,
@@ -43,7 +44,7 @@ mod global;
 mod unmatched;
 mod buffer;
 
-pub(crate) use buffer::{BufferSpec, BufferStore};
+pub(crate) use buffer::{BufferSpec, BufferStore, WaitingSpec, WaitingStore};
 pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;

@@ -58,12 +58,13 @@ impl Wanted {
     }
 }
 
-/// A range of keys as a range of their bytes.
+/// A range of keys as a range of their bytes, within the range of all.
 pub(super) fn encoded_range<K>(
     bounds: impl RangeBounds<K>,
+    all: KeyRange,
     encode: impl Fn(&K, &mut Vec<u8>) -> Result<()>,
 ) -> Result<KeyRange> {
-    let encoded = |bound: Bound<&K>| -> Result<Bound<Vec<u8>>> {
+    let encoded = |bound: Bound<&K>, all: Bound<Vec<u8>>| -> Result<Bound<Vec<u8>>> {
         let bytes = |key: &K| {
             let mut bytes = Vec::new();
             encode(key, &mut bytes).map(|()| bytes)
@@ -71,8 +72,9 @@ pub(super) fn encoded_range<K>(
         Ok(match bound {
             Bound::Included(key) => Bound::Included(bytes(key)?),
             Bound::Excluded(key) => Bound::Excluded(bytes(key)?),
-            Bound::Unbounded => Bound::Unbounded,
+            Bound::Unbounded => all,
         })
     };
-    Ok(KeyRange { lower: encoded(bounds.start_bound())?, upper: encoded(bounds.end_bound())? })
+    let lower = encoded(bounds.start_bound(), all.lower)?;
+    Ok(KeyRange { lower, upper: encoded(bounds.end_bound(), all.upper)? })
 }

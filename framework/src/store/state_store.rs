@@ -26,6 +26,9 @@ pub(crate) trait StateStore {
     /// `Fatal` for a key that no store of this kind wrote.
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()>;
 
+    /// Called after the last [`Self::restore`] of a batch, before it is written: what goes into it beside the records.
+    fn restored(&mut self, _batch: &mut Batch) {}
+
     /// Throws everything away, uncommitted or not, so that the store can be rebuilt from the start
     /// of its changelog: it knows nothing then, as a new one.
     ///

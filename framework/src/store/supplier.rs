@@ -27,6 +27,11 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
     /// deletes too early cannot be restored.
     fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>>;
 
+    /// How long it keeps earlier versions of its rows, if it does.
+    fn history_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// Makes the store of one task. Its changelog topic must exist.
     ///
     /// # Errors

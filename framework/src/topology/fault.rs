@@ -75,6 +75,28 @@ pub enum TopologyFault {
         "the rows of {0} are needed below it: keep them, with `.materialized(\"name\")` behind the join"
     )]
     RowsNotKept(String),
+    /// A global table that is to keep versions.
+    #[error("the global table {0} cannot keep versions: use a table")]
+    VersionedGlobal(String),
+    /// Changes of a versioned table that are to be held back: a later one would hide an earlier one.
+    #[error("{node} cannot hold changes back in {store}: the table above keeps versions")]
+    VersionedSuppressed {
+        /// The node that holds them back.
+        node: String,
+        /// Its store.
+        store: String,
+    },
+    /// A join that waits for a table that cannot tell what it had then.
+    #[error(
+        "{node} waits {grace_ms} ms for its table, which needs a versioned store with a history of at least that: \
+         `Materialized::versioned`"
+    )]
+    GraceWithoutHistory {
+        /// The join.
+        node: String,
+        /// How long it waits.
+        grace_ms: i64,
+    },
     /// A source without a topic.
     #[error("{0} reads no topic")]
     NoTopic(String),

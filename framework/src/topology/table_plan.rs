@@ -61,6 +61,20 @@ impl Graph {
             .then(|| written.or_else(|| self.node(table)?.stores.first().copied()))?
     }
 
+    /// How long the rows of a table keep their versions, if they do.
+    pub(crate) fn history_ms(&self, table: NodeId) -> Option<i64> {
+        let traits = self.table(table)?;
+        match (traits.kept, &traits.spare) {
+            (true, _) => {
+                let own = traits.written.or_else(|| self.node(table)?.stores.first().copied())?;
+                self.stores().get(own.0)?.history_ms()
+            }
+            (false, Some(spare)) => spare.history_ms(),
+            (false, None) if traits.joins => None,
+            (false, None) => self.history_ms(*traits.above.first()?),
+        }
+    }
+
     /// Opens the store that a source has in reserve; false if it has none.
     pub(crate) fn keep_spare(&mut self, table: NodeId) -> bool {
         let Some(spare) = self.table_mut(table).and_then(|traits| traits.spare.take()) else {

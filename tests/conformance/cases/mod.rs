@@ -10,6 +10,7 @@ mod processors;
 mod stateless;
 mod suppress;
 mod tables;
+mod versions;
 mod windows;
 
 use anyhow::Result;
@@ -36,6 +37,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Case> {
         joins::CASES,
         foreign::CASES,
         grouped::CASES,
+        versions::CASES,
         windows::CASES,
         processors::CASES,
         invoices::CASES,

@@ -136,9 +136,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         first: Option<First<A>>,
         f: impl Fn(&K, V, Option<A>) -> Option<A> + Shared,
     ) -> KTable<K, A> {
-        let Materialized { options, serdes, cached, .. } = store;
-        let key = Arc::clone(&serdes.key);
-        let supplier = Arc::new(TableSpec { options, serdes, cached });
+        let key = Arc::clone(&store.serdes.key);
+        let supplier = Arc::new(TableSpec::from(store));
         let f = Arc::new(f);
         let serdes = self.serdes.clone();
         self.aggregated(prefix, supplier, key, |index| {

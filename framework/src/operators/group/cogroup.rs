@@ -186,9 +186,9 @@ impl<K: Data, A: Data> CogroupedStream<K, A> {
 
     /// The rows, one for each key.
     pub fn aggregate(self, store: impl Into<Materialized<K, A>>) -> KTable<K, A> {
-        let Materialized { options, serdes, cached, .. } = store.into();
-        let key = Arc::clone(&serdes.key);
-        let supplier = Arc::new(TableSpec { options, serdes, cached });
+        let store = store.into();
+        let key = Arc::clone(&store.serdes.key);
+        let supplier = Arc::new(TableSpec::from(store));
         let init = self.init;
         let make = |member: &dyn Member<K, A>, store| member.rows(store, Arc::clone(&init));
         table(&self.graph, &self.members, (supplier, key), make)

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::{SinkDraft, SourceDraft};
-use crate::operators::table::{KTable, Kept, Rows};
+use crate::operators::table::{KTable, Kept, OLDER, Rows};
 use crate::policy::{DropReason, Reset};
 use crate::record::{Change, Data, Record, Shared};
 use crate::serde::{ChangeSerde, HasSerde, Serde};
@@ -254,19 +254,18 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         store: Materialized<K, A>,
         f: impl Fn(&K, Change<V>, Option<A>) -> Option<A> + Shared,
     ) -> KTable<K, A> {
-        let Materialized { options, serdes, cached, .. } = store;
         let f = Arc::new(f);
-        let key = Arc::clone(&serdes.key);
+        let key = Arc::clone(&store.serdes.key);
         let mut graph = self.graph.borrow_mut();
         let (sink, source) = (graph.generate("KSTREAM-SINK-"), graph.generate("KSTREAM-SOURCE-"));
         let name = graph.generate(prefix);
-        let topic = self.name.as_deref().unwrap_or(&options.name);
+        let topic = self.name.as_deref().unwrap_or(&store.options.name);
         let parent = match self.shared.get().filter(|_| self.name.is_some()) {
             Some(node) => node,
             None => self.through_topic(&mut graph, topic, (sink, source)),
         };
         self.shared.set(Some(parent));
-        let store = graph.add_store(Arc::new(TableSpec { options, serdes, cached }));
+        let store = graph.add_store(Arc::new(TableSpec::from(store)));
         let node = graph.add(NodeDraft {
             name,
             kind: NodeKind::Processor,
@@ -351,6 +350,11 @@ where
     #[inline]
     fn process(&mut self, record: Record<K0, Change<V0>>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value: Change { new, old, latest }, timestamp, headers } = record;
+        if !latest {
+            // What is newer was grouped already.
+            self.faults.dropped(DropReason::Stale, ctx, OLDER);
+            return Ok(());
+        }
         let old = self.unless_null(old.map(|row| (self.f)(&key, &row)), ctx);
         let new = self.unless_null(new.map(|row| (self.f)(&key, &row)), ctx);
         let change = |new, old| Change { new, old, latest };

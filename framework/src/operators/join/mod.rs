@@ -1,8 +1,10 @@
 //! Joins: rows and records of one key meet.
 
 mod options;
+mod stream_row;
 mod stream_table;
 mod stream_global;
+mod stream_table_grace;
 mod stream_side;
 mod streams;
 mod table_side;

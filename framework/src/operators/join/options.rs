@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::policy::OnError;
 use crate::record::Shared;
@@ -24,6 +25,7 @@ use crate::store::Serdes;
 pub struct Joined<K, V> {
     pub(crate) name: Option<String>,
     pub(crate) serdes: Serdes<K, V>,
+    pub(crate) grace: Option<Duration>,
 }
 
 impl<K, V> fmt::Debug for Joined<K, V> {
@@ -35,7 +37,7 @@ impl<K, V> fmt::Debug for Joined<K, V> {
 impl<K: HasSerde, V: HasSerde> Default for Joined<K, V> {
     /// Under a name that is generated.
     fn default() -> Self {
-        Self { name: None, serdes: Serdes::default() }
+        Self { name: None, serdes: Serdes::default(), grace: None }
     }
 }
 
@@ -70,7 +72,35 @@ impl<K, V> Joined<K, V> {
     /// ```
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
         let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
-        Self { name: Some(name.to_owned()), serdes }
+        Self { name: Some(name.to_owned()), serdes, grace: None }
+    }
+
+    /// Records wait until stream time is this much past their own, and meet the row that the table had at their time: so
+    /// rows that come late are met. The table must be [`versioned`](crate::Materialized::versioned), with a history of at
+    /// least the grace. What waits is in a store, `<name>-Buffer`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{Joined, Materialized, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let prices = Materialized::named("prices").versioned(Duration::from_secs(3600));
+    /// let prices = builder.table::<String, String>("prices", prices);
+    /// let orders = builder.stream::<String, String>("orders");
+    /// let how = Joined::named("priced").grace(Duration::from_secs(5));
+    /// orders.join_table_with(how, &prices, |_, price: &String| price.clone()).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("orders", &text("pen", "", 3_000))?;
+    /// driver.pipe("prices", &text("pen", "2", 1_000))?;
+    /// assert!(driver.read::<String, String>("out")?.is_empty());
+    /// driver.pipe("orders", &text("ink", "", 8_000))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("pen", "2", 3_000)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
@@ -19,6 +20,7 @@ use crate::policy::DropReason;
 use crate::record::{Data, Record, Shared};
 use crate::serde::Serde;
 use crate::store::{GlobalRows, Serdes};
+use crate::time::millis;
 use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
@@ -108,8 +110,9 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(V, &G) -> VO + Shared,
     ) -> KStream<K, VO, P> {
         let f = move |value, row: Option<&G>| Some(f(value, row?));
-        let Joined { name, serdes } = how.into();
-        self.meets_global(table, key, f, Nulls::of(table, Some(serdes))).perhaps_named(name)
+        let Joined { name, serdes, grace } = how.into();
+        let joined = self.meets_global(table, key, f, Nulls::of(table, Some(serdes)));
+        joined.perhaps_named(name).without(grace)
     }
 
     /// As [`Self::left_join_global`], under a name, and with the nulls of Kafka Streams: null values are dropped,
@@ -123,9 +126,19 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(V, Option<&G>) -> VO + Shared,
     ) -> KStream<K, VO, P> {
         let f = move |value, row: Option<&G>| Some(f(value, row));
-        let Joined { name, serdes } = how.into();
+        let Joined { name, serdes, grace } = how.into();
         let nulls = Nulls::of(table, Some(serdes)).left();
-        self.meets_global(table, key, f, nulls).perhaps_named(name)
+        self.meets_global(table, key, f, nulls).perhaps_named(name).without(grace)
+    }
+
+    /// A global table keeps no versions, so nothing can wait for one.
+    fn without(self, grace: Option<Duration>) -> Self {
+        if let Some(grace) = grace {
+            let mut graph = self.graph.borrow_mut();
+            let (node, grace_ms) = (graph.name_of(self.node).to_owned(), millis(grace));
+            graph.fault(TopologyFault::GraceWithoutHistory { node, grace_ms });
+        }
+        self
     }
 
     fn meets_global<GK: Data, G: Data, M: Into<Option<GK>>, VO: Data>(

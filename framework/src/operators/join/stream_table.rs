@@ -4,20 +4,22 @@
 //! |---|---|
 //! | emits | one record for each of the stream; `join_table`: only where the table has a row. A change of the table emits nothing |
 //! | drops | null keys (`NullKey`), but `left_join_table` hands them on without a row; null values (`NullValue`), where `Joined` says what is null |
+//! | row | the one that the table has now; of a versioned table, the one that it had at the time of the record |
 //! | key, time, headers | of the stream's record; stream and table must be partitioned alike |
 //! | state | none; the table keeps its rows or computes them from kept ones |
 
 use std::sync::Arc;
 
-use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::join::options::Joined;
+use crate::operators::join::stream_row::{Nulls, StreamTable};
+use crate::operators::join::stream_table_grace::StreamTableGrace;
 use crate::operators::stream::{KStream, Placed, Placing};
-use crate::operators::table::{KTable, Lookup};
-use crate::policy::DropReason;
-use crate::record::{Data, Record, Shared};
-use crate::serde::Serde;
-use crate::topology::{Linker, NodeDraft, NodeKind, TopologyFault};
+use crate::operators::table::{KTable, View};
+use crate::record::{Data, Shared};
+use crate::store::{StoreOptions, WaitingSpec};
+use crate::time::millis;
+use crate::topology::{Linker, NodeDraft, NodeKind, StoreIndex, TopologyFault};
 
 impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
     /// Each record with the row of its key; records without one go no further. A re-keyed stream goes
@@ -100,9 +102,7 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         f: impl Fn(V, &R) -> VO + Shared,
     ) -> KStream<K, VO> {
         let f = move |value, row: Option<&R>| Some(f(value, row?));
-        let Joined { name, serdes } = how.into();
-        let stream = self.meets("KSTREAM-JOIN-", table, Nulls::of(&serdes), f);
-        stream.perhaps_named(name)
+        self.meets_as("KSTREAM-JOIN-", how.into(), table, (false, f))
     }
 
     /// As [`Self::left_join_table`], under a name, and dropping null values.
@@ -114,8 +114,38 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         f: impl Fn(V, Option<&R>) -> VO + Shared,
     ) -> KStream<K, VO> {
         let f = move |value, row: Option<&R>| Some(f(value, row));
-        let Joined { name, serdes } = how.into();
-        let stream = self.meets("KSTREAM-LEFTJOIN-", table, Nulls::of(&serdes).left(), f);
+        self.meets_as("KSTREAM-LEFTJOIN-", how.into(), table, (true, f))
+    }
+
+    fn meets_as<R: Data, VO: Data>(
+        &self,
+        prefix: &str,
+        Joined { name, serdes, grace }: Joined<K, V>,
+        table: &KTable<K, R>,
+        (is_left, f): (bool, impl Fn(V, Option<&R>) -> Option<VO> + Shared),
+    ) -> KStream<K, VO> {
+        let nulls = Nulls::of(&serdes);
+        let nulls = if is_left { nulls.left() } else { nulls };
+        let Some(grace) = grace else {
+            return self.meets(prefix, table, nulls, f).perhaps_named(name);
+        };
+        let grace_ms = millis(grace);
+        let mut graph = self.graph.borrow_mut();
+        let generated = graph.generate(prefix);
+        let node = name.as_deref().unwrap_or(&generated).to_owned();
+        if graph.history_ms(table.node).is_none_or(|history| history < grace_ms) {
+            graph.fault(TopologyFault::GraceWithoutHistory { node: node.clone(), grace_ms });
+        }
+        let options = StoreOptions::named(format!("{node}-Buffer"));
+        let waiting = graph.add_store(Arc::new(WaitingSpec { options, serdes }));
+        drop(graph);
+        let f = Arc::new(f);
+        let stream = self.meeting(generated, table, Some(waiting), move |linker, view| {
+            let join = StreamTable::make(linker, view, &nulls, &f)?;
+            let waiting = linker.store(waiting)?.typed()?;
+            linker.add::<K, V, _>(StreamTableGrace { join, waiting, grace_ms, observed: -1 });
+            Ok(())
+        });
         stream.perhaps_named(name)
     }
 
@@ -128,30 +158,32 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
     ) -> KStream<K, VO> {
         let f = Arc::new(f);
         let name = self.graph.borrow_mut().generate(prefix);
+        self.meeting(name, table, None, move |linker, view| {
+            let node = StreamTable::make(linker, view, &nulls, &f)?;
+            linker.add::<K, V, _>(node);
+            Ok(())
+        })
+    }
+
+    /// Adds the node, with a store of its own before those of the table.
+    fn meeting<R: Data, VO: Data>(
+        &self,
+        name: String,
+        table: &KTable<K, R>,
+        own: Option<StoreIndex>,
+        make: impl Fn(&mut Linker<'_>, &View<K, R>) -> Result<()> + Shared,
+    ) -> KStream<K, VO> {
         if !std::rc::Rc::ptr_eq(&self.graph, &table.graph) {
             self.graph.borrow_mut().fault(TopologyFault::OtherBuilder(name.clone()));
         }
         let view = table.view();
-        let mut graph = self.graph.borrow_mut();
-        let node = graph.add(NodeDraft {
+        let node = self.graph.borrow_mut().add(NodeDraft {
             name,
             kind: NodeKind::Processor,
             parents: vec![self.node],
-            stores: view.stores.clone(),
-            make: Box::new(move |linker: &mut Linker<'_>| {
-                linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
-                let node = StreamTable {
-                    f: Arc::clone(&f),
-                    rows: view.open(linker)?,
-                    nulls: nulls.clone(),
-                    children: linker.children::<K, VO>()?,
-                    faults: linker.faults()?,
-                };
-                linker.add::<K, V, _>(node);
-                Ok(())
-            }),
+            stores: own.into_iter().chain(view.stores.iter().copied()).collect(),
+            make: Box::new(move |linker: &mut Linker<'_>| make(linker, &view)),
         });
-        drop(graph);
         KStream::new(std::rc::Rc::clone(&self.graph), node)
     }
 }
@@ -162,75 +194,6 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         match name {
             Some(name) => self.named(&name),
             None => self,
-        }
-    }
-}
-
-/// What is null, and what becomes of it.
-struct Nulls<K, V> {
-    key: Arc<dyn Serde<K>>,
-    value: Option<Arc<dyn Serde<V>>>,
-    /// Null keys go on, without a row.
-    keys_pass: bool,
-}
-
-impl<K, V> Clone for Nulls<K, V> {
-    fn clone(&self) -> Self {
-        Self { key: Arc::clone(&self.key), value: self.value.clone(), keys_pass: self.keys_pass }
-    }
-}
-
-impl<K, V> Nulls<K, V> {
-    fn of_table<R>(table: &KTable<K, R>) -> Self {
-        Self { key: Arc::clone(&table.key), value: None, keys_pass: false }
-    }
-
-    fn of(serdes: &crate::store::Serdes<K, V>) -> Self {
-        let (key, value) = (Arc::clone(&serdes.key), Some(Arc::clone(&serdes.value)));
-        Self { key, value, keys_pass: false }
-    }
-
-    fn left(self) -> Self {
-        Self { keys_pass: true, ..self }
-    }
-}
-
-struct StreamTable<K, V, R, VO, F> {
-    f: Arc<F>,
-    rows: Box<dyn Lookup<K, R>>,
-    nulls: Nulls<K, V>,
-    children: Children<K, VO>,
-    faults: Faults,
-}
-
-impl<K, V, R, VO, F> Node for StreamTable<K, V, R, VO, F> {}
-
-impl<K, V, R, VO, F> Operator<K, V> for StreamTable<K, V, R, VO, F>
-where
-    K: Data,
-    V: Data,
-    R: Data,
-    VO: Data,
-    F: Fn(V, Option<&R>) -> Option<VO>,
-{
-    #[inline]
-    fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
-        let Record { key, value, timestamp, headers } = record;
-        if self.nulls.value.as_ref().is_some_and(|serde| serde.is_null(&value)) {
-            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
-            return Ok(());
-        }
-        let row = match self.nulls.key.is_null(&key) {
-            false => self.rows.get(&key)?,
-            true if self.nulls.keys_pass => None,
-            true => {
-                self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-                return Ok(());
-            }
-        };
-        match (self.f)(value, row.as_ref().map(|(row, _)| row)) {
-            Some(value) => self.children.forward(Record { key, value, timestamp, headers }, ctx),
-            None => Ok(()),
         }
     }
 }

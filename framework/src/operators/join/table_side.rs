@@ -1,8 +1,9 @@
 //! One side of a join of two tables: a change of a row here meets the row there.
 
-use crate::chain::{Children, Node, Operator, TaskContext};
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
-use crate::operators::table::{Lookup, Rows};
+use crate::operators::table::{Lookup, OLDER, Rows};
+use crate::policy::DropReason;
 use crate::record::{Change, Data, Record};
 
 /// Changes of `V` meet rows of `R`.
@@ -14,6 +15,7 @@ pub(super) struct TableSide<K, R, VO, F> {
     pub(super) needs_other: bool,
     pub(super) sends_old: bool,
     pub(super) children: Children<K, Change<VO>>,
+    pub(super) faults: Faults,
 }
 
 impl<K, R, VO, F> Node for TableSide<K, R, VO, F> {}
@@ -29,6 +31,11 @@ where
     #[inline]
     fn process(&mut self, record: Record<K, Change<V>>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value: Change { new, old, latest }, timestamp, headers } = record;
+        if !latest {
+            // What is newer was joined already.
+            self.faults.dropped(DropReason::Stale, ctx, OLDER);
+            return Ok(());
+        }
         let other = self.other.get(&key)?;
         let was_and_is_nothing = new.is_none() && old.is_none();
         if other.is_none() && (self.needs_other || was_and_is_nothing) {

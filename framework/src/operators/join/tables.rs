@@ -182,6 +182,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                     needs_other,
                     sends_old: linker.sends_old(),
                     children: linker.children::<K, Change<VO>>()?,
+                    faults: linker.faults()?,
                 };
                 linker.add::<K, Change<V>, _>(node);
                 Ok(())
@@ -199,6 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::operators::KTable;
+    use crate::policy::DropReason;
     use crate::record::{Record, Timestamp};
     use crate::store::Materialized;
     use crate::testing::{DriverOptions, TopologyDriver};
@@ -214,6 +216,24 @@ mod tests {
         Inner,
         Left,
         Outer,
+    }
+
+    /// As in Kafka Streams: what is not the latest goes into the history, and the join has seen what is.
+    #[test]
+    fn an_older_version_is_not_joined() {
+        let builder = StreamsBuilder::new();
+        let versions = Materialized::named("lt").versioned(std::time::Duration::from_secs(1));
+        let left = builder.table::<String, i64>("l", versions).filter(|_, _| true);
+        let right = builder.table::<String, i64>("r", "rt");
+        left.join(&right, |l, r| text(Some(l), Some(r))).to_stream().to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for (topic, n, at) in [("r", 1_i64, 1), ("l", 2, 20), ("l", 3, 10), ("r", 4, 21)] {
+            driver.pipe(topic, &Record::new("k".to_owned(), n, Timestamp(at))).unwrap();
+        }
+        let out = driver.read::<String, Option<String>>("out").unwrap();
+        let out: Vec<_> = out.into_iter().flat_map(|record| record.value).collect();
+        assert_eq!(out, [text(Some(&2), Some(&1)), text(Some(&2), Some(&4))]);
+        assert_eq!(driver.dropped(DropReason::Stale), 1);
     }
 
     fn text(left: Option<&i64>, right: Option<&i64>) -> String {

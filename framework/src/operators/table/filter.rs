@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | emits | each change of a row that passes; a deletion for a row that does not |
-//! | emits not | the deletion of a row that did not pass before either, where the table above keeps its rows |
+//! | emits not | the deletion of a row that did not pass before either, where the table above keeps its rows, and no versions |
 //! | drops | nothing |
 //! | key, time, headers | kept |
 //! | state | none, unless it is [`materialized`](crate::KTable::materialized) |
@@ -40,6 +40,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let keep = Arc::new(keep);
         // Without old values it cannot know whether a deletion means anything to anybody.
         let above_sends_old = self.graph.borrow_mut().want_old(self.node, false);
+        let versioned = self.graph.borrow().history_ms(self.node).is_some();
         let passes = Arc::clone(&keep);
         let view = move |above: View<K, V>| {
             let passes = Arc::clone(&passes);
@@ -47,7 +48,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         };
         let table = self.derived("KTABLE-FILTER-", view, move |linker| {
             let (sends_old, rows) = (linker.sends_old(), linker.rows::<K, V>()?);
-            linker.add::<K, Change<V>, _>(Filter { keep: Arc::clone(&keep), sends_old, rows });
+            let keep = Arc::clone(&keep);
+            let spares = sends_old && !versioned;
+            linker.add::<K, Change<V>, _>(Filter { keep, sends_old, spares, rows });
             Ok(())
         });
         if above_sends_old {
@@ -80,6 +83,8 @@ impl<K: Data, V: Data> KTable<K, V> {
 struct Filter<K, V, F> {
     keep: Arc<F>,
     sends_old: bool,
+    /// Spares what is below a deletion of nothing. A version that is a deletion means something to a history.
+    spares: bool,
     rows: Rows<K, V>,
 }
 
@@ -98,7 +103,7 @@ impl<K: Data, V: Data, F: Fn(&K, &V) -> bool> Operator<K, Change<V>> for Filter<
             Some(kept) => kept?,
             None => old.filter(|row| self.sends_old && (self.keep)(&key, row)),
         };
-        if self.sends_old && new.is_none() && old.is_none() {
+        if self.spares && new.is_none() && old.is_none() {
             return Ok(());
         }
         let value = Change { new, old, latest };

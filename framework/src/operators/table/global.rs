@@ -17,7 +17,7 @@ use crate::operators::table::source::RowsOfTopic;
 use crate::record::Data;
 use crate::source::Consumed;
 use crate::store::{GlobalRows, GlobalSpec, Materialized, Serdes, TableSpec};
-use crate::topology::{Linker, SharedGraph, StreamsBuilder};
+use crate::topology::{Linker, SharedGraph, StreamsBuilder, TopologyFault};
 
 /// A table that each instance has as a whole, to be joined by any key: see
 /// [`StreamsBuilder::global_table`] and [`KStream::join_global`](crate::KStream::join_global).
@@ -112,10 +112,13 @@ impl StreamsBuilder {
     ) -> GlobalKTable<K, V> {
         let mut graph = self.graph.borrow_mut();
         let (draft, store) = RowsOfTopic::draw(&mut graph, source.into(), store.into(), true);
-        let Materialized { mut options, serdes, .. } = store;
+        let Materialized { mut options, serdes, history, .. } = store;
+        if history.is_some() {
+            graph.fault(TopologyFault::VersionedGlobal(options.name.to_string()));
+        }
         options.logged = false;
         let (name, topic) = (Arc::clone(&options.name), Arc::clone(&draft.topic));
-        let table = TableSpec { options, serdes: serdes.clone(), cached: false };
+        let table = TableSpec { options, serdes: serdes.clone(), cached: false, history_ms: None };
         let store = graph.add_store(Arc::new(GlobalSpec { table, topic: Arc::clone(&topic) }));
         draft.add_to(&mut graph, vec![store]);
         drop(graph);

@@ -10,6 +10,10 @@ use crate::record::{Change, Data, Headers, Record, Timestamp};
 use crate::store::{Outcome, Stamp, TableStore};
 use crate::topology::Linker;
 
+/// Why a change goes no further that came too late into a versioned table.
+pub(crate) const OLDER: std::fmt::Arguments<'static> =
+    format_args!("the versioned table above has a newer row of its key");
+
 /// Where a node of a table hands its rows: to its children, or into its store first.
 pub(crate) enum Rows<K, V> {
     /// It keeps nothing.

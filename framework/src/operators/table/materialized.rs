@@ -26,8 +26,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// ```
     #[must_use]
     pub fn materialized(self, store: impl Into<Materialized<K, V>>) -> Self {
-        let Materialized { options, serdes, cached, .. } = store.into();
-        let spec = Arc::new(TableSpec { options, serdes, cached });
+        let spec = Arc::new(TableSpec::from(store.into()));
         self.graph.borrow_mut().keep_rows(self.node, spec);
         self
     }

@@ -2,10 +2,10 @@
 //!
 //! | | |
 //! |---|---|
-//! | emits | each record as a change of the row of its key, older ones too; a null value deletes it |
-//! | drops | null keys (`NullKey`); unreadable records as a stream does |
+//! | emits | each record as a change of the row of its key, older ones too (of a versioned table, said to be no latest one); a null value deletes it |
+//! | drops | null keys (`NullKey`); of a versioned table, what is older than its history (`Expired`); unreadable records as a stream does |
 //! | key, time, headers | kept |
-//! | state | a key-value store with timestamps, and its changelog |
+//! | state | a key-value store with timestamps, or a versioned one, and its changelog |
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -53,9 +53,8 @@ impl StreamsBuilder {
         let mut graph = self.graph.borrow_mut();
         let kept = !store.is_generated();
         let (draft, store) = RowsOfTopic::draw(&mut graph, source, store, false);
-        let Materialized { options, serdes, cached, .. } = store;
-        let key = Arc::clone(&serdes.key);
-        let spec = Arc::new(TableSpec { options, serdes, cached });
+        let key = Arc::clone(&store.serdes.key);
+        let spec = Arc::new(TableSpec::from(store));
         let node = draft.add_to(&mut graph, Vec::new());
         graph.set_table(node, TableTraits::of_source(spec));
         if kept {

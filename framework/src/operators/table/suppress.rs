@@ -173,6 +173,10 @@ impl<K: Data, V: Data> KTable<K, V> {
             let reason = "none of the tables above has windows that close".to_owned();
             graph.fault(TopologyFault::BadWindows { node: name.clone(), reason });
         }
+        if graph.history_ms(self.node).is_some() {
+            let store = options.name.to_string();
+            graph.fault(TopologyFault::VersionedSuppressed { node: name.clone(), store });
+        }
         let closes_windows = plan.limit_ms.is_none();
         let limit_ms = plan.limit_ms.or(closes).unwrap_or(i64::MAX);
         let serdes = Serdes { key: Arc::clone(&self.key), value };
@@ -491,6 +495,17 @@ mod tests {
             matches!(&faults.faults()[0], TopologyFault::BadWindows { node, .. } if node == "closed"),
             "{faults}"
         );
+    }
+
+    #[test]
+    fn versions_cannot_be_held_back() {
+        let builder = StreamsBuilder::new();
+        let versions = Materialized::named("t").versioned(MS(1_000));
+        let numbers = builder.table::<String, i64>("in", versions);
+        let _ = numbers.suppress("held", Suppress::until_time_limit(MS(10)));
+        let (node, store) = ("held".to_owned(), "held-store".to_owned());
+        let fault = TopologyFault::VersionedSuppressed { node, store };
+        assert_eq!(builder.build().unwrap_err().faults(), [fault]);
     }
 
     /// Key, start, end, count of what closed.

@@ -35,12 +35,13 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_table(&self, store: impl Into<Materialized<K, V>>) -> KTable<K, V> {
-        let Materialized { options, serdes, cached, .. } = store.into();
+        let store = store.into();
+        let serdes = store.serdes.clone();
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KSTREAM-TOTABLE-");
         let key = Arc::clone(&serdes.key);
-        let how = Repartitioned::named(&options.name);
-        let spec = Arc::new(TableSpec { options, serdes: serdes.clone(), cached });
+        let how = Repartitioned::named(&store.options.name);
+        let spec = Arc::new(TableSpec::from(store));
         let parent = if P::REKEYED {
             through_topic(&mut graph, self.node, &how, &serdes)
         } else {

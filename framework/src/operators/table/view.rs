@@ -14,6 +14,11 @@ use crate::topology::{Linker, StoreIndex};
 pub(crate) trait Lookup<K, V> {
     /// The row of a key with its time; none if there is none.
     fn get(&mut self, key: &K) -> Result<Option<(V, Timestamp)>>;
+
+    /// The row as of a time, where versions are kept; the latest one otherwise.
+    fn get_as_of(&mut self, key: &K, _at: Timestamp) -> Result<Option<(V, Timestamp)>> {
+        self.get(key)
+    }
 }
 
 type Open<K, V> = Arc<dyn Fn(&Linker<'_>) -> Result<Box<dyn Lookup<K, V>>> + Send + Sync>;
@@ -99,6 +104,10 @@ impl<K: Data, V: Data> Lookup<K, V> for Stored<K, V> {
     fn get(&mut self, key: &K) -> Result<Option<(V, Timestamp)>> {
         self.0.borrow_mut().get(key)
     }
+
+    fn get_as_of(&mut self, key: &K, at: Timestamp) -> Result<Option<(V, Timestamp)>> {
+        self.0.borrow_mut().get_as_of(key, at)
+    }
 }
 
 struct Computed<K, V, F> {
@@ -109,6 +118,11 @@ struct Computed<K, V, F> {
 impl<K, V, V2, F: Fn(&K, V) -> Option<V2>> Lookup<K, V2> for Computed<K, V, F> {
     fn get(&mut self, key: &K) -> Result<Option<(V2, Timestamp)>> {
         let row = self.above.get(key)?;
+        Ok(row.and_then(|(row, time)| Some(((self.f)(key, row)?, time))))
+    }
+
+    fn get_as_of(&mut self, key: &K, at: Timestamp) -> Result<Option<(V2, Timestamp)>> {
+        let row = self.above.get_as_of(key, at)?;
         Ok(row.and_then(|(row, time)| Some(((self.f)(key, row)?, time))))
     }
 }

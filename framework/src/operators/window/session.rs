@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::WindowedStream;
+use crate::operators::window::windowed_by::{NO_HISTORY, WindowedStream};
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Session, Shared, Timestamp};
 use crate::serde::SessionSerde;
@@ -174,10 +174,11 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
 
     /// The store of an aggregation over these sessions; notes what does not fit.
     fn session_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<SessionTableSpec<K, A>> {
-        let Materialized { options, serdes, cached, retention } = store;
+        let Materialized { options, serdes, cached, retention, history } = store;
         let least = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
         let retention_ms = retention.map_or(least, millis);
         let mut reasons: Vec<String> = self.windows.refusal().into_iter().collect();
+        reasons.extend(history.map(|_| NO_HISTORY.to_owned()));
         if retention_ms < least {
             reasons.push(format!(
                 "a retention of {retention_ms} ms is shorter than gap and grace, {least} ms"

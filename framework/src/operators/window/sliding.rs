@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::WindowedStream;
+use crate::operators::window::windowed_by::{NO_HISTORY, WindowedStream};
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
@@ -161,13 +161,16 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
 
     /// The store of an aggregation over these windows; notes what does not fit.
     fn sliding_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<WindowTableSpec<K, A>> {
-        let Materialized { options, serdes, cached, retention } = store;
+        let Materialized { options, serdes, cached, retention, history } = store;
         let least = self.windows.retention_ms();
         let retention_ms = retention.map_or(least, millis);
+        let mut reasons = Vec::from_iter(history.map(|_| NO_HISTORY.to_owned()));
         if retention_ms < least {
-            let reason = format!(
+            reasons.push(format!(
                 "a retention of {retention_ms} ms is shorter than twice the difference and the grace, {least} ms"
-            );
+            ));
+        }
+        for reason in reasons {
             let fault = TopologyFault::BadWindows { node: options.name.to_string(), reason };
             self.grouped.graph.borrow_mut().fault(fault);
         }
@@ -585,6 +588,30 @@ mod tests {
             matches!(found, Some(TopologyFault::BadWindows { reason, .. }) if reason.contains("13 ms")),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_history_holds_no_windows() {
+        let faults = |count: fn(crate::operators::KGroupedStream<String, String>)| {
+            let builder = StreamsBuilder::new();
+            count(builder.stream::<String, String>("in").group_by_key());
+            let faults = builder.build().unwrap_err();
+            assert!(faults.to_string().contains("holds no windows"), "{faults}");
+        };
+        faults(|stream| {
+            let store = crate::store::Materialized::named("n").versioned(MS(1_000));
+            stream.windowed_by(SlidingWindows::of_difference(MS(5)).no_grace()).count(store);
+        });
+        faults(|stream| {
+            let store = crate::store::Materialized::named("n").versioned(MS(1_000));
+            stream.windowed_by(crate::time::TimeWindows::of(MS(5)).no_grace()).count(store);
+        });
+        faults(|stream| {
+            let store = crate::store::Materialized::named("n").versioned(MS(1_000));
+            stream
+                .windowed_by(crate::time::SessionWindows::with_gap(MS(5)).no_grace())
+                .count(store);
+        });
     }
 
     /// The windows of records of these times with how many they hold.

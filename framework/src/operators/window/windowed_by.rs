@@ -88,6 +88,9 @@ impl<K: Data, V: Data, W: Windowing> WindowedStream<K, V, W> {
     }
 }
 
+/// What is said of a store with a history that is to hold windows.
+pub(super) const NO_HISTORY: &str = "a versioned store holds no windows";
+
 /// Notes when the windows of a table close, for `suppress`.
 pub(crate) fn closing<K, A, W: Windows>(table: KTable<K, A>, windows: &W) -> KTable<K, A> {
     let closes = (windows.size_ms() != i64::MAX).then(|| windows.grace_ms());
@@ -101,10 +104,11 @@ pub(crate) fn window_store<K: Data, A: Data, W: Windows>(
     (windows, emit): (&W, Emit),
     store: Materialized<K, A>,
 ) -> Arc<WindowTableSpec<K, A>> {
-    let Materialized { options, serdes, cached, retention } = store;
+    let Materialized { options, serdes, cached, retention, history } = store;
     let least = windows.size_ms().saturating_add(windows.grace_ms());
     let retention_ms = retention.map_or(least, millis);
     let mut reasons: Vec<String> = windows.refusal().into_iter().collect();
+    reasons.extend(history.map(|_| NO_HISTORY.to_owned()));
     if retention_ms < least {
         reasons.push(format!(
             "a retention of {retention_ms} ms is shorter than size and grace, {least} ms"

@@ -260,6 +260,7 @@ impl Restorer {
             restoration.records += 1;
             self.restored += 1;
         }
+        store.restored(&mut batch);
         batch.set_offset(store.id(), restoration.next);
         if restoration.was_empty {
             batch.set_fresh_at(store.id(), restoration.began.0);

@@ -1,8 +1,10 @@
-//! Changes of a table that are held back: found by key, given out by time.
+//! What is held back: changes of a table, found by key and given out by time, and records that wait for a table.
 
 mod bytes;
 mod state;
+mod waiting;
 
 #[cfg(test)]
 pub(crate) use state::Held;
 pub(crate) use state::{BufferSpec, BufferStore};
+pub(crate) use waiting::{WaitingSpec, WaitingStore};

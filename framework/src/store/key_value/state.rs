@@ -96,7 +96,8 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
         keys: impl RangeBounds<K>,
         direction: Direction,
     ) -> Result<KeyValueIterator<K, V>> {
-        let range = encoded_range(keys, |key, into| self.keys.encode_key(key, into))?;
+        let range =
+            encoded_range(keys, KeyRange::all(), |key, into| self.keys.encode_key(key, into))?;
         Ok(self.scan(range, direction))
     }
 

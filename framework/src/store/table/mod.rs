@@ -1,10 +1,12 @@
 //! The stores of tables: rows with timestamps, behind a record cache if wanted.
 
 mod kept;
+mod history;
 mod rows;
 mod table;
 mod scan;
 mod by_time;
+mod versions;
 mod plain;
 mod windowed;
 mod session;

@@ -2,23 +2,40 @@
 
 use std::rc::Rc;
 
-use millstream_state::{StoreKind, StoreSpec};
+use millstream_state::{StoreKind, StoreSpec, VersionLayout};
 
 use crate::error::Result;
 use crate::record::Data;
 use crate::store::codec::Codec;
-use crate::store::keys::PlainKeys;
+use crate::store::keys::{PlainKeys, PrefixedKeys};
 use crate::store::logged::Logged;
+use crate::store::materialized::Materialized;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::table::history::History;
 use crate::store::table::rows::Rows;
 use crate::store::table::table::TableStore;
+use crate::time::millis;
 
 /// The store of a table.
 pub(crate) struct TableSpec<K, V> {
     pub(crate) options: StoreOptions,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) cached: bool,
+    /// How long versions are kept after they were replaced, if they are; such a store has no cache.
+    pub(crate) history_ms: Option<i64>,
+}
+
+impl<K, V> From<Materialized<K, V>> for TableSpec<K, V> {
+    fn from(store: Materialized<K, V>) -> Self {
+        let Materialized { options, serdes, cached, history, .. } = store;
+        Self {
+            options,
+            serdes,
+            cached: cached && history.is_none(),
+            history_ms: history.map(millis),
+        }
+    }
 }
 
 debug_by_options!(TableSpec);
@@ -29,11 +46,26 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
     }
 
     fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::KeyValue)
+        self.options.spec(match self.history_ms {
+            Some(history_ms) => StoreKind::Versioned(VersionLayout::new(history_ms)),
+            None => StoreKind::KeyValue,
+        })
     }
 
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(None)
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let mut config = self.options.changelog_config(None)?;
+        if let Some(history_ms) = self.history_ms {
+            let lag = "min.compaction.lag.ms";
+            if config.iter().all(|(name, _)| name != lag) {
+                let kept = history_ms.saturating_add(retention_extra_ms);
+                config.push((lag.to_owned(), kept.to_string()));
+            }
+        }
+        Some(config)
+    }
+
+    fn history_ms(&self) -> Option<i64> {
+        self.history_ms
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
@@ -48,8 +80,20 @@ impl<K: Data, V: Data> TableSpec<K, V> {
         (keys, values): (Codec<K>, Codec<V>),
         place: &StorePlace,
     ) -> Result<TaskStore> {
-        let rows = Rows::new(Logged::open(&self.options, None, place)?, values);
-        let cache = self.cached.then_some(&place.cache_budget);
-        Ok(TaskStore::new(TableStore::<K, V>::new(Rc::new(PlainKeys(keys)), rows, cache)))
+        let logged = Logged::open(&self.options, None, place)?;
+        let Some(history_ms) = self.history_ms else {
+            let cache = self.cached.then_some(&place.cache_budget);
+            let rows = Rows::new(logged, values);
+            return Ok(TaskStore::new(TableStore::<K, V>::new(
+                Rc::new(PlainKeys(keys)),
+                rows,
+                cache,
+            )));
+        };
+        let prefix = VersionLayout::LATEST_PREFIX;
+        let history = History::open(history_ms, &self.options, place)?;
+        let rows = Rows::new(logged.with_prefix(prefix), values).with_history(history);
+        let keys = Rc::new(PrefixedKeys { inner: keys, prefix });
+        Ok(TaskStore::new(TableStore::<K, V>::new(keys, rows, None)))
     }
 }

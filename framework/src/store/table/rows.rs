@@ -14,21 +14,29 @@ use crate::serde::Null;
 use crate::store::codec::Codec;
 use crate::store::logged::Logged;
 use crate::store::row::{Row, TIME, decode_row};
+use crate::store::table::history::History;
 
 /// What a record cache holds back of a local key: a row, or that there is none.
 pub(super) type HeldBack<'a, V> = (&'a [u8], Option<(&'a V, Timestamp)>);
 
 /// The rows of one table in one task.
 pub(in crate::store) struct Rows<V> {
-    logged: Logged<Row<V>>,
-    values: Codec<V>,
+    pub(super) logged: Logged<Row<V>>,
+    pub(super) values: Codec<V>,
+    /// Of versioned stores.
+    pub(super) history: Option<History>,
     /// The row in hand, as it is stored.
     written: Vec<u8>,
 }
 
 impl<V: Data> Rows<V> {
     pub(super) fn new(logged: Logged<Row<V>>, values: Codec<V>) -> Self {
-        Self { logged, values, written: Vec::new() }
+        Self { logged, values, history: None, written: Vec::new() }
+    }
+
+    pub(super) fn with_history(mut self, history: History) -> Self {
+        self.history = Some(history);
+        self
     }
 
     /// What is the same for all kinds of stores.
@@ -110,6 +118,9 @@ impl<V: Data> Rows<V> {
 
     pub(super) fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
         let Some(key) = record.key else { return Ok(()) };
+        if self.history.is_some() {
+            return self.restore_version(key, record);
+        }
         self.written.clear();
         self.written.extend_from_slice(&record.timestamp.to_be_bytes());
         self.written.extend_from_slice(record.value.unwrap_or_default());

@@ -70,7 +70,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         direction: Direction,
     ) -> Result<TableRows<K, V>> {
         let keys = Rc::clone(&self.keys);
-        let range = encoded_range(bounds, |key, into| keys.encode(key, into))?;
+        let range = encoded_range(bounds, keys.all(), |key, into| keys.encode(key, into))?;
         Ok(self.scan(vec![range], direction, Wanted::All))
     }
 

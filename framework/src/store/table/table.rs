@@ -49,7 +49,7 @@ pub(crate) struct TableStore<K, V> {
     /// Keys say at which time a change is forwarded.
     told_by_keys: bool,
     /// The local key in hand.
-    local: Vec<u8>,
+    pub(super) local: Vec<u8>,
     /// Where values are measured.
     scratch: Vec<u8>,
     /// The local key of the row that is being handed on.
@@ -118,10 +118,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
     }
 
     /// True if writes come back from [`Self::next_held`] and not from the write itself.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "table sources and joins use it, which come next")
-    )]
+    #[cfg(test)]
     pub(crate) fn is_cached(&self) -> bool {
         self.cache.is_some()
     }
@@ -184,7 +181,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         value: Option<V>,
         stamp: &Stamp<'_>,
     ) -> Result<Outcome<V>> {
-        if self.needs_old {
+        if self.needs_old || self.rows.history.is_some() {
             return self.change(key, stamp, |_| (value, stamp.timestamp));
         }
         // Nobody asks what was there: do not read it.
@@ -304,6 +301,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
         old: Option<V>,
         (new, timestamp): (Option<V>, Timestamp),
     ) -> Result<Outcome<V>> {
+        if self.rows.history.is_some() {
+            return self.write_version(old, (new, timestamp));
+        }
         let row = new.clone().map(|value| (value, timestamp));
         let new = match self.rows.write(&self.local, row, stamp.timestamp)? {
             Some(_) => new,
@@ -415,23 +415,43 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
         self.rows.restore(batch, record)
     }
 
+    fn restored(&mut self, batch: &mut Batch) {
+        if self.rows.history.is_some() {
+            self.drain(batch);
+        }
+    }
+
     fn drain(&mut self, batch: &mut Batch) {
+        let id = self.id();
         self.rows.logged_mut().drain(batch);
+        if let Some(history) = &mut self.rows.history {
+            history.drain(batch, id);
+        }
     }
 
     fn drop_expired(&mut self) -> Result<()> {
-        self.rows.logged().drop_expired()
+        let id = self.id();
+        match &mut self.rows.history {
+            Some(history) => history.drop_expired(id),
+            None => self.rows.logged().drop_expired(),
+        }
     }
 
     fn rollback(&mut self) {
         if let Some(cache) = &mut self.cache {
             cache.clear();
         }
+        if let Some(history) = &mut self.rows.history {
+            history.rollback();
+        }
         self.rows.logged_mut().rollback();
     }
 
     fn clear(&mut self) -> Result<()> {
         self.rollback();
+        if let Some(history) = &mut self.rows.history {
+            history.clear();
+        }
         self.rows.logged_mut().clear()
     }
 
@@ -447,7 +467,10 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
     }
 
     fn take_expired(&mut self) -> u64 {
-        self.rows.logged_mut().take_expired()
+        match &mut self.rows.history {
+            Some(history) => history.take_expired(),
+            None => self.rows.logged_mut().take_expired(),
+        }
     }
 }
 

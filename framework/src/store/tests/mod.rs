@@ -5,6 +5,7 @@ mod key_value;
 mod model;
 mod session;
 mod table;
+mod versions;
 mod window;
 
 use std::cell::RefCell;
@@ -164,6 +165,7 @@ impl Rig {
             };
             self.store.state().borrow_mut().restore(&mut batch, &raw).unwrap();
         }
+        self.store.state().borrow_mut().restored(&mut batch);
         self.place.stores.write(batch).unwrap();
     }
 

@@ -45,10 +45,13 @@ fn a_table_is_a_map_whatever_its_cache() {
     }
 }
 
+fn spec() -> TableSpec<String, i64> {
+    let options = StoreOptions::named("t");
+    TableSpec { options, serdes: text_to_long(), cached: true, history_ms: None }
+}
+
 fn run(seed: u64, cache_bytes: usize) {
-    let spec =
-        TableSpec { options: StoreOptions::named("t"), serdes: text_to_long(), cached: true };
-    let rig = Rig::new(&spec, cache_bytes);
+    let rig = Rig::new(&spec(), cache_bytes);
     let store = rig.store.typed::<TableStore<String, i64>>().unwrap();
     store.borrow_mut().send_old_values();
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -129,8 +132,7 @@ impl TableStore<String, i64> {
 #[test]
 fn a_changelog_restores_what_was_flushed() {
     for seed in 1..=30 {
-        let spec =
-            TableSpec { options: StoreOptions::named("t"), serdes: text_to_long(), cached: true };
+        let spec = spec();
         let rig = Rig::new(&spec, if seed % 2 == 0 { 0 } else { 700 });
         let store = rig.store.typed::<TableStore<String, i64>>().unwrap();
         let mut random = Random(seed);

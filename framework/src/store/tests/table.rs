@@ -12,7 +12,12 @@ use crate::store::{Direction, WindowOrder};
 const CACHE: usize = 1 << 20;
 
 fn counts(cached: bool) -> TableSpec<String, i64> {
-    TableSpec { options: StoreOptions::named("counts"), serdes: text_to_long(), cached }
+    TableSpec {
+        options: StoreOptions::named("counts"),
+        serdes: text_to_long(),
+        cached,
+        history_ms: None,
+    }
 }
 
 fn windowed(cached: bool, order: WindowOrder) -> WindowTableSpec<String, i64> {
@@ -247,8 +252,12 @@ fn caches_share_what_the_worker_has() {
 
 #[test]
 fn a_growing_value_is_weighed_again() {
-    let spec =
-        TableSpec { options: StoreOptions::named("texts"), serdes: text_to_text(), cached: true };
+    let spec = TableSpec {
+        options: StoreOptions::named("texts"),
+        serdes: text_to_text(),
+        cached: true,
+        history_ms: None,
+    };
     let rig = Rig::new(&spec, 64 * 1024);
     let store = rig.store.typed::<TableStore<String, String>>().unwrap();
     let headers = Headers::default();

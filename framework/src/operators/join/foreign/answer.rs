@@ -7,7 +7,7 @@ use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{Error, Result};
 use crate::operators::join::foreign::subscriptions::{Followers, put_prefix};
 use crate::operators::join::foreign::wire::{Answer, Coder, Instruction, Subscription};
-use crate::operators::table::Lookup;
+use crate::operators::table::{Lookup, OLDER};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Record};
 
@@ -64,6 +64,11 @@ impl<K, FK, R> Node for AnswerChange<K, FK, R> {}
 impl<K: Data, FK: Data, R: Data> Operator<FK, Change<R>> for AnswerChange<K, FK, R> {
     fn process(&mut self, record: Record<FK, Change<R>>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key: foreign, value: change, timestamp, headers } = record;
+        if !change.latest {
+            // What is newer was sent already.
+            self.faults.dropped(DropReason::Stale, ctx, OLDER);
+            return Ok(());
+        }
         let prefix = self.foreign.encode(&foreign, &mut self.scratch);
         if let Err(error) = prefix.and_then(|_| put_prefix(&self.scratch, &mut self.prefix)) {
             return self.faults.apply(DropReason::Failed, error, ctx);

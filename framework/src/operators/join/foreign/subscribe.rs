@@ -9,6 +9,7 @@ use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::{BoxError, Result};
 use crate::operators::join::foreign::hash::Hash;
 use crate::operators::join::foreign::wire::{Coder, Instruction, Subscription};
+use crate::operators::table::OLDER;
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Timestamp};
 use crate::serde::Null;
@@ -92,6 +93,11 @@ where
             PropagateOnlyIfForeignValue,
         };
         let Record { key, value: change, timestamp, headers } = record;
+        if !change.latest {
+            // What is newer has asked already.
+            self.faults.dropped(DropReason::Stale, ctx, OLDER);
+            return Ok(());
+        }
         if change.new.is_none() && change.old.is_none() {
             return Ok(());
         }

@@ -22,7 +22,7 @@ pub(super) type Followers = TableStore<Vec<u8>, Vec<u8>>;
 
 pub(super) fn store_of_followers(options: StoreOptions) -> TableSpec<Vec<u8>, Vec<u8>> {
     let serdes = Serdes { key: Arc::new(Plain), value: Arc::new(Plain) };
-    TableSpec { options, serdes, cached: false }
+    TableSpec { options, serdes, cached: false, history_ms: None }
 }
 
 /// Writes what the keys of all that follow a right row begin with, in place of what was in `into`.
