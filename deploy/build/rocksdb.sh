@@ -69,9 +69,9 @@ once() {
     flock -n "$lock" || { say "waiting for another script that makes RocksDB ready"; flock "$lock"; }
     if [ ! -d "$directory" ]; then
         rm -rf "$part"
-        mkdir "$part"
+        mkdir "$part" || die "$part cannot be made"
         "$command" "$argument" "$part" "$directory" || { rm -rf "$part"; die "RocksDB is not ready"; }
-        mv -T "$part" "$directory"
+        mv -T "$part" "$directory" || die "$part could not become $directory"
     fi
     exec {lock}>&-
 }
@@ -87,7 +87,7 @@ fetch_rocksdb() {
     say "fetching RocksDB $version as its project publishes it (Maven, org.rocksdb:rocksdbjni, 90 MB once) into $directory"
     say "  so that it need not be compiled, which takes 16 minutes on two cores; MILLSTREAM_ROCKSDB=compile does that instead"
     # In a directory of its own: without a project, Maven leaves markers where it is called.
-    mkdir "$part/maven"
+    mkdir "$part/maven" || return 1
     (cd "$part/maven" && mvn -B -ntp org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack \
         "-Dartifact=org.rocksdb:rocksdbjni:$version" "-Dmdep.unpack.includes=$file" "-DoutputDirectory=$part") \
         >"$log" 2>&1 || { tail -20 "$log" >&2; die "Maven could not fetch RocksDB, see $log; MILLSTREAM_ROCKSDB=compile needs no Maven"; }
@@ -123,7 +123,8 @@ compile_rocksdb() {
     [ $status = 0 ] || { tail -20 "$log" >&2; die "compiling RocksDB failed, see $log"; }
     found=$(find "$tree" -path '*librocksdb-sys-*/out/librocksdb.a' -printf '%T@ %p\n' | sort -n | tail -1 | cut -d ' ' -f 2-)
     [ -n "$found" ] || die "cargo succeeded but no librocksdb.a is below $tree"
-    cp "$found" "$part/librocksdb.a"
+    # Said here: behind `||` the shell does not end at an error by itself, and a library that was cut off must not be taken.
+    cp "$found" "$part/librocksdb.a" || die "librocksdb.a could not be copied into $part: is the disk full?"
     rm -rf "$tree"
     say "RocksDB is ready: $directory/librocksdb.a"
 }

@@ -216,7 +216,9 @@ impl<'f> Modules<'f> {
     fn imports(&self, file: &'f File, root: &str) -> Vec<Import<'f>> {
         let Some(module) = module_of(&file.path, root) else { return Vec::new() };
         let code = code_before_tests(&file.text);
-        let used = uses(&code).into_iter().filter(|(public, _)| !public);
+        // A face hands names on; any other file that does so imports them as well.
+        let is_face = file.path.ends_with("mod.rs") || file.path.ends_with("lib.rs");
+        let used = uses(&code).into_iter().filter(|(public, _)| !(*public && is_face));
         let used = used.flat_map(|(_, tree)| paths_in(tree)).map(|(path, _)| path);
         let used = used.filter(|path| matches!(first(path), "crate" | "super" | "self"));
         let mut imports = BTreeSet::new();
@@ -376,6 +378,7 @@ fn the_rules_find_what_is_planted() {
             "use crate::{\n    store::Rows,\n};\n\n#[cfg(test)]\nmod tests {\n use crate::runtime::X;\n}\n",
         ),
         planted("store/plain.rs", "use crate::Rows;\n"),
+        planted("store/handed_on.rs", "pub(crate) use crate::operators::Map;\n"),
     ];
     let imports = all_imports(&files);
     let found = against_the_layers(&imports).join("\n");
@@ -393,7 +396,11 @@ fn the_rules_find_what_is_planted() {
         found.contains("store/plain.rs: imports crate::Rows from above (framework/src/lib.rs)"),
         "{found}"
     );
-    assert_eq!(found.lines().count(), 3, "{found}");
+    assert!(
+        found.contains("store/handed_on.rs: imports crate::operators::Map from above"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 4, "{found}");
     let found = circles(&imports);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("operators/map.rs -> framework/src/store/rows.rs -> "), "{found:?}");
