@@ -68,7 +68,8 @@ once() {
     exec {lock}>"$MILLSTREAM_CACHE/rocksdb.lock"
     flock -n "$lock" || { say "waiting for another script that makes RocksDB ready"; flock "$lock"; }
     if [ ! -d "$directory" ]; then
-        rm -rf "$part"
+        # Of scripts that were killed; nobody else makes it now.
+        rm -rf "$directory".part.*
         mkdir "$part" || die "$part cannot be made"
         "$command" "$argument" "$part" "$directory" || { rm -rf "$part"; die "RocksDB is not ready"; }
         mv -T "$part" "$directory" || die "$part could not become $directory"
