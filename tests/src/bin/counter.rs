@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use millstream::{
-    CommitStep, GroupProtocol, ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig,
-    StreamsState, Topology,
+    CommitStep, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows, Streams,
+    StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
 };
 
 /// Counts records per key.
@@ -32,6 +32,9 @@ struct Options {
     /// Counts only records whose key has a row in this topic, as a global table.
     #[arg(long)]
     global: Option<String>,
+    /// Counts by way of all stateful operators; the keys have rows in this topic.
+    #[arg(long)]
+    mixed: Option<String>,
     /// Exactly-once instead of at-least-once.
     #[arg(long)]
     exactly_once: bool,
@@ -98,6 +101,10 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
     let slow = Duration::from_micros(options.slow_us);
     let poison = options.poison.clone();
     let builder = StreamsBuilder::new();
+    if let Some(rows) = &options.mixed {
+        mixed(&builder, options, rows);
+        return Ok(builder.build()?);
+    }
     let mut stream = builder.stream::<String, String>(options.input.as_str());
     if let Some(topic) = &options.global {
         let rows = builder.global_table::<String, String>(topic.as_str(), "rows");
@@ -118,6 +125,31 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
         .updates()
         .to(options.output.as_str());
     Ok(builder.build()?)
+}
+
+/// Each record meets itself once, and is counted in the one session of its key; the counts are held back, and come out
+/// where their key has a row.
+fn mixed(builder: &StreamsBuilder, options: &Options, rows: &str) {
+    let hour = Duration::from_secs(3600);
+    let rows = builder.table::<String, String>(rows, "rows");
+    let records = builder
+        .stream::<String, String>(options.input.as_str())
+        .map(|key, number| (number, key))
+        .repartition("by-number");
+    let once = JoinWindows::within(Duration::ZERO).grace(hour);
+    let visits = SessionWindows::with_gap(hour).no_grace();
+    let met = records.join("met", &records, once, |key: &String, _: &String| key.clone());
+    met.group_by(|_, key| key.clone())
+        .windowed_by(visits)
+        .count("visits")
+        .suppress("held", Suppress::until_time_limit(Duration::ZERO))
+        .updates()
+        .map(|visit, count| (visit.key, count))
+        .repartition("by-key")
+        .to_table("counted")
+        .join_foreign("named", &rows, |key, _| Some(key.clone()), |count, _| *count)
+        .updates()
+        .to(options.output.as_str());
 }
 
 fn config(options: &Options) -> StreamsConfig {
