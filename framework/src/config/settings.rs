@@ -116,7 +116,8 @@ settings! {
     /// The folder of local state (and of the embedded log); each application has a folder of its
     /// own in it. Must survive restarts: with an empty one all state is read from the changelogs
     /// first. Default: `$XDG_DATA_HOME/millstream`, else `$HOME/.local/share/millstream`, else
-    /// `millstream-state` in the working directory.
+    /// `millstream-state` in the working directory. One folder belongs to one cluster, or to one
+    /// embedded log: state of another one is built anew from the changelogs, with a warning.
     state_dir: PathBuf [impl Into<PathBuf>] = default_state_dir(|name| std::env::var_os(name));
     /// `at_least_once` (nothing lost, up to a commit interval twice after a crash) or
     /// `exactly_once_v2` (each input counts once for readers of committed records; costs a

@@ -361,6 +361,15 @@ fn not_offered(what: &str) -> Error {
 
 /// A broker, or what stands for one. Cheap handles come from it; it lives as long as the instance.
 pub trait Log: Send + Sync + fmt::Debug + 'static {
+    /// What tells this log from all others: of a Kafka its cluster's id. `None` if it is not known; local state is then
+    /// taken for this log's own.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn identity(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Describes topics, in order; `None` for one that does not exist.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod stop;
 mod board;
 mod instance;
 mod state_dir;
+mod belonging;
 mod cleaning;
 mod task_plan;
 mod positions;

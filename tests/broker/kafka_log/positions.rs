@@ -172,3 +172,13 @@ fn no_more_is_fetched_ahead_than_allowed() -> Result<()> {
     member.leave(&mut owner)?;
     Ok(())
 }
+
+/// Local state is known by it to belong to this cluster.
+#[test]
+fn a_cluster_has_an_identity() -> Result<()> {
+    let broker = Broker::shared()?;
+    let identity = open(&broker, GroupProtocol::Classic)?.identity()?;
+    ensure!(identity.as_ref().is_some_and(|id| !id.is_empty()), "{identity:?}");
+    ensure!(open(&broker, GroupProtocol::Consumer)?.identity()? == identity);
+    Ok(())
+}

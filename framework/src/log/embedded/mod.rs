@@ -27,6 +27,8 @@ mod recovery;
 mod storage;
 
 use std::fs::{self, File, TryLockError};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ use crate::log::Log;
 use crate::log::local::{Broker, Clock, LocalLog, Manners};
 
 const LOCK_FILE: &str = "millstream.lock";
+const IDENTITY_FILE: &str = "identity";
 
 /// How long a static member may stay away, and how long a rebalance waits for a member that does
 /// not poll: Kafka's defaults.
@@ -52,6 +55,7 @@ const RECORD_BYTES_MAX: usize = 2 << 20;
 #[derive(Clone, Debug)]
 pub struct EmbeddedLog {
     log: Arc<LocalLog<Disk>>,
+    identity: Arc<str>,
 }
 
 impl EmbeddedLog {
@@ -62,6 +66,7 @@ impl EmbeddedLog {
     pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
         let dir = dir.as_ref();
         let lock = take_lock(dir)?;
+        let identity = identity_in(dir)?.into();
         let disk = Disk::open(&dir.join("log"), lock, options)?;
         let state = recovery::recover(&disk)?;
         let manners = Manners {
@@ -72,7 +77,7 @@ impl EmbeddedLog {
         };
         let broker = Broker::new(disk, manners, state);
         broker.clean(true)?;
-        Ok(Self { log: Arc::new(LocalLog(Arc::new(broker))) })
+        Ok(Self { log: Arc::new(LocalLog(Arc::new(broker))), identity })
     }
 
     /// True if there is a log in this directory, opened by somebody or not.
@@ -95,6 +100,31 @@ impl EmbeddedLog {
     }
 }
 
+/// What tells the log in this directory from all others: random, made with it.
+fn identity_in(dir: &Path) -> Result<String> {
+    let fail = |reason: std::io::Error| Error::Fatal {
+        what: format!("opening the embedded log in {}", dir.display()),
+        reason: reason.to_string(),
+    };
+    let path = dir.join(IDENTITY_FILE);
+    match fs::read_to_string(&path) {
+        Ok(identity) if !identity.is_empty() => return Ok(identity),
+        Ok(_) => {}
+        Err(reason) if reason.kind() == ErrorKind::NotFound => {}
+        Err(reason) => return Err(fail(reason)),
+    }
+    // The standard library's hashers are seeded at random.
+    let random = || RandomState::new().build_hasher().finish();
+    let identity = format!("embedded-{:016x}{:016x}", random(), random());
+    let part = dir.join(format!("{IDENTITY_FILE}.part"));
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(identity.as_bytes())?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&part, &path)).map_err(fail)?;
+    Ok(identity)
+}
+
 fn take_lock(dir: &Path) -> Result<File> {
     let fail = |reason: std::io::Error| Error::Fatal {
         what: format!("opening the embedded log in {}", dir.display()),
@@ -114,6 +144,10 @@ fn take_lock(dir: &Path) -> Result<File> {
 impl Handle for EmbeddedLog {
     fn log(&self) -> &dyn Log {
         &*self.log
+    }
+
+    fn own_identity(&self) -> Option<String> {
+        Some(self.identity.to_string())
     }
 }
 

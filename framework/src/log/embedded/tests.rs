@@ -81,6 +81,18 @@ fn lines(all: &[(i64, &str)]) -> Vec<(i64, String)> {
 }
 
 #[test]
+fn a_log_is_known_again_and_told_from_others() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let identity = |dir: &Path| open(dir).identity().unwrap().unwrap();
+    let first = identity(here.path());
+    assert_eq!(identity(here.path()), first);
+    assert_ne!(identity(there.path()), first);
+    // One that was cut off when it was written is made anew.
+    std::fs::write(here.path().join("identity"), "").unwrap();
+    assert_ne!(identity(here.path()), first);
+}
+
+#[test]
 fn a_killed_process_loses_nothing_that_was_flushed_or_committed() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());

@@ -151,6 +151,14 @@ impl Admin {
         }
     }
 
+    /// The cluster's id, once a broker has answered.
+    pub(super) fn cluster_id(&self) -> Result<Option<String>> {
+        let client = self.asking(Asking::Ends(false))?;
+        // Answers with what is known already, or waits for the first answer of a broker.
+        self.ask_for_metadata(&client, TRANSACTIONS_TOPIC, "the id of the cluster")?;
+        Ok(client.client().fetch_cluster_id(ANSWER_PATIENCE))
+    }
+
     /// True if a broker answers now.
     pub(super) fn is_answered(&self) -> bool {
         self.asking(Asking::Ends(false)).is_ok_and(|client| {

@@ -106,6 +106,11 @@ impl Log for KafkaLog {
         self.admin.delete_records(before)
     }
 
+    fn identity(&self) -> Result<Option<String>> {
+        let _waiting = WaitingForBroker::begin();
+        self.admin.cluster_id()
+    }
+
     fn offsets(&self, partition: &TopicPartition, isolation: Isolation) -> Result<OffsetRange> {
         let _waiting = WaitingForBroker::begin();
         self.admin.offsets(partition, isolation)

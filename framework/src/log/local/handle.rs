@@ -10,9 +10,18 @@ use crate::record::TopicPartition;
 /// A value that holds a log and is used as one.
 pub(crate) trait Handle: Send + Sync + std::fmt::Debug + 'static {
     fn log(&self) -> &dyn Log;
+
+    /// What tells it from all other logs, if anything does.
+    fn own_identity(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<H: Handle> Log for H {
+    fn identity(&self) -> Result<Option<String>> {
+        Ok(self.own_identity())
+    }
+
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>> {
         self.log().describe(topics)
     }

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, RecordBatch};
 use crate::policy::Dropped;
 use crate::record::{TaskId, Timestamp, TopicPartition};
+use crate::runtime::belonging::{note_log, of_another_log};
 use crate::runtime::instance::Instance;
 use crate::runtime::worker::Freshness;
 use crate::store::{CacheBudget, GlobalStores, StateStore};
@@ -153,12 +154,14 @@ impl GlobalTable {
         now: Timestamp,
     ) -> Result<()> {
         let ranges = self.ranges(log)?;
+        let identity = log.identity()?;
+        let other = of_another_log(&self.disk, &self.name, identity.as_deref());
         let kept = self.kept();
         let fits = ranges.iter().zip(0..).all(|(range, partition)| {
             let next = kept.get(&partition).map(|(next, _)| next);
             next.is_none_or(|next| (range.earliest..=range.end).contains(next))
         });
-        let fits = fits && kept.len() <= ranges.len();
+        let fits = fits && kept.len() <= ranges.len() && other.is_none();
         let behind = ranges.iter().zip(0..).any(|(range, partition)| {
             kept.get(&partition).map_or(range.earliest, |(next, _)| *next) < range.readable
         });
@@ -166,7 +169,13 @@ impl GlobalTable {
         let kept = if kept.is_empty() || (fits && fresh) {
             kept
         } else {
-            let reason = if fits { "it is too old" } else { "its topic has other offsets" };
+            let reason = match (&other, fits) {
+                (Some(_), _) => {
+                    "it belongs to another cluster or log: give each a state_dir of its own"
+                }
+                (None, true) => "it is too old",
+                (None, false) => "its topic has other offsets",
+            };
             tracing::warn!(
                 table = self.name,
                 topic = %self.topic,
@@ -176,6 +185,7 @@ impl GlobalTable {
             self.store.borrow_mut().clear()?;
             BTreeMap::new()
         };
+        note_log(&self.disk, &self.name, identity.as_deref())?;
         self.began = kept.is_empty().then_some(now);
         let part = |(range, partition): (&Range, i32)| {
             let known = kept.get(&partition).copied();

@@ -13,7 +13,7 @@
 //! when it was fresh: with a commit, when it was found or made complete, and at the beginning of a
 //! restoration from the changelog's start. One that is older is rebuilt.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use millstream_state::{Batch, StoreId, TaskStores};
 use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch};
 use crate::record::{TaskId, Timestamp, TopicPartition};
+use crate::runtime::belonging::{note_log, of_another_log};
 use crate::store::StateStore;
 use crate::task::Task;
 
@@ -90,6 +91,8 @@ pub(crate) struct Restorer {
     reader: Option<Box<dyn Reader>>,
     running: BTreeMap<TopicPartition, Restoration>,
     freshness: Freshness,
+    /// What tells the log from others, once it was asked.
+    identity: OnceCell<Option<String>>,
     /// The reader does not know yet what is to be read now.
     changed: bool,
     restored: u64,
@@ -104,7 +107,8 @@ impl fmt::Debug for Restorer {
 impl Restorer {
     pub(crate) fn new(log: Arc<dyn Log>, freshness: Freshness) -> Self {
         let running = BTreeMap::new();
-        Self { log, reader: None, running, freshness, changed: false, restored: 0 }
+        let identity = OnceCell::new();
+        Self { log, reader: None, running, freshness, identity, changed: false, restored: 0 }
     }
 
     pub(crate) fn freshness(&self) -> Freshness {
@@ -147,7 +151,15 @@ impl Restorer {
         let partition = TopicPartition::new(topic, task.id().partition);
         let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
         let disk = task.disk();
+        let log = self.identity()?;
         let mut here = disk.offset(id);
+        if let Some(other) = of_another_log(disk, &name, log).filter(|_| here.is_some()) {
+            let reason = "it belongs to another cluster or log: give each a state_dir of its own";
+            tracing::warn!(task = %task.id(), store = name, of = other, now = log, reason, "rebuilding the local store");
+            store.borrow_mut().clear()?;
+            here = None;
+        }
+        note_log(disk, &name, log)?;
         if let Some(at) = here.filter(|at| *at != range.end) {
             let fits = (range.earliest..=range.end).contains(&at);
             if !fits || !self.freshness.lasts(disk.fresh_at(id), now) {
@@ -177,6 +189,14 @@ impl Restorer {
             was_empty: here.is_none(),
         };
         Ok(Some((partition, restoration)))
+    }
+
+    fn identity(&self) -> Result<Option<&str>> {
+        if self.identity.get().is_none() {
+            let asked = self.log.identity()?;
+            let _ = self.identity.set(asked);
+        }
+        Ok(self.identity.get().and_then(Option::as_deref))
     }
 
     /// Tells the reader what is to be read.
@@ -408,6 +428,34 @@ mod tests {
         assert!(lasts(Some(5), 5) && lasts(Some(5), 1_005) && !lasts(Some(5), 1_006));
         assert!(lasts(Some(2_000), 1_000) && !lasts(Some(2_001), 1_000), "a clock was wrong");
         assert!(!lasts(None, 5));
+    }
+
+    /// The offsets fit, the rows are others.
+    #[test]
+    fn state_of_another_log_is_built_anew() {
+        let rows = |key: &str| {
+            let log = log_of(&[("s", 1)]);
+            append(&log, "s", key);
+            log
+        };
+        let mut bench = Bench::new(&rows("one"), &["s"]);
+        let restored = |bench: &Bench, log: Option<&str>| {
+            let mut restorer = restorer(&bench.log);
+            restorer.identity.set(log.map(str::to_owned)).unwrap();
+            if restorer.add(&bench.task(), Timestamp(5_000)).unwrap() {
+                while restorer.step(Duration::ZERO).unwrap().is_empty() {}
+            }
+            restorer.take_restored()
+        };
+        assert_eq!(restored(&bench, None), 1);
+        assert_eq!(restored(&bench, Some("first")), 0, "it is taken for this log's own");
+        bench.log = rows("other");
+        assert_eq!(restored(&bench, None), 0, "nothing is known");
+        assert_eq!(restored(&bench, Some("second")), 1);
+        assert_eq!(bench.disk.get(StoreId(0), b"one").unwrap(), None);
+        assert!(bench.disk.get(StoreId(0), b"other").unwrap().is_some());
+        assert_eq!(restored(&bench, Some("second")), 0);
+        assert_eq!(restored(&bench, Some("first")), 1);
     }
 
     #[test]
