@@ -110,7 +110,7 @@ macro_rules! number {
             fn deserialize(&self, place: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<$number, BoxError> {
                 let bytes = not_null(bytes, place)?;
                 let width = <[u8; size_of::<$number>()]>::try_from(bytes).map_err(|_| {
-                    format!("{} has {} bytes, not {}", stringify!($number), size_of::<$number>(), bytes.len())
+                    format!("the {} has {} bytes, {} has {}", place.part.label(), bytes.len(), stringify!($number), size_of::<$number>())
                 })?;
                 Ok(<$number>::from_be_bytes(width))
             }
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(read::<i64>(&Plain, Some(&[0, 0, 0, 0, 0, 0, 1, 0])), 256);
         assert_eq!(read::<String>(&Plain, Some(b"")), "");
         assert_eq!(read::<Vec<u8>>(&Plain, Some(&[7])), vec![7]);
-        assert!(refusal_of::<i64>(&Plain, Some(&[1])).contains("8 bytes, not 1"));
+        assert!(refusal_of::<i64>(&Plain, Some(&[1])).contains("the value has 1 bytes, i64 has 8"));
         assert!(refusal_of::<String>(&Plain, Some(&[0xff])).contains("utf-8"));
         assert!(refusal_of::<bool>(&Plain, Some(&[2])).contains("one byte"));
         assert!(refusal_of::<String>(&Plain, None).contains("value is null"));

@@ -30,7 +30,9 @@ pub enum TopologyFault {
         partitions: i32,
     },
     /// A topic that two sources read; one handle may have several children.
-    #[error("topic {topic} is read by {first} and by {second}: use one stream for both")]
+    #[error(
+        "topic {topic} is read by {first} and by {second}: read it once, and add both to that stream"
+    )]
     TopicReadTwice {
         /// The topic.
         topic: String,
@@ -129,7 +131,7 @@ pub enum TopologyFault {
 /// assert!(errors.faults().contains(&TopologyFault::DuplicateStore("clicks".to_owned())));
 /// assert!(errors.to_string().contains("a b"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TopologyErrors(Vec<TopologyFault>);
 
 impl TopologyErrors {
@@ -150,6 +152,13 @@ impl fmt::Display for TopologyErrors {
             write!(f, "{} {fault}", if i == 0 { ":" } else { ";" })?;
         }
         Ok(())
+    }
+}
+
+/// As it is displayed: this is what a `main` that returns an error prints.
+impl fmt::Debug for TopologyErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

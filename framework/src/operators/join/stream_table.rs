@@ -21,7 +21,7 @@ use crate::store::{StoreOptions, WaitingSpec};
 use crate::time::millis;
 use crate::topology::{Linker, NodeDraft, NodeKind, StoreIndex, TopologyFault};
 
-impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
+impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Each record with the row of its key; records without one go no further. A re-keyed stream goes
     /// through [`repartition`](Self::repartition) first.
     ///
@@ -47,7 +47,10 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         &self,
         table: &KTable<K, R>,
         f: impl Fn(V, &R) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let f = move |value, row: Option<&R>| Some(f(value, row?));
         self.meets("KSTREAM-JOIN-", table, Nulls::of_table(table), f)
     }
@@ -74,7 +77,10 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         &self,
         table: &KTable<K, R>,
         f: impl Fn(V, Option<&R>) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let f = move |value, row: Option<&R>| Some(f(value, row));
         self.meets("KSTREAM-LEFTJOIN-", table, Nulls::of_table(table).left(), f)
     }
@@ -100,7 +106,10 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         how: impl Into<Joined<K, V>>,
         table: &KTable<K, R>,
         f: impl Fn(V, &R) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let f = move |value, row: Option<&R>| Some(f(value, row?));
         self.meets_as("KSTREAM-JOIN-", how.into(), table, (false, f))
     }
@@ -112,7 +121,10 @@ impl<K: Data, V: Data, P: Placed> KStream<K, V, P> {
         how: impl Into<Joined<K, V>>,
         table: &KTable<K, R>,
         f: impl Fn(V, Option<&R>) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let f = move |value, row: Option<&R>| Some(f(value, row));
         self.meets_as("KSTREAM-LEFTJOIN-", how.into(), table, (true, f))
     }

@@ -28,7 +28,7 @@ use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, TopologyFault,
 };
 
-impl<K: Data, L: Data, P: Placed> KStream<K, L, P> {
+impl<K: Data, L: Data, P: Placing> KStream<K, L, P> {
     /// A record for each pair of records of one key that are close in time. Re-keyed streams go through
     /// [`repartition`](Self::repartition) first.
     ///
@@ -54,7 +54,10 @@ impl<K: Data, L: Data, P: Placed> KStream<K, L, P> {
         other: &KStream<K, R, P2>,
         within: JoinWindows,
         f: impl Fn(&L, &R) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let alone = Alone { left: false, right: false };
         meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l?, r?)))
     }
@@ -86,7 +89,10 @@ impl<K: Data, L: Data, P: Placed> KStream<K, L, P> {
         other: &KStream<K, R, P2>,
         within: JoinWindows,
         f: impl Fn(&L, Option<&R>) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let alone = Alone { left: true, right: false };
         meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l?, r)))
     }
@@ -118,7 +124,10 @@ impl<K: Data, L: Data, P: Placed> KStream<K, L, P> {
         other: &KStream<K, R, P2>,
         within: JoinWindows,
         f: impl Fn(Option<&L>, Option<&R>) -> VO + Shared,
-    ) -> KStream<K, VO> {
+    ) -> KStream<K, VO>
+    where
+        P: Placed,
+    {
         let alone = Alone { left: true, right: true };
         meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l, r)))
     }
