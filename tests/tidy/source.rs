@@ -64,7 +64,7 @@ fn opens_with_its_purpose(file: &File) -> Vec<String> {
 }
 
 fn is_short_enough(file: &File) -> Vec<String> {
-    let length = file.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+    let length = code_before_tests(&file.text).lines().count();
     if length <= LONGEST {
         return vec![];
     }
@@ -129,8 +129,10 @@ fn the_rules_find_bad_samples() {
     assert_eq!(opens_with_its_purpose(&sample("")).len(), 1);
     assert_eq!(is_short_enough(&sample(&"x\n".repeat(501))).len(), 1);
     assert_eq!(is_short_enough(&sample(&"x\n".repeat(500))).len(), 0);
-    let with_tests = format!("x\n#[cfg(test)]\n{}", "x\n".repeat(900));
+    let with_tests = format!("x\n#[cfg(test)]\nmod tests {{\n{}", "x\n".repeat(900));
     assert_eq!(is_short_enough(&sample(&with_tests)).len(), 0);
+    let beside = format!("#[cfg(test)]\nmod tests;\n{}", "x\n".repeat(900));
+    assert_eq!(is_short_enough(&sample(&beside)).len(), 1);
     for bad in ["todo!()", "unimplemented!(\"x\")", "#[ignore]", "std::thread::sleep(second)"] {
         assert_eq!(has_nothing_forbidden(&sample(bad)).len(), 1, "{bad}");
         assert_eq!(has_nothing_forbidden(&sample(&format!("// {bad}"))).len(), 0, "{bad}");

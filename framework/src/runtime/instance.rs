@@ -107,8 +107,9 @@ impl Instance {
     pub(crate) fn drops_work(&self, reason: &str) {
         if self.board.instance() == StreamsState::Stopping {
             let what = "stopping".to_owned();
-            let reason =
-                format!("{reason}: work since the last commit is dropped, and will be done again");
+            let reason = format!(
+                "{reason}; nothing is lost: the next start does again what came after the last commit"
+            );
             self.ends_with(Error::Fatal { what, reason });
         }
     }

@@ -7,10 +7,11 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::{error, queue};
-use super::Group;
 use crate::error::{Error, Result};
 use crate::log::deadline::Deadline;
+use crate::log::kafka::error;
+use crate::log::kafka::membership::group::Group;
+use crate::log::kafka::queue;
 use crate::log::locked::locked;
 use crate::log::waiting::WaitingForBroker;
 use crate::log::{Committed, Generation, Member};

@@ -5,9 +5,9 @@
 //! only then the client is told that the partitions are assigned or given back. Until then the
 //! group waits, and librdkafka stands still, as it would in its own callback.
 
+mod group;
 mod member;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
@@ -18,6 +18,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use self::group::Group;
+use self::member::{KafkaMember, not_owned};
 use super::error;
 use super::events::{Consumer, Rebalance, decline, is_incremental, list_of as partitions_list};
 use super::identity::Identity;
@@ -27,19 +29,10 @@ use super::tap::{Tap, TapQueue};
 use crate::log::deadline::{Deadline, now};
 use crate::log::locked::locked;
 pub(super) use member::list_of;
-use member::{KafkaMember, not_owned};
 
 use crate::error::{Error, Result};
 use crate::log::{GroupListener, GroupSpec, Member, Membership, PartitionQueue};
 use crate::record::TopicPartition;
-
-/// What the polling thread and the member handles share.
-struct Group {
-    name: String,
-    consumer: Arc<Consumer>,
-    taps: Mutex<BTreeMap<TopicPartition, Arc<Tap>>>,
-    request_timeout: Duration,
-}
 
 /// A member of a group.
 pub(super) struct KafkaMembership {
