@@ -166,6 +166,11 @@ struct Readme;
 #[doc = include_str!("../../docs/recipes.md")]
 struct Recipes;
 
+/// So does what those find who know Kafka Streams.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-kafka-streams.md")]
+struct FromKafkaStreams;
+
 /// So do those of the first program.
 #[cfg(all(doctest, feature = "clap"))]
 #[doc = include_str!("../../docs/first-program.md")]
