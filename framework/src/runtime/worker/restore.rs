@@ -142,11 +142,12 @@ impl Restorer {
     ) -> Result<Option<(TopicPartition, Restoration)>> {
         let (name, id) = {
             let store = store.borrow();
-            if store.changelog().is_none() {
-                return Ok(None);
-            }
             (store.name().to_owned(), store.id())
         };
+        if store.borrow().changelog().is_none() {
+            self.empty_of_another_log(task, &name, store)?;
+            return Ok(None);
+        }
         let topic = format!("{}-{name}-changelog", task.ctx.application_id);
         let partition = TopicPartition::new(topic, task.id().partition);
         let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
@@ -189,6 +190,22 @@ impl Restorer {
             was_empty: here.is_none(),
         };
         Ok(Some((partition, restoration)))
+    }
+
+    /// What no changelog has is lost with the log that it was made of.
+    fn empty_of_another_log(
+        &self,
+        task: &Task,
+        name: &str,
+        store: &Rc<RefCell<dyn StateStore>>,
+    ) -> Result<()> {
+        let (disk, log) = (task.disk(), self.identity()?);
+        if let Some(other) = of_another_log(disk, name, log) {
+            let reason = "it belongs to another cluster or log, and has no changelog";
+            tracing::warn!(task = %task.id(), store = name, of = other, now = log, reason, "emptying the local store");
+            store.borrow_mut().clear()?;
+        }
+        note_log(disk, name, log)
     }
 
     fn identity(&self) -> Result<Option<&str>> {
@@ -356,7 +373,8 @@ mod tests {
     }
 
     fn spec(store: &str) -> KeyValueSpec<String, String> {
-        KeyValueSpec { options: StoreOptions::named(store), serdes: text_to_text() }
+        let options = StoreOptions { logged: store != "unlogged", ..StoreOptions::named(store) };
+        KeyValueSpec { options, serdes: text_to_text() }
     }
 
     /// The stores of a task that may be made several times, as after aborts and rebalances.
@@ -456,6 +474,21 @@ mod tests {
         assert!(bench.disk.get(StoreId(0), b"other").unwrap().is_some());
         assert_eq!(restored(&bench, Some("second")), 0);
         assert_eq!(restored(&bench, Some("first")), 1);
+    }
+
+    #[test]
+    fn a_store_without_a_changelog_is_emptied_of_another_log() {
+        let log = log_of(&[]);
+        let bench = Bench::new(&log, &["unlogged"]);
+        let mut batch = bench.disk.batch();
+        batch.put(StoreId(0), b"k", b"v");
+        bench.disk.write(batch).unwrap();
+        for (log, is_there) in [("first", true), ("first", true), ("second", false)] {
+            let mut restorer = restorer(&bench.log);
+            restorer.identity.set(Some(log.to_owned())).unwrap();
+            assert!(!restorer.add(&bench.task(), Timestamp(5_000)).unwrap());
+            assert_eq!(bench.disk.get(StoreId(0), b"k").unwrap().is_some(), is_there, "{log}");
+        }
     }
 
     #[test]
