@@ -108,7 +108,7 @@ impl Instance {
         if self.board.instance() == StreamsState::Stopping {
             let what = "stopping".to_owned();
             let reason = format!(
-                "{reason}; nothing is lost: the next start does again what came after the last commit"
+                "{reason}: work since the last commit is dropped; nothing is lost, the next start does it again"
             );
             self.ends_with(Error::Fatal { what, reason });
         }

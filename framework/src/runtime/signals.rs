@@ -83,7 +83,7 @@ pub(crate) fn on_stop_signal(
             // The other side is gone if it has just ended.
             let _ = end.send(Err(Error::Fatal {
                 what: "stopping".to_owned(),
-                reason: "a second signal ended it at once: work since the last commit is dropped, and will be done again".to_owned(),
+                reason: "a second signal ended it at once: work since the last commit is dropped; nothing is lost, the next start does it again".to_owned(),
             }));
         });
     };

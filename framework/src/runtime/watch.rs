@@ -122,7 +122,7 @@ impl Watch {
             if hangs.is_empty() { "the broker is waited for".to_owned() } else { hangs.join("; ") };
         let ms = self.instance.settings.close_timeout.as_millis();
         let reason = format!(
-            "it did not end within close_timeout_ms = {ms} ({hangs}): work since the last commit is dropped, and will be done again"
+            "it did not end within close_timeout_ms = {ms} ({hangs}): work since the last commit is dropped; nothing is lost, the next start does it again"
         );
         tracing::error!(application = %self.instance.application_id, reason, "the stop is given up");
         let late = Error::Fatal { what: "stopping".to_owned(), reason };
