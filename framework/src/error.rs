@@ -124,8 +124,8 @@ pub enum Error {
     Config(String),
     /// A directory below `state_dir` belongs to another process.
     #[error(
-        "{dir} is in use already: by another process (end that one, or give this one a state_dir of its own), or by this \
-         one, which has the log open (hand it on: `Streams::with(topology, config).log(log)`)"
+        "{dir} is in use by another process: end that one, or give this one a state_dir of its own. If this program has \
+         opened the log itself, hand it on: `Streams::with(topology, config).log(log)`"
     )]
     StateLocked {
         /// The directory.
