@@ -25,10 +25,10 @@ struct Origin {
 }
 
 /// The origin of the rows that a table is handing on: the store knows which row is in hand.
-pub(crate) struct HeldRows {
-    pub(crate) store: Rc<RefCell<dyn HandsOnRows>>,
+struct HeldRows {
+    store: Rc<RefCell<dyn HandsOnRows>>,
     /// The changelog's name.
-    pub(crate) topic: Arc<str>,
+    topic: Arc<str>,
 }
 
 /// A task as its operators see it.
@@ -140,10 +140,19 @@ impl TaskContext {
         self.in_record = false;
     }
 
-    /// Called by an operator around rows that it hands on, with its store, and afterwards with what
-    /// this returned: a cache may be flushed in the middle of a record, or of another flush.
-    pub(crate) fn replace_rows(&mut self, rows: Option<HeldRows>) -> Option<HeldRows> {
-        std::mem::replace(&mut self.rows, rows)
+    /// Does what forwards rows of a store: while it does, a record downstream that fails is one of those rows, whatever
+    /// record may be in hand. A cache may be flushed in the middle of a record, or of another flush.
+    pub(crate) fn with_rows<S: HandsOnRows + 'static>(
+        &mut self,
+        store: &Rc<RefCell<S>>,
+        forward: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let topic = Arc::clone(store.borrow().changelog_name());
+        let store = Rc::<RefCell<S>>::clone(store);
+        let before = self.rows.replace(HeldRows { store, topic });
+        let done = forward(self);
+        self.rows = before;
+        done
     }
 
     /// Lets go of the last batch.

@@ -7,7 +7,7 @@ mod notices;
 mod faults;
 mod punctuation;
 
-pub(crate) use context::{HeldRows, TaskContext};
+pub(crate) use context::TaskContext;
 pub(crate) use faults::Faults;
 pub(crate) use operator::{Children, Link, NamedNode, Node, Operator};
 pub use punctuation::{PunctuationType, Schedule};

@@ -1,5 +1,7 @@
 //! Rows that a table hands on later: what a dead letter about one of them is made of.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
 
@@ -16,6 +18,9 @@ pub(crate) struct RowInHand {
 
 /// What hands on rows that may be far from the record that set this off.
 pub(crate) trait HandsOnRows {
+    /// The name of its changelog, also if it is not logged: the topic that its rows are said to come from.
+    fn changelog_name(&self) -> &Arc<str>;
+
     /// The row that is being handed on; looked up only when something downstream refuses it.
     ///
     /// # Errors

@@ -9,15 +9,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millstream_state::{SharedStore, StoreSpec};
+use millstream_state::SharedStore;
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp};
-use crate::serde::Part;
 use crate::store::codec::Codec;
-use crate::store::options::Serdes;
+use crate::store::options::{Serdes, StoreOptions};
+use crate::store::place::StorePlace;
 use crate::store::row::{Row, decode_row};
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::TableSpec;
 
 /// The store of a global table, as its owner writes it.
@@ -34,33 +34,14 @@ impl<K, V> std::fmt::Debug for GlobalSpec<K, V> {
 }
 
 impl<K: Data, V: Data> StoreSupplier for GlobalSpec<K, V> {
-    fn name(&self) -> &str {
-        self.table.name()
-    }
-
-    fn spec(&self) -> StoreSpec {
-        self.table.spec()
-    }
-
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        None
+    fn options(&self) -> &StoreOptions {
+        &self.table.options
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        let codecs = codecs(&self.table.serdes, &self.table.options.name, &self.topic);
+        let codecs = self.table.serdes.codecs_of(&self.table.options.name, &self.topic);
         self.table.make_with(codecs, place)
     }
-}
-
-fn codecs<K: Data, V: Data>(
-    serdes: &Serdes<K, V>,
-    store: &Arc<str>,
-    topic: &Arc<str>,
-) -> (Codec<K>, Codec<V>) {
-    let (store, topic) = (Arc::clone(store), Arc::clone(topic));
-    let keys =
-        Codec::new(Arc::clone(&serdes.key), Part::Key, Arc::clone(&store), Arc::clone(&topic));
-    (keys, Codec::new(Arc::clone(&serdes.value), Part::Value, store, topic))
 }
 
 /// The global tables of an instance by their names, once they are complete. A clone shares them.
@@ -88,7 +69,7 @@ impl GlobalStores {
             what: format!("connecting the global table {name}"),
             reason: "it is not open".to_owned(),
         })?;
-        let (keys, values) = codecs(serdes, name, topic);
+        let (keys, values) = serdes.codecs_of(name, topic);
         Ok(GlobalRows { store, keys, values, key: Vec::new() })
     }
 }

@@ -14,8 +14,8 @@ use crate::store::changelog::Changelog;
 use crate::store::expiry::Expiry;
 use crate::store::layout::Layout;
 use crate::store::options::StoreOptions;
+use crate::store::place::StorePlace;
 use crate::store::row::too_short;
-use crate::store::supplier::StorePlace;
 use crate::store::uncommitted::UncommittedBytes;
 
 /// The part of a store that is the same for all kinds.

@@ -33,6 +33,7 @@ mod state_store;
 mod committed;
 mod cache;
 mod uncommitted;
+mod place;
 mod supplier;
 mod options;
 mod logged;
@@ -56,8 +57,9 @@ pub use materialized::Materialized;
 #[cfg(test)]
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use options::{Serdes, StoreOptions, changelog_topic};
+pub(crate) use place::StorePlace;
 pub(crate) use state_store::StateStore;
-pub(crate) use supplier::{StorePlace, StoreSupplier, TaskStore};
+pub(crate) use supplier::{StoreSupplier, TaskStore};
 pub(crate) use table::{Outcome, SessionTableSpec, Stamp, TableSpec, TableStore, WindowTableSpec};
 pub(crate) use uncommitted::UncommittedBytes;
 pub(crate) use unmatched::{Either, Position, Unmatched, UnmatchedSpec};

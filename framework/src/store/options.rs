@@ -9,7 +9,7 @@ use crate::record::Data;
 use crate::serde::{HasSerde, Part, Serde};
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
-use crate::store::supplier::StorePlace;
+use crate::store::place::StorePlace;
 
 /// The serdes of a store.
 pub(crate) struct Serdes<K, V> {
@@ -31,10 +31,15 @@ impl<K: HasSerde, V: HasSerde> Default for Serdes<K, V> {
 
 impl<K: Data, V: Data> Serdes<K, V> {
     pub(super) fn codecs(&self, name: &Arc<str>, place: &StorePlace) -> (Codec<K>, Codec<V>) {
-        let topic: Arc<str> = changelog_topic(&place.application_id, name).into();
-        let key =
-            Codec::new(Arc::clone(&self.key), Part::Key, Arc::clone(name), Arc::clone(&topic));
-        (key, Codec::new(Arc::clone(&self.value), Part::Value, Arc::clone(name), topic))
+        self.codecs_of(name, &changelog_topic(&place.application_id, name).into())
+    }
+
+    /// The codecs of a store, whose serdes are told this topic.
+    pub(super) fn codecs_of(&self, store: &Arc<str>, topic: &Arc<str>) -> (Codec<K>, Codec<V>) {
+        let (of_key, of_value) = (Arc::clone(store), Arc::clone(store));
+        let key = Codec::new(Arc::clone(&self.key), Part::Key, of_key, Arc::clone(topic));
+        let value = Codec::new(Arc::clone(&self.value), Part::Value, of_value, Arc::clone(topic));
+        (key, value)
     }
 }
 

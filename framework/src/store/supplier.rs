@@ -4,28 +4,46 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use millstream_state::{StoreId, StoreSpec, TaskStores};
+use millstream_state::{StoreKind, StoreSpec};
 
-use crate::collector::Collector;
 use crate::error::{Error, Result};
-use crate::store::cache::CacheBudget;
+use crate::store::options::StoreOptions;
+use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
-use crate::store::uncommitted::UncommittedBytes;
 
 /// A store as the topology knows it; each task makes its own from it.
 pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
+    /// What it has in common with all kinds.
+    fn options(&self) -> &StoreOptions;
+
+    /// How its keys are laid out.
+    fn kind(&self) -> StoreKind {
+        StoreKind::KeyValue
+    }
+
+    /// How long it keeps rows that expire, if they do.
+    fn retention_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// Its name, unique in the topology.
-    fn name(&self) -> &str;
+    fn name(&self) -> &str {
+        &self.options().name
+    }
 
     /// What the bytes below need to know.
-    fn spec(&self) -> StoreSpec;
+    fn spec(&self) -> StoreSpec {
+        self.options().spec(self.kind())
+    }
 
     /// The settings of its changelog topic; none if it is not logged. The changelog of a window
     /// store keeps `retention_extra_ms` more than the store: clocks differ, and what the broker
     /// deletes too early cannot be restored.
-    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>>;
+    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
+        let kept = self.retention_ms().map(|kept| kept.saturating_add(retention_extra_ms));
+        self.options().changelog_config(kept)
+    }
 
     /// How long it keeps earlier versions of its rows, if it does.
     fn history_ms(&self) -> Option<i64> {
@@ -37,25 +55,6 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the changelog topic is not there.
     fn make(&self, place: &StorePlace) -> Result<TaskStore>;
-}
-
-/// Where a store is made.
-#[derive(Clone, Debug)]
-pub(crate) struct StorePlace {
-    /// The store's place among the task's stores.
-    pub(crate) id: StoreId,
-    /// The bytes below.
-    pub(crate) stores: TaskStores,
-    /// The way to the changelog.
-    pub(crate) collector: Collector,
-    /// The prefix of the changelog's name.
-    pub(crate) application_id: Arc<str>,
-    /// The task's partition.
-    pub(crate) partition: i32,
-    /// What the record caches of the worker share.
-    pub(crate) cache_budget: CacheBudget,
-    /// What counts the uncommitted bytes of the task's stores.
-    pub(crate) uncommitted: UncommittedBytes,
 }
 
 /// The store of one task: for the host without types, for its operators with them.

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use millstream_state::{Batch, Direction, Found, KeyRange, Merged, StoreId, StoreKind, StoreSpec};
+use millstream_state::{Batch, Direction, Found, KeyRange, Merged, StoreId};
 
 use crate::error::{Error, Result};
 use crate::log::RawRecord;
@@ -23,8 +23,9 @@ use crate::store::committed::Committed;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{StoreOptions, changelog_topic};
+use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 
 /// A record of one of two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +49,8 @@ impl<K, L, R> std::fmt::Debug for UnmatchedSpec<K, L, R> {
 }
 
 impl<K: Data, L: Data, R: Data> StoreSupplier for UnmatchedSpec<K, L, R> {
-    fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::KeyValue)
-    }
-
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(None)
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {

@@ -25,7 +25,7 @@ impl<K, V> Clone for Nulls<K, V> {
     }
 }
 
-impl<K, V> Nulls<K, V> {
+impl<K, V: 'static> Nulls<K, V> {
     pub(super) fn of_table<R>(table: &KTable<K, R>) -> Self {
         Self { key: Arc::clone(&table.key), value: None, keys_pass: false }
     }
@@ -37,6 +37,11 @@ impl<K, V> Nulls<K, V> {
 
     pub(super) fn left(self) -> Self {
         Self { keys_pass: true, ..self }
+    }
+
+    /// Whether a value is null, where that is looked at.
+    fn is_null(&self, value: &V) -> bool {
+        self.value.as_ref().is_some_and(|serde| serde.is_null(value))
     }
 }
 
@@ -67,9 +72,7 @@ impl<K: Data, V: Data, R: Data, VO: Data, F> StreamTable<K, V, R, VO, F> {
 
     /// Whether a record has a key and a value, without which it does not wait.
     pub(super) fn can_wait(&self, record: &Record<K, V>) -> bool {
-        let null_value =
-            self.nulls.value.as_ref().is_some_and(|serde| serde.is_null(&record.value));
-        !null_value && !self.nulls.key.is_null(&record.key)
+        !self.nulls.is_null(&record.value) && !self.nulls.key.is_null(&record.key)
     }
 }
 
@@ -86,7 +89,7 @@ where
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
-        if self.nulls.value.as_ref().is_some_and(|serde| serde.is_null(&value)) {
+        if self.nulls.is_null(&value) {
             self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
             return Ok(());
         }

@@ -12,9 +12,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::chain::{HeldRows, Node, Operator, TaskContext};
+use crate::chain::{Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::join::stream_row::StreamTable;
 use crate::record::{Data, Record};
@@ -54,32 +53,24 @@ where
         if self.waiting.borrow_mut().first()?.is_none_or(|first| first > due) {
             return Ok(());
         }
-        let topic = Arc::clone(self.waiting.borrow().changelog_name());
-        let store = Rc::<RefCell<WaitingStore<K, V>>>::clone(&self.waiting);
-        let before = ctx.replace_rows(Some(HeldRows { store, topic }));
-        let done = self.join_due(due, ctx);
-        ctx.replace_rows(before);
-        done
+        let Self { join, waiting, .. } = self;
+        ctx.with_rows(waiting, |ctx| join_due((join, waiting), due, ctx))
     }
 }
 
-impl<K, V, R, VO, F> StreamTableGrace<K, V, R, VO, F>
-where
-    K: Data,
-    V: Data,
-    R: Data,
-    VO: Data,
-    F: Fn(V, Option<&R>) -> Option<VO>,
-{
-    fn join_due(&mut self, due: i64, ctx: &mut TaskContext) -> Result<()> {
-        while self.waiting.borrow_mut().first()?.is_some_and(|first| first <= due) {
-            // Let go of the store before forwarding: operators downstream may read it.
-            let record = self.waiting.borrow_mut().take()?;
-            let Some(record) = record else { return Ok(()) };
-            self.join.process(record, ctx)?;
-        }
-        Ok(())
+/// Joins the records whose time has come.
+fn join_due<K: Data, V: Data>(
+    (join, waiting): (&mut impl Operator<K, V>, &RefCell<WaitingStore<K, V>>),
+    due: i64,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    while waiting.borrow_mut().first()?.is_some_and(|first| first <= due) {
+        // Let go of the store before forwarding: operators downstream may read it.
+        let record = waiting.borrow_mut().take()?;
+        let Some(record) = record else { return Ok(()) };
+        join.process(record, ctx)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::chain::{Children, Faults, HeldRows, TaskContext};
+use crate::chain::{Children, Faults, TaskContext};
 use crate::error::Result;
 use crate::record::{Change, Data, Headers, Record, Timestamp};
 use crate::store::{Outcome, Stamp, TableStore};
@@ -92,6 +91,21 @@ impl<K: Data, V: Data> Kept<K, V> {
         self.written(outcome, key, headers, ctx)
     }
 
+    /// Puts a row, or deletes it, and forwards nothing: for rows that nobody sees before their time.
+    pub(crate) fn put_unseen(
+        &self,
+        key: &K,
+        value: Option<V>,
+        (timestamp, headers): (Timestamp, &Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let put = self.store.borrow_mut().put(key, value, &Stamp { timestamp, headers });
+        match put {
+            Ok(_) => Ok(()),
+            Err(error) => self.faults.apply_to_row(error, ctx),
+        }
+    }
+
     /// Makes a row, with its time, of the one that is there; none deletes it.
     pub(crate) fn change(
         &self,
@@ -136,7 +150,7 @@ pub(crate) fn forward_held<K: Data, A: Data>(
     faults: &Faults,
     ctx: &mut TaskContext,
 ) -> Result<()> {
-    with_rows(store, ctx, |ctx| {
+    ctx.with_rows(store, |ctx| {
         loop {
             let held = store.borrow_mut().next_held();
             let held = match held {
@@ -165,7 +179,7 @@ pub(crate) fn settle<K: Data, A: Data>(
     faults: &Faults,
     ctx: &mut TaskContext,
 ) -> Result<()> {
-    with_rows(store, ctx, |ctx| {
+    ctx.with_rows(store, |ctx| {
         loop {
             let settled = store.borrow_mut().settle();
             let Err(error) = settled else { return Ok(()) };
@@ -173,19 +187,4 @@ pub(crate) fn settle<K: Data, A: Data>(
             store.borrow_mut().give_up()?;
         }
     })
-}
-
-/// Does what forwards rows of a store: while it does, a record downstream that fails is one of
-/// those rows, whatever record may be in hand.
-pub(crate) fn with_rows<K: Data, A: Data>(
-    store: &Rc<RefCell<TableStore<K, A>>>,
-    ctx: &mut TaskContext,
-    forward: impl FnOnce(&mut TaskContext) -> Result<()>,
-) -> Result<()> {
-    let topic = Arc::clone(store.borrow().changelog_name());
-    let held = Rc::<RefCell<TableStore<K, A>>>::clone(store);
-    let before = ctx.replace_rows(Some(HeldRows { store: held, topic }));
-    let done = forward(ctx);
-    ctx.replace_rows(before);
-    done
 }

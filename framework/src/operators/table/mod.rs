@@ -14,6 +14,6 @@ mod to_stream;
 
 pub use global::GlobalKTable;
 pub use handle::KTable;
-pub(crate) use kept::{Kept, OLDER, Rows, forward_held, settle, with_rows};
+pub(crate) use kept::{Kept, OLDER, Rows, forward_held, settle};
 pub use suppress::Buffer;
 pub(crate) use view::{Lookup, View};

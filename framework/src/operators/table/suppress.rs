@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::chain::{Children, Faults, HeldRows, Node, Operator, TaskContext};
+use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::view::{Lookup, View};
@@ -168,8 +168,9 @@ impl<K: Data, V: Data> KTable<K, V> {
                 name
             }
         };
+        let closes_windows = plan.limit_ms.is_none();
         let closes = graph.closes_after(self.node);
-        if plan.limit_ms.is_none() && closes.is_none() {
+        if closes_windows && closes.is_none() {
             let reason = "none of the tables above has windows that close".to_owned();
             graph.fault(TopologyFault::BadWindows { node: name.clone(), reason });
         }
@@ -177,7 +178,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             let store = options.name.to_string();
             graph.fault(TopologyFault::VersionedSuppressed { node: name.clone(), store });
         }
-        let closes_windows = plan.limit_ms.is_none();
         let limit_ms = plan.limit_ms.or(closes).unwrap_or(i64::MAX);
         let serdes = Serdes { key: Arc::clone(&self.key), value };
         let store = graph.add_store(Arc::new(BufferSpec { options, serdes }));
@@ -269,7 +269,7 @@ impl<K: Data, V: Data> Operator<K, Change<V>> for SuppressNode<K, V> {
         if self.store.borrow_mut().first()?.is_none_or(|first| first > due) && !self.is_full()? {
             return Ok(());
         }
-        self.give_out(due, ctx)
+        ctx.with_rows(&self.store, |ctx| self.give_out(due, ctx))
     }
 }
 
@@ -283,16 +283,7 @@ impl<K: Data, V: Data> SuppressNode<K, V> {
     }
 
     /// Gives out what is due, and what is too much.
-    fn give_out(&mut self, due: i64, ctx: &mut TaskContext) -> Result<()> {
-        let topic = Arc::clone(self.store.borrow().changelog_name());
-        let store = Rc::<RefCell<BufferStore<K, V>>>::clone(&self.store);
-        let before = ctx.replace_rows(Some(HeldRows { store, topic }));
-        let done = self.forward_due(due, ctx);
-        ctx.replace_rows(before);
-        done
-    }
-
-    fn forward_due(&self, due: i64, ctx: &mut TaskContext) -> Result<()> {
+    fn give_out(&self, due: i64, ctx: &mut TaskContext) -> Result<()> {
         loop {
             let first = self.store.borrow_mut().first()?;
             if first.is_none_or(|first| first > due) {

@@ -9,7 +9,6 @@ use std::rc::Rc;
 
 use crate::chain::{Children, TaskContext};
 use crate::error::Result;
-use crate::operators::table::with_rows;
 use crate::record::{Change, Data, Headers, Record};
 use crate::store::TableStore;
 
@@ -74,7 +73,7 @@ impl Closing {
             None => drop(ctx.progress.insert(self.name.clone(), close)),
         }
         let mut rows = store.borrow().by_time(first, last)?;
-        with_rows(store, ctx, |ctx| {
+        ctx.with_rows(store, |ctx| {
             loop {
                 // Let go of the store before forwarding: operators downstream may read it.
                 let row = store.borrow_mut().next_by_time(&mut rows)?;

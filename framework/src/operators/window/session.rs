@@ -14,20 +14,20 @@
 
 use std::sync::Arc;
 
-use millstream_state::WindowOrder;
-
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::{NO_HISTORY, WindowedStream};
+use crate::operators::window::windowed_by::{
+    WindowedStream, adding, counting, found_by_key, reducing, retention_ms,
+};
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Session, Shared, Timestamp};
 use crate::serde::SessionSerde;
-use crate::store::{Materialized, Serdes, SessionTableSpec, Stamp, StateStore};
-use crate::time::{Emit, SessionWindows, millis};
-use crate::topology::{Linker, TopologyFault};
+use crate::store::{Materialized, Serdes, SessionTableSpec, StateStore};
+use crate::time::{Emit, SessionWindows};
+use crate::topology::Linker;
 
 /// Makes one row of those of two sessions.
 type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
@@ -55,8 +55,8 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
     /// ```
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Session<K>, i64> {
         let init: First<i64> = Arc::new(|| 0);
-        let add = |_: &K, _: V, count: Option<i64>| count.unwrap_or(0) + 1;
-        self.rows("KSTREAM-AGGREGATE-", store.into(), (Some(init), Arc::new(|_, a, b| a + b)), add)
+        let merge: Merge<K, i64> = Arc::new(|_, a, b| a + b);
+        self.rows("KSTREAM-AGGREGATE-", store.into(), (Some(init), merge), counting)
     }
 
     /// Combines the values of each key and session: the first is the result so far, each later one is combined with it.
@@ -82,16 +82,8 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
     ) -> KTable<Session<K>, V> {
         let f = Arc::new(f);
         let merge = Arc::clone(&f);
-        let add = move |_: &K, value, so_far| match so_far {
-            Some(so_far) => f(so_far, value),
-            None => value,
-        };
-        self.rows(
-            "KSTREAM-REDUCE-",
-            store.into(),
-            (None, Arc::new(move |_, a, b| merge(a, b))),
-            add,
-        )
+        let merge: Merge<K, V> = Arc::new(move |_, a, b| merge(a, b));
+        self.rows("KSTREAM-REDUCE-", store.into(), (None, merge), reducing(move |a, b| f(a, b)))
     }
 
     /// Adds the values of each key and session up into something else, in place, beginning with what `init` makes.
@@ -119,12 +111,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
         merge: impl Fn(&K, &mut A, A) + Shared,
     ) -> KTable<Session<K>, A> {
         let init: First<A> = Arc::new(init);
-        let begin = Arc::clone(&init);
-        let add = move |key: &K, value, so_far: Option<A>| {
-            let mut row = so_far.unwrap_or_else(|| begin());
-            f(key, value, &mut row);
-            row
-        };
+        let add = adding(Arc::clone(&init), f);
         let merge: Merge<K, A> = Arc::new(move |key, mut row, later| {
             merge(key, &mut row, later);
             row
@@ -174,25 +161,12 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
 
     /// The store of an aggregation over these sessions; notes what does not fit.
     fn session_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<SessionTableSpec<K, A>> {
-        let Materialized { options, serdes, cached, retention, history } = store;
         let least = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
-        let retention_ms = retention.map_or(least, millis);
-        let mut reasons: Vec<String> = self.windows.refusal().into_iter().collect();
-        reasons.extend(history.map(|_| NO_HISTORY.to_owned()));
-        if retention_ms < least {
-            reasons.push(format!(
-                "a retention of {retention_ms} ms is shorter than gap and grace, {least} ms"
-            ));
-        }
-        for reason in reasons {
-            let fault = TopologyFault::BadWindows { node: options.name.to_string(), reason };
-            self.grouped.graph.borrow_mut().fault(fault);
-        }
-        let on_close = self.emit == Emit::OnWindowClose;
-        let (cached, order) = match on_close {
-            true => (false, WindowOrder::KeyFirstAndTime),
-            false => (cached, WindowOrder::KeyFirst),
-        };
+        let least = (least, "gap and grace");
+        let refusal = self.windows.refusal();
+        let retention_ms = retention_ms(&self.grouped.graph, &store, least, refusal);
+        let Materialized { options, serdes, cached, .. } = store;
+        let (cached, order) = found_by_key(self.emit, cached);
         Arc::new(SessionTableSpec { options, serdes, cached, retention_ms, order })
     }
 }
@@ -335,12 +309,7 @@ where
         if row.is_some() {
             closing.opens(session.end);
         }
-        let stamp = Stamp { timestamp, headers: &headers };
-        // What it answers is not forwarded: nobody sees a session before it is closed.
-        match self.rows.store.borrow_mut().put(&session, row, &stamp) {
-            Ok(_) => Ok(()),
-            Err(error) => self.faults.apply_to_row(error, ctx),
-        }
+        self.rows.put_unseen(&session, row, (timestamp, &headers), ctx)
     }
 }
 

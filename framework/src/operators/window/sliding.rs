@@ -18,7 +18,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_state::{Direction, WindowOrder};
+use millstream_state::Direction;
 use smallvec::SmallVec;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
@@ -26,13 +26,15 @@ use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::{NO_HISTORY, WindowedStream};
+use crate::operators::window::windowed_by::{
+    WindowedStream, adding, counting, found_by_key, reducing, retention_ms,
+};
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, StateStore, WindowTableSpec};
-use crate::time::{Emit, SlidingWindows, millis};
-use crate::topology::{Linker, TopologyFault};
+use crate::time::{Emit, SlidingWindows};
+use crate::topology::Linker;
 
 impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
     /// How many records there are per key and window.
@@ -56,8 +58,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
     /// # Ok::<(), millstream::BoxError>(())
     /// ```
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
-        let add = |_: &K, _: V, count: Option<i64>| count.unwrap_or(0) + 1;
-        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), add)
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), counting)
     }
 
     /// Combines the values of each key and window: the first is the result so far, each later one is combined with it.
@@ -81,10 +82,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
         store: impl Into<Materialized<K, V>>,
         f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<Windowed<K>, V> {
-        self.rows("KSTREAM-REDUCE-", store.into(), None, move |_, value, so_far| match so_far {
-            Some(so_far) => f(so_far, value),
-            None => value,
-        })
+        self.rows("KSTREAM-REDUCE-", store.into(), None, reducing(f))
     }
 
     /// Adds the values of each key and window up into something else, in place, beginning with what `init` makes. A window
@@ -111,12 +109,8 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
         f: impl Fn(&K, V, &mut A) + Shared,
     ) -> KTable<Windowed<K>, A> {
         let init: First<A> = Arc::new(init);
-        let first = Some(Arc::clone(&init));
-        self.rows("KSTREAM-AGGREGATE-", store.into(), first, move |key, value, so_far| {
-            let mut row = so_far.unwrap_or_else(|| init());
-            f(key, value, &mut row);
-            row
-        })
+        let add = adding(Arc::clone(&init), f);
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(init), add)
     }
 
     fn rows<A: Data>(
@@ -161,23 +155,10 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
 
     /// The store of an aggregation over these windows; notes what does not fit.
     fn sliding_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<WindowTableSpec<K, A>> {
-        let Materialized { options, serdes, cached, retention, history } = store;
-        let least = self.windows.retention_ms();
-        let retention_ms = retention.map_or(least, millis);
-        let mut reasons = Vec::from_iter(history.map(|_| NO_HISTORY.to_owned()));
-        if retention_ms < least {
-            reasons.push(format!(
-                "a retention of {retention_ms} ms is shorter than twice the difference and the grace, {least} ms"
-            ));
-        }
-        for reason in reasons {
-            let fault = TopologyFault::BadWindows { node: options.name.to_string(), reason };
-            self.grouped.graph.borrow_mut().fault(fault);
-        }
-        let (cached, order) = match self.emit {
-            Emit::OnUpdate => (cached, WindowOrder::KeyFirst),
-            Emit::OnWindowClose => (false, WindowOrder::KeyFirstAndTime),
-        };
+        let least = (self.windows.retention_ms(), "twice the difference and the grace");
+        let retention_ms = retention_ms(&self.grouped.graph, &store, least, None);
+        let Materialized { options, serdes, cached, .. } = store;
+        let (cached, order) = found_by_key(self.emit, cached);
         let window_size_ms = self.windows.difference_ms();
         let ranged = true;
         Arc::new(WindowTableSpec {
@@ -459,17 +440,14 @@ where
     ) -> Result<()> {
         let end = start.saturating_add(self.windows.difference_ms());
         let window = Windowed { key: in_hand.key.clone(), start, end };
+        if let Some(closing) = &mut self.closing {
+            closing.opens(start);
+            let stamp = (Timestamp(newest), in_hand.headers);
+            return self.rows.put_unseen(&window, Some(row), stamp, ctx);
+        }
         let stamp = Stamp { timestamp: Timestamp(newest), headers: in_hand.headers };
         // Let go of the store before forwarding: operators downstream may read it.
         let mut outcome = self.rows.store.borrow_mut().put(&window, Some(row), &stamp);
-        if let Some(closing) = &mut self.closing {
-            closing.opens(start);
-            // What it answers is not forwarded: nobody sees a window before it is closed.
-            return match outcome {
-                Ok(_) => Ok(()),
-                Err(error) => self.faults.apply_to_row(error, ctx),
-            };
-        }
         if let Ok(Outcome::Forward { change, .. }) = &mut outcome
             && change.old.is_none()
         {

@@ -25,7 +25,9 @@ use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, forward_held, settle};
 use crate::operators::window::closing::Closing;
-use crate::operators::window::windowed_by::{WindowedStream, closing, window_store};
+use crate::operators::window::windowed_by::{
+    WindowedStream, adding, closing, counting, reducing, window_store,
+};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
@@ -57,9 +59,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// # Ok::<(), millstream::BoxError>(())
     /// ```
     pub fn count(&self, store: impl Into<Materialized<K, i64>>) -> KTable<Windowed<K>, i64> {
-        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), |_, _, count| {
-            count.unwrap_or(0) + 1
-        })
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(Arc::new(|| 0)), counting)
     }
 
     /// Combines the values of each key and window: the first is the result so far, each later one
@@ -69,10 +69,7 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         store: impl Into<Materialized<K, V>>,
         f: impl Fn(V, V) -> V + Shared,
     ) -> KTable<Windowed<K>, V> {
-        self.rows("KSTREAM-REDUCE-", store.into(), None, move |_, value, so_far| match so_far {
-            Some(so_far) => f(so_far, value),
-            None => value,
-        })
+        self.rows("KSTREAM-REDUCE-", store.into(), None, reducing(f))
     }
 
     /// Adds the values of each key and window up into something else, in place, beginning with what `init` makes.
@@ -83,12 +80,8 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         f: impl Fn(&K, V, &mut A) + Shared,
     ) -> KTable<Windowed<K>, A> {
         let init: First<A> = Arc::new(init);
-        let first = Some(Arc::clone(&init));
-        self.rows("KSTREAM-AGGREGATE-", store.into(), first, move |key, value, so_far| {
-            let mut row = so_far.unwrap_or_else(|| init());
-            f(key, value, &mut row);
-            row
-        })
+        let add = adding(Arc::clone(&init), f);
+        self.rows("KSTREAM-AGGREGATE-", store.into(), Some(init), add)
     }
 
     fn rows<A: Data>(

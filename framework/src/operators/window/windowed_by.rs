@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use millstream_state::WindowOrder;
 
-use crate::operators::group::KGroupedStream;
+use crate::operators::group::{First, KGroupedStream};
 use crate::operators::table::KTable;
-use crate::record::Data;
+use crate::record::{Data, Shared};
 use crate::store::{Materialized, WindowTableSpec};
 use crate::time::{Emit, Windowing, Windows, millis};
 use crate::topology::{SharedGraph, TopologyFault};
@@ -88,8 +88,63 @@ impl<K: Data, V: Data, W: Windowing> WindowedStream<K, V, W> {
     }
 }
 
-/// What is said of a store with a history that is to hold windows.
-pub(super) const NO_HISTORY: &str = "a versioned store holds no windows";
+/// How many records there are.
+pub(super) fn counting<K, V>(_: &K, _: V, count: Option<i64>) -> i64 {
+    count.unwrap_or(0) + 1
+}
+
+/// The first value, with which each later one is combined.
+pub(super) fn reducing<K: Data, V: Data>(
+    f: impl Fn(V, V) -> V + Shared,
+) -> impl Fn(&K, V, Option<V>) -> V + Shared {
+    move |_, value, so_far| match so_far {
+        Some(so_far) => f(so_far, value),
+        None => value,
+    }
+}
+
+/// What `f` adds up, beginning with what `init` makes.
+pub(super) fn adding<K: Data, V: Data, A: Data>(
+    init: First<A>,
+    f: impl Fn(&K, V, &mut A) + Shared,
+) -> impl Fn(&K, V, Option<A>) -> A + Shared {
+    move |key, value, so_far| {
+        let mut row = so_far.unwrap_or_else(|| init());
+        f(key, value, &mut row);
+        row
+    }
+}
+
+/// Whether rows that are found by key have a record cache, and how they are laid out: what closes is found by time as
+/// well, and rows that a cache holds back have no entry by time.
+pub(super) fn found_by_key(emit: Emit, cached: bool) -> (bool, WindowOrder) {
+    match emit {
+        Emit::OnUpdate => (cached, WindowOrder::KeyFirst),
+        Emit::OnWindowClose => (false, WindowOrder::KeyFirstAndTime),
+    }
+}
+
+/// How long a store keeps windows: as long as is said, else the least. Notes what does not fit.
+pub(super) fn retention_ms<K, A>(
+    graph: &SharedGraph,
+    store: &Materialized<K, A>,
+    (least, made_of): (i64, &str),
+    refusal: Option<String>,
+) -> i64 {
+    let kept = store.retention.map_or(least, millis);
+    let mut reasons = Vec::from_iter(refusal);
+    if store.history.is_some() {
+        reasons.push("a versioned store holds no windows".to_owned());
+    }
+    if kept < least {
+        reasons.push(format!("a retention of {kept} ms is shorter than {made_of}, {least} ms"));
+    }
+    for reason in reasons {
+        let fault = TopologyFault::BadWindows { node: store.options.name.to_string(), reason };
+        graph.borrow_mut().fault(fault);
+    }
+    kept
+}
 
 /// Notes when the windows of a table close, for `suppress`.
 pub(crate) fn closing<K, A, W: Windows>(table: KTable<K, A>, windows: &W) -> KTable<K, A> {
@@ -104,22 +159,12 @@ pub(crate) fn window_store<K: Data, A: Data, W: Windows>(
     (windows, emit): (&W, Emit),
     store: Materialized<K, A>,
 ) -> Arc<WindowTableSpec<K, A>> {
-    let Materialized { options, serdes, cached, retention, history } = store;
     let least = windows.size_ms().saturating_add(windows.grace_ms());
-    let retention_ms = retention.map_or(least, millis);
-    let mut reasons: Vec<String> = windows.refusal().into_iter().collect();
-    reasons.extend(history.map(|_| NO_HISTORY.to_owned()));
-    if retention_ms < least {
-        reasons.push(format!(
-            "a retention of {retention_ms} ms is shorter than size and grace, {least} ms"
-        ));
-    }
+    let retention_ms = retention_ms(graph, &store, (least, "size and grace"), windows.refusal());
+    let Materialized { options, serdes, cached, .. } = store;
     if emit == Emit::OnWindowClose && windows.size_ms() == i64::MAX {
-        reasons.push("they never close, so nothing would ever be emitted".to_owned());
-    }
-    for reason in reasons {
-        let node = options.name.to_string();
-        let fault = TopologyFault::BadWindows { node, reason };
+        let reason = "they never close, so nothing would ever be emitted".to_owned();
+        let fault = TopologyFault::BadWindows { node: options.name.to_string(), reason };
         graph.borrow_mut().fault(fault);
     }
     Arc::new(WindowTableSpec {

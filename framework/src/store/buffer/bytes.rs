@@ -9,7 +9,7 @@
 //!  release i64                               when it is to be given out: decides, with the key, the order
 //! ```
 
-use crate::record::Headers;
+use crate::record::{Headers, RecordMetadata};
 
 /// The parts of a held change. Values are bytes of their serde.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,18 @@ pub(super) struct Source<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: i32,
     pub(super) offset: i64,
+}
+
+impl<'a> Source<'a> {
+    /// Of a record with this origin; in a punctuation there is none.
+    pub(super) fn of(origin: Option<RecordMetadata<'a>>) -> Self {
+        let nowhere = Self { topic: "", partition: -1, offset: -1 };
+        origin.map_or(nowhere, |RecordMetadata { topic, partition, offset }| Self {
+            topic,
+            partition,
+            offset,
+        })
+    }
 }
 
 const NULL: i32 = -1;

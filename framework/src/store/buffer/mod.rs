@@ -1,6 +1,7 @@
 //! What is held back: changes of a table, found by key and given out by time, and records that wait for a table.
 
 mod bytes;
+mod first;
 mod state;
 mod waiting;
 

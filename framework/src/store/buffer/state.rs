@@ -16,7 +16,7 @@ use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use millstream_state::{Batch, Direction, Found, KeyRange, StoreId, StoreKind, StoreSpec};
+use millstream_state::{Batch, Direction, Found, KeyRange, StoreId};
 
 use crate::collector::{HandsOnRows, RowInHand};
 use crate::error::{Error, Result};
@@ -24,14 +24,16 @@ use crate::log::RawRecord;
 use crate::record::{Change, Data, Headers, Record, RecordMetadata, Timestamp};
 use crate::serde::Null;
 use crate::store::buffer::bytes::{Change as Bytes, Source};
+use crate::store::buffer::first::First;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 
 /// The store of changes that are held back.
 pub(crate) struct BufferSpec<K, V> {
@@ -42,16 +44,8 @@ pub(crate) struct BufferSpec<K, V> {
 debug_by_options!(BufferSpec);
 
 impl<K: Data, V: Data> StoreSupplier for BufferSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::KeyValue)
-    }
-
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(None)
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
@@ -66,8 +60,7 @@ impl<K: Data, V: Data> StoreSupplier for BufferSpec<K, V> {
             changes: Logged::open(&self.options, None, place)?,
             entries: Logged::open(&unlogged, None, place)?,
             headers,
-            first: First::Unknown,
-            from: Vec::new(),
+            first: First::of(ENTRY),
             held: None,
             in_hand: None,
             written: Vec::new(),
@@ -77,18 +70,8 @@ impl<K: Data, V: Data> StoreSupplier for BufferSpec<K, V> {
 
 const CHANGE: u8 = 0;
 const ENTRY: u8 = 1;
-/// One past the entries.
-const END: u8 = 2;
 const VERSION_HEADER: &str = "v";
 const VERSION: &[u8] = &[3];
-
-/// What is known about the change that is to be given out first.
-enum First {
-    Unknown,
-    None,
-    /// Its entry by time.
-    Entry(Vec<u8>),
-}
 
 /// How much is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,9 +89,8 @@ pub(crate) struct BufferStore<K, V> {
     entries: Logged<()>,
     /// Those of the records in the changelog.
     headers: Headers,
+    /// Of the entries by time.
     first: First,
-    /// No entry is before this one.
-    from: Vec<u8>,
     /// Known from the first time on that somebody asks.
     held: Option<Held>,
     /// The change that is being handed on.
@@ -117,11 +99,6 @@ pub(crate) struct BufferStore<K, V> {
 }
 
 impl<K: Data, V: Data> BufferStore<K, V> {
-    /// The name of its changelog, also if it is not logged.
-    pub(crate) fn changelog_name(&self) -> &Arc<str> {
-        self.values.topic()
-    }
-
     /// Holds a change back until `release`; one of a key that is held already keeps its place.
     ///
     /// # Errors
@@ -135,19 +112,14 @@ impl<K: Data, V: Data> BufferStore<K, V> {
         let local = self.local(&record.key)?;
         let (old, new) = (self.encoded(&record.value.old)?, self.encoded(&record.value.new)?);
         let held = self.changes.find(&local, |bytes| Ok(bytes.to_vec()))?;
-        let before = held.as_deref().map(|bytes| self.read(bytes)).transpose()?;
+        let before = held.as_deref().map(|bytes| read(&self.changes, bytes)).transpose()?;
         let (prior, place) = match &before {
             Some(before) => (before.prior, before.release),
             None => (old.as_deref(), release.max(0)),
         };
-        let source = source.map_or(Source { topic: "", partition: -1, offset: -1 }, |at| Source {
-            topic: at.topic,
-            partition: at.partition,
-            offset: at.offset,
-        });
         let change = Bytes {
             time: record.timestamp.0,
-            source,
+            source: Source::of(source),
             headers: record.headers.clone(),
             prior,
             old: old.as_deref(),
@@ -161,45 +133,35 @@ impl<K: Data, V: Data> BufferStore<K, V> {
         if before.is_none() {
             let entry = entry(place, &local);
             self.entries.put(&entry, (), &[]);
-            if entry < self.from {
-                self.from.clone_from(&entry);
-            }
-            match &self.first {
-                First::Entry(first) if *first <= entry => {}
-                First::Unknown => {}
-                First::Entry(_) | First::None => self.first = First::Entry(entry),
-            }
+            self.first.put(&entry);
         }
         Ok(())
     }
 
     /// When the first change is to be given out.
     pub(crate) fn first(&mut self) -> Result<Option<i64>> {
-        if matches!(self.first, First::Unknown) {
-            self.find_first()?;
-        }
-        Ok(match &self.first {
-            First::Entry(entry) => release_of(entry),
-            First::Unknown | First::None => None,
-        })
+        let changes = &self.changes;
+        let release = |entry: &[u8]| -> Result<bool> {
+            let held = changes.find(&local_of(entry), |bytes| Ok(bytes.to_vec()))?;
+            let held = held.as_deref().map(|bytes| read(changes, bytes)).transpose()?;
+            Ok(held.is_some_and(|change| Some(change.release) == release_of(entry)))
+        };
+        Ok(self.first.get(&mut self.entries, release)?.and_then(release_of))
     }
 
     /// Takes the first change out, which is in hand from here on. Its old row is what was given out before.
     pub(crate) fn take(&mut self) -> Result<Option<Record<K, Change<V>>>> {
         self.first()?;
-        let First::Entry(entry) = std::mem::replace(&mut self.first, First::Unknown) else {
-            return Ok(None);
-        };
+        let Some(entry) = self.first.take() else { return Ok(None) };
         let local = local_of(&entry);
         self.entries.delete(&entry);
-        self.from = entry;
         let Some(bytes) = self.changes.find(&local, |bytes| Ok(bytes.to_vec()))? else {
             return Ok(None);
         };
         self.changes.delete(&local);
         self.count(local.len() - 1, Some(bytes.len()), None);
         let key = local.get(1..).unwrap_or_default();
-        let change = self.read(&bytes)?;
+        let change = read(&self.changes, &bytes)?;
         let value = |bytes: Option<&[u8]>| bytes.map(|bytes| self.values.decode(bytes)).transpose();
         let record = Record {
             key: self.keys.decode(key)?,
@@ -217,7 +179,7 @@ impl<K: Data, V: Data> BufferStore<K, V> {
         let local = self.local(key)?;
         let held = self.changes.find(&local, |bytes| Ok(bytes.to_vec()))?;
         let Some(held) = held else { return Ok(None) };
-        let prior = self.read(&held)?.prior.map(|bytes| self.values.decode(bytes));
+        let prior = read(&self.changes, &held)?.prior.map(|bytes| self.values.decode(bytes));
         prior.transpose().map(Some)
     }
 
@@ -245,26 +207,6 @@ impl<K: Data, V: Data> BufferStore<K, V> {
         Ok(())
     }
 
-    fn find_first(&mut self) -> Result<()> {
-        loop {
-            let from = if self.from.is_empty() { vec![ENTRY] } else { self.from.clone() };
-            let range = KeyRange::half_open(from, [END]);
-            let Some(entry) = self.entries.edge(&range, Direction::Forward)? else {
-                self.first = First::None;
-                return Ok(());
-            };
-            let held = self.changes.find(&local_of(&entry), |bytes| Ok(bytes.to_vec()))?;
-            let release = held.as_deref().map(|bytes| self.read(bytes)).transpose()?;
-            if release.is_some_and(|change| Some(change.release) == release_of(&entry)) {
-                self.from.clone_from(&entry);
-                self.first = First::Entry(entry);
-                return Ok(());
-            }
-            self.entries.delete(&entry);
-            self.from = entry;
-        }
-    }
-
     fn count(&mut self, key: usize, before: Option<usize>, after: Option<usize>) {
         if let Some(held) = &mut self.held {
             let cost = |change: Option<usize>| change.map_or(0, |change| (key + change) as u64);
@@ -288,19 +230,18 @@ impl<K: Data, V: Data> BufferStore<K, V> {
         Ok((null == Null::No).then_some(bytes))
     }
 
-    fn read<'a>(&self, bytes: &'a [u8]) -> Result<Bytes<'a>> {
-        Bytes::read(bytes).ok_or_else(|| Error::Fatal {
-            what: format!("reading store {}", self.changes.name()),
-            reason: "its bytes are not those of a change that is held back".to_owned(),
-        })
-    }
-
     fn forget(&mut self) {
-        self.first = First::Unknown;
-        self.from.clear();
+        self.first.forget();
         self.held = None;
         self.in_hand = None;
     }
+}
+
+fn read<'a>(changes: &Logged<Vec<u8>>, bytes: &'a [u8]) -> Result<Bytes<'a>> {
+    Bytes::read(bytes).ok_or_else(|| Error::Fatal {
+        what: format!("reading store {}", changes.name()),
+        reason: "its bytes are not those of a change that is held back".to_owned(),
+    })
 }
 
 fn entry(release: i64, local: &[u8]) -> Vec<u8> {
@@ -348,7 +289,7 @@ impl<K: Data, V: Data> StateStore for BufferStore<K, V> {
                 ),
             });
         }
-        let release = self.read(bytes)?.release;
+        let release = read(&self.changes, bytes)?.release;
         batch.put(self.id(), &local, bytes);
         batch.put(self.id(), &entry(release, &local), &[]);
         Ok(())
@@ -378,12 +319,16 @@ impl<K: Data, V: Data> StateStore for BufferStore<K, V> {
 }
 
 impl<K: Data, V: Data> HandsOnRows for BufferStore<K, V> {
+    fn changelog_name(&self) -> &Arc<str> {
+        self.values.topic()
+    }
+
     fn row_in_hand(&self) -> Result<RowInHand> {
         let (key, bytes) = self.in_hand.as_ref().ok_or_else(|| Error::Fatal {
             what: format!("reading store {}", self.changes.name()),
             reason: "no change of it is being handed on".to_owned(),
         })?;
-        let change = self.read(bytes)?;
+        let change = read(&self.changes, bytes)?;
         Ok(RowInHand {
             key: key.clone(),
             value: change.new.map(<[u8]>::to_vec),

@@ -11,7 +11,7 @@ use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use millstream_state::{Batch, Direction, KeyRange, StoreId, StoreKind, StoreSpec};
+use millstream_state::{Batch, StoreId};
 
 use crate::collector::{HandsOnRows, RowInHand};
 use crate::error::{Error, Result};
@@ -19,14 +19,16 @@ use crate::log::RawRecord;
 use crate::record::{Data, Headers, Record, RecordMetadata, Timestamp};
 use crate::serde::Null;
 use crate::store::buffer::bytes::{Change as Bytes, Source};
+use crate::store::buffer::first::First;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 
 /// The store of records that wait.
 pub(crate) struct WaitingSpec<K, V> {
@@ -37,16 +39,8 @@ pub(crate) struct WaitingSpec<K, V> {
 debug_by_options!(WaitingSpec);
 
 impl<K: Data, V: Data> StoreSupplier for WaitingSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::KeyValue)
-    }
-
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(None)
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
@@ -56,8 +50,7 @@ impl<K: Data, V: Data> StoreSupplier for WaitingSpec<K, V> {
             keys,
             values,
             logged,
-            next: Next::Unknown,
-            from: Vec::new(),
+            first: First::of(RECORD),
             number: 0,
             in_hand: None,
         }))
@@ -68,32 +61,18 @@ const RECORD: u8 = 0;
 const TIME: usize = size_of::<i64>();
 const NUMBER: usize = size_of::<i32>();
 
-/// What is known about the record whose time comes first.
-enum Next {
-    Unknown,
-    None,
-    Local(Vec<u8>),
-}
-
 /// The store itself.
 pub(crate) struct WaitingStore<K, V> {
     keys: Codec<K>,
     values: Codec<V>,
     logged: Logged<Vec<u8>>,
-    next: Next,
-    /// No record stands before this.
-    from: Vec<u8>,
+    first: First,
     number: i32,
     /// The record that is being handed on.
     in_hand: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<K: Data, V: Data> WaitingStore<K, V> {
-    /// The name of its changelog, also if it is not logged.
-    pub(crate) fn changelog_name(&self) -> &Arc<str> {
-        self.values.topic()
-    }
-
     /// Lets a record wait.
     ///
     /// # Errors
@@ -106,15 +85,10 @@ impl<K: Data, V: Data> WaitingStore<K, V> {
         let local = self.free(&record.key, record.timestamp)?;
         let mut value = Vec::new();
         let null = self.values.encode(&record.value, &mut value)?;
-        let source = source.map_or(Source { topic: "", partition: -1, offset: -1 }, |at| Source {
-            topic: at.topic,
-            partition: at.partition,
-            offset: at.offset,
-        });
         let mut bytes = Vec::new();
         Bytes {
             time: record.timestamp.0,
-            source,
+            source: Source::of(source),
             headers: record.headers.clone(),
             prior: None,
             old: None,
@@ -124,42 +98,21 @@ impl<K: Data, V: Data> WaitingStore<K, V> {
         .write(&mut bytes);
         self.logged.log_untimed(&local, Some(&bytes), &Headers::default())?;
         self.logged.put(&local, bytes.clone(), &bytes);
-        if local < self.from {
-            self.from.clone_from(&local);
-        }
-        match &self.next {
-            Next::Local(next) if *next <= local => {}
-            Next::Unknown => {}
-            Next::Local(_) | Next::None => self.next = Next::Local(local),
-        }
+        self.first.put(&local);
         Ok(())
     }
 
     /// The time of the first record.
     pub(crate) fn first(&mut self) -> Result<Option<i64>> {
-        if matches!(self.next, Next::Unknown) {
-            let from = if self.from.is_empty() { vec![RECORD] } else { self.from.clone() };
-            let range = KeyRange::half_open(from, [RECORD + 1]);
-            self.next = match self.logged.edge(&range, Direction::Forward)? {
-                Some(local) => {
-                    self.from.clone_from(&local);
-                    Next::Local(local)
-                }
-                None => Next::None,
-            };
-        }
-        Ok(match &self.next {
-            Next::Local(local) => Some(taken_apart(local).ok_or_else(|| self.damaged())?.0),
-            Next::Unknown | Next::None => None,
-        })
+        let Some(local) = self.first.get(&mut self.logged, |_| Ok(true))? else { return Ok(None) };
+        let time = taken_apart(local).map(|(time, _)| time);
+        time.map(Some).ok_or_else(|| self.damaged())
     }
 
     /// Takes the first record out, which is in hand from here on.
     pub(crate) fn take(&mut self) -> Result<Option<Record<K, V>>> {
         self.first()?;
-        let Next::Local(local) = std::mem::replace(&mut self.next, Next::Unknown) else {
-            return Ok(None);
-        };
+        let Some(local) = self.first.take() else { return Ok(None) };
         let bytes = self.logged.find(&local, |bytes| Ok(bytes.to_vec()))?;
         self.logged.log_untimed(&local, None, &Headers::default())?;
         self.logged.delete(&local);
@@ -172,7 +125,6 @@ impl<K: Data, V: Data> WaitingStore<K, V> {
             timestamp: Timestamp(read.time),
             headers: read.headers,
         };
-        self.from.clone_from(&local);
         self.in_hand = Some((local, bytes));
         Ok(Some(record))
     }
@@ -237,8 +189,7 @@ impl<K: Data, V: Data> StateStore for WaitingStore<K, V> {
 
     fn rollback(&mut self) {
         self.logged.rollback();
-        self.next = Next::Unknown;
-        self.from.clear();
+        self.first.forget();
         self.in_hand = None;
     }
 
@@ -255,6 +206,10 @@ impl<K: Data, V: Data> StateStore for WaitingStore<K, V> {
 }
 
 impl<K: Data, V: Data> HandsOnRows for WaitingStore<K, V> {
+    fn changelog_name(&self) -> &Arc<str> {
+        self.values.topic()
+    }
+
     fn row_in_hand(&self) -> Result<RowInHand> {
         let (local, bytes) = self.in_hand.as_ref().ok_or_else(|| self.damaged())?;
         let (_, key) = taken_apart(local).ok_or_else(|| self.damaged())?;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ops::RangeBounds;
 use std::rc::Rc;
 
-use millstream_state::{Batch, Direction, KeyRange, StoreId, StoreKind, StoreSpec};
+use millstream_state::{Batch, Direction, KeyRange, StoreId};
 
 use crate::error::Result;
 use crate::log::RawRecord;
@@ -17,9 +17,10 @@ use crate::store::key_value::iterator::KeyValueIterator;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::place::StorePlace;
 use crate::store::ranges::encoded_range;
 use crate::store::state_store::StateStore;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 
 /// A key-value store for processors.
 pub(crate) struct KeyValueSpec<K, V> {
@@ -30,16 +31,8 @@ pub(crate) struct KeyValueSpec<K, V> {
 debug_by_options!(KeyValueSpec);
 
 impl<K: Data, V: Data> StoreSupplier for KeyValueSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
-    }
-
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::KeyValue)
-    }
-
-    fn changelog_config(&self, _retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        self.options.changelog_config(None)
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {

@@ -18,7 +18,7 @@ use millstream_state::{Batch, Direction, Found, StoreId, VersionLayout};
 use crate::error::{Error, Result};
 use crate::store::logged::Logged;
 use crate::store::options::StoreOptions;
-use crate::store::supplier::StorePlace;
+use crate::store::place::StorePlace;
 
 /// Where a version went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use millstream_state::{StoreKind, StoreSpec, VersionLayout};
+use millstream_state::{StoreKind, VersionLayout};
 
 use crate::error::Result;
 use crate::record::Data;
@@ -11,7 +11,8 @@ use crate::store::keys::{PlainKeys, PrefixedKeys};
 use crate::store::logged::Logged;
 use crate::store::materialized::Materialized;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::place::StorePlace;
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::history::History;
 use crate::store::table::rows::Rows;
 use crate::store::table::table::TableStore;
@@ -41,15 +42,15 @@ impl<K, V> From<Materialized<K, V>> for TableSpec<K, V> {
 debug_by_options!(TableSpec);
 
 impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(match self.history_ms {
+    fn kind(&self) -> StoreKind {
+        match self.history_ms {
             Some(history_ms) => StoreKind::Versioned(VersionLayout::new(history_ms)),
             None => StoreKind::KeyValue,
-        })
+        }
     }
 
     fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {

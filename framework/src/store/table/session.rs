@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use millstream_state::{Direction, SessionKey, SessionLayout, StoreKind, StoreSpec, WindowOrder};
+use millstream_state::{Direction, SessionKey, SessionLayout, StoreKind, WindowOrder};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Session, Timestamp};
@@ -13,8 +13,9 @@ use crate::store::keys::RowKeys;
 use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::place::StorePlace;
 use crate::store::ranges::Wanted;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::rows::Rows;
 use crate::store::table::scan::TableRows;
 use crate::store::table::table::TableStore;
@@ -40,17 +41,16 @@ impl<K, V> SessionTableSpec<K, V> {
 }
 
 impl<K: Data, V: Data> StoreSupplier for SessionTableSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::Session(self.layout()))
+    fn kind(&self) -> StoreKind {
+        StoreKind::Session(self.layout())
     }
 
-    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        let kept = self.retention_ms.saturating_add(retention_extra_ms);
-        self.options.changelog_config(Some(kept))
+    fn retention_ms(&self) -> Option<i64> {
+        Some(self.retention_ms)
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {

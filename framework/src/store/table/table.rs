@@ -75,11 +75,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
         }
     }
 
-    /// The name of its changelog, also if it is not logged.
-    pub(crate) fn changelog_name(&self) -> &Arc<str> {
-        self.rows.values().topic()
-    }
-
     /// Notes which row is handed on next.
     pub(crate) fn take_in_hand(&mut self, local: &[u8]) {
         self.in_hand.clear();
@@ -475,6 +470,10 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
 }
 
 impl<K: Data, V: Data> HandsOnRows for TableStore<K, V> {
+    fn changelog_name(&self) -> &Arc<str> {
+        self.rows.values().topic()
+    }
+
     fn row_in_hand(&self) -> Result<RowInHand> {
         let local = &*self.in_hand;
         let cached = self.cache.as_ref().and_then(|cache| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use millstream_state::{StoreKind, StoreSpec, WindowLayout, WindowOrder};
+use millstream_state::{StoreKind, WindowLayout, WindowOrder};
 
 use crate::error::Result;
 use crate::record::{Data, Windowed};
@@ -10,7 +10,8 @@ use crate::store::keys::{RowKeys, WindowKeys};
 use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::place::StorePlace;
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::rows::Rows;
 use crate::store::table::table::TableStore;
 
@@ -38,17 +39,16 @@ impl<K, V> WindowTableSpec<K, V> {
 debug_by_options!(WindowTableSpec);
 
 impl<K: Data, V: Data> StoreSupplier for WindowTableSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::Window(self.layout()))
+    fn kind(&self) -> StoreKind {
+        StoreKind::Window(self.layout())
     }
 
-    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        let kept = self.retention_ms.saturating_add(retention_extra_ms);
-        self.options.changelog_config(Some(kept))
+    fn retention_ms(&self) -> Option<i64> {
+        Some(self.retention_ms)
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {

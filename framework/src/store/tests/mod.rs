@@ -22,7 +22,8 @@ use crate::record::{RecordTime, Timestamp};
 use crate::serde::{Null, Place, Serde};
 use crate::store::cache::CacheBudget;
 use crate::store::options::Serdes;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::place::StorePlace;
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::uncommitted::UncommittedBytes;
 
 /// Strings as UTF-8.

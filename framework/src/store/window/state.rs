@@ -3,9 +3,7 @@
 use std::any::Any;
 use std::rc::Rc;
 
-use millstream_state::{
-    Batch, Direction, KeyRange, StoreId, StoreKind, StoreSpec, WindowLayout, WindowOrder,
-};
+use millstream_state::{Batch, Direction, KeyRange, StoreId, StoreKind, WindowLayout, WindowOrder};
 
 use crate::error::Result;
 use crate::log::RawRecord;
@@ -19,10 +17,11 @@ use crate::store::keys::{RowKeys, WindowKeys};
 use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::place::StorePlace;
 use crate::store::ranges::Wanted;
 use crate::store::row::window_key;
 use crate::store::state_store::StateStore;
-use crate::store::supplier::{StorePlace, StoreSupplier, TaskStore};
+use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::window::iterators::{WindowIterator, WindowKeysOf, WindowedIterator};
 
 /// A window store for processors.
@@ -44,17 +43,16 @@ impl<K, V> WindowSpec<K, V> {
 debug_by_options!(WindowSpec);
 
 impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
-    fn name(&self) -> &str {
-        &self.options.name
+    fn options(&self) -> &StoreOptions {
+        &self.options
     }
 
-    fn spec(&self) -> StoreSpec {
-        self.options.spec(StoreKind::Window(self.layout()))
+    fn kind(&self) -> StoreKind {
+        StoreKind::Window(self.layout())
     }
 
-    fn changelog_config(&self, retention_extra_ms: i64) -> Option<Vec<(String, String)>> {
-        let kept = self.retention_ms.saturating_add(retention_extra_ms);
-        self.options.changelog_config(Some(kept))
+    fn retention_ms(&self) -> Option<i64> {
+        Some(self.retention_ms)
     }
 
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
