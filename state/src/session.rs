@@ -203,12 +203,6 @@ impl SessionLayout {
         Some(())
     }
 
-    /// The range of the entries whose times lie in `[from, to]`, in the order of end, start and key.
-    #[must_use]
-    pub fn entries(from: i64, to: i64) -> KeyRange {
-        Timeline::entries(from, to)
-    }
-
     pub(crate) fn expired_entries(&self, observed: i64) -> Option<KeyRange> {
         self.timeline().expired_entries(observed)
     }

@@ -46,12 +46,6 @@ impl VersionLayout {
         Segments { retention_ms: self.history_ms, interval_ms: self.segment_interval_ms }
     }
 
-    /// The range of all latest versions.
-    #[must_use]
-    pub fn latest() -> KeyRange {
-        KeyRange::prefix(&[LATEST])
-    }
-
     /// What stands before a key where its latest version is.
     pub const LATEST_PREFIX: u8 = LATEST;
 

@@ -31,6 +31,7 @@ pub mod memory;
 mod refused;
 mod topic;
 mod waiting;
+pub(crate) mod whole_file;
 
 use std::any::Any;
 use std::fmt;

@@ -7,6 +7,10 @@ use millstream_state::TaskStores;
 
 use crate::error::Result;
 
+/// Why such state is built anew.
+pub(crate) const OF_ANOTHER_LOG: &str =
+    "it belongs to another cluster or log: give each a state_dir of its own";
+
 /// The note's key.
 fn key(store: &str) -> Vec<u8> {
     [b"log/", store.as_bytes()].concat()

@@ -11,12 +11,13 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::log::whole_file::write_whole;
 use crate::record::TaskId;
 
 const WORKERS: &str = "workers";
@@ -178,8 +179,7 @@ fn is_state(name: &str) -> bool {
     name == GLOBAL || TaskId::parse(name).is_some()
 }
 
-/// Reads the id, or makes one. It is written to a file of another name first, so that a crash
-/// leaves either none or a whole one.
+/// Reads the id, or makes one; a crash leaves either none or a whole one.
 fn process_id(path: &Path) -> Result<Uuid> {
     match fs::read_to_string(path) {
         Ok(text) => Uuid::parse_str(text.trim()).map_err(|error| Error::Config(format!(
@@ -188,11 +188,7 @@ fn process_id(path: &Path) -> Result<Uuid> {
         ))),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let id = Uuid::new_v4();
-            let draft = path.with_extension("new");
-            let written = File::create(&draft)
-                .and_then(|mut file| writeln!(file, "{id}").and_then(|()| file.sync_all()))
-                .and_then(|()| fs::rename(&draft, path));
-            written.map_err(|error| unusable(path, &error))?;
+            write_whole(path, &format!("{id}\n")).map_err(|error| unusable(path, &error))?;
             Ok(id)
         }
         Err(error) => Err(unusable(path, &error)),

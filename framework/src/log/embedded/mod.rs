@@ -27,10 +27,11 @@ mod recovery;
 mod storage;
 
 use std::fs::{self, File, TryLockError};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use self::disk::Disk;
 pub use self::options::EmbeddedOptions;
@@ -39,6 +40,7 @@ use super::local::handle::Handle;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::log::local::{Broker, Clock, LocalLog, Manners};
+use crate::log::whole_file::write_whole;
 
 const LOCK_FILE: &str = "millstream.lock";
 const IDENTITY_FILE: &str = "identity";
@@ -102,34 +104,25 @@ impl EmbeddedLog {
 
 /// What tells the log in this directory from all others: random, made with it.
 fn identity_in(dir: &Path) -> Result<String> {
-    let fail = |reason: std::io::Error| Error::Fatal {
-        what: format!("opening the embedded log in {}", dir.display()),
-        reason: reason.to_string(),
-    };
     let path = dir.join(IDENTITY_FILE);
     match fs::read_to_string(&path) {
         Ok(identity) if !identity.is_empty() => return Ok(identity),
         Ok(_) => {}
         Err(reason) if reason.kind() == ErrorKind::NotFound => {}
-        Err(reason) => return Err(fail(reason)),
+        Err(reason) => return Err(unopened(dir, &reason)),
     }
-    // The standard library's hashers are seeded at random.
-    let random = || RandomState::new().build_hasher().finish();
-    let identity = format!("embedded-{:016x}{:016x}", random(), random());
-    let part = dir.join(format!("{IDENTITY_FILE}.part"));
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(identity.as_bytes())?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&part, &path)).map_err(fail)?;
+    let identity = format!("embedded-{}", Uuid::new_v4());
+    write_whole(&path, &identity).map_err(|reason| unopened(dir, &reason))?;
     Ok(identity)
 }
 
+fn unopened(dir: &Path, reason: &std::io::Error) -> Error {
+    let what = format!("opening the embedded log in {}", dir.display());
+    Error::Fatal { what, reason: reason.to_string() }
+}
+
 fn take_lock(dir: &Path) -> Result<File> {
-    let fail = |reason: std::io::Error| Error::Fatal {
-        what: format!("opening the embedded log in {}", dir.display()),
-        reason: reason.to_string(),
-    };
+    let fail = |reason| unopened(dir, &reason);
     fs::create_dir_all(dir).map_err(fail)?;
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));

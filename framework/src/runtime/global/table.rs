@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, RecordBatch};
 use crate::policy::Dropped;
 use crate::record::{TaskId, Timestamp, TopicPartition};
-use crate::runtime::belonging::{note_log, of_another_log};
+use crate::runtime::belonging::{OF_ANOTHER_LOG, note_log, of_another_log};
 use crate::runtime::instance::Instance;
 use crate::runtime::worker::Freshness;
 use crate::store::{CacheBudget, GlobalStores, StateStore};
@@ -170,9 +170,7 @@ impl GlobalTable {
             kept
         } else {
             let reason = match (&other, fits) {
-                (Some(_), _) => {
-                    "it belongs to another cluster or log: give each a state_dir of its own"
-                }
+                (Some(_), _) => OF_ANOTHER_LOG,
                 (None, true) => "it is too old",
                 (None, false) => "its topic has other offsets",
             };

@@ -25,7 +25,7 @@ use millstream_state::{Batch, StoreId, TaskStores};
 use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch};
 use crate::record::{TaskId, Timestamp, TopicPartition};
-use crate::runtime::belonging::{note_log, of_another_log};
+use crate::runtime::belonging::{OF_ANOTHER_LOG, note_log, of_another_log};
 use crate::store::StateStore;
 use crate::task::Task;
 
@@ -153,23 +153,24 @@ impl Restorer {
         let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
         let disk = task.disk();
         let log = self.identity()?;
+        let other = of_another_log(disk, &name, log);
         let mut here = disk.offset(id);
-        if let Some(other) = of_another_log(disk, &name, log).filter(|_| here.is_some()) {
-            let reason = "it belongs to another cluster or log: give each a state_dir of its own";
-            tracing::warn!(task = %task.id(), store = name, of = other, now = log, reason, "rebuilding the local store");
-            store.borrow_mut().clear()?;
-            here = None;
-        }
-        note_log(disk, &name, log)?;
-        if let Some(at) = here.filter(|at| *at != range.end) {
+        if let Some(at) = here {
             let fits = (range.earliest..=range.end).contains(&at);
-            if !fits || !self.freshness.lasts(disk.fresh_at(id), now) {
-                let reason = if fits { "it is too old" } else { "its changelog has other offsets" };
-                tracing::warn!(task = %task.id(), store = name, local = at, ?range, reason, "rebuilding the local store");
+            let is_fresh = at == range.end || self.freshness.lasts(disk.fresh_at(id), now);
+            let reason = match (&other, fits, is_fresh) {
+                (Some(_), ..) => Some(OF_ANOTHER_LOG),
+                (None, false, _) => Some("its changelog has other offsets"),
+                (None, true, false) => Some("it is too old"),
+                (None, true, true) => None,
+            };
+            if let Some(reason) = reason {
+                tracing::warn!(task = %task.id(), store = name, local = at, ?range, of = other, now = log, reason, "rebuilding the local store");
                 store.borrow_mut().clear()?;
                 here = None;
             }
         }
+        note_log(disk, &name, log)?;
         let next = here.unwrap_or(range.earliest);
         if next >= range.end {
             // Whatever its age: nothing was written since.
