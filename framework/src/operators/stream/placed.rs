@@ -31,6 +31,40 @@ pub struct InPlace;
 pub struct Rekeyed;
 
 /// Streams whose records of one key are in one place: [`InPlace`].
+///
+/// A join of a re-keyed stream does not compile, on either side, and the compiler says what to write:
+///
+/// ```compile_fail,E0277
+/// # let builder = millstream::StreamsBuilder::new();
+/// # let names = builder.table::<String, String>("names", "names");
+/// # let orders = builder.stream::<String, String>("orders");
+/// let by_name = orders.select_key(|_, order| order.clone());
+/// by_name.join_table(&names, |order, name| format!("{name}: {order}")).to("lines");
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use std::time::Duration;
+/// # let builder = millstream::StreamsBuilder::new();
+/// # let (orders, paid) = (builder.stream::<String, String>("orders"), builder.stream::<String, String>("paid"));
+/// let by_name = orders.select_key(|_, order| order.clone());
+/// let minute = millstream::JoinWindows::within(Duration::from_secs(60)).no_grace();
+/// paid.join("both", &by_name, minute, |paid, order| format!("{order}: {paid}")).to("both");
+/// ```
+///
+/// With the topic between them it does:
+///
+/// ```
+/// # use std::time::Duration;
+/// # let builder = millstream::StreamsBuilder::new();
+/// # let names = builder.table::<String, String>("names", "names");
+/// # let (orders, paid) = (builder.stream::<String, String>("orders"), builder.stream::<String, String>("paid"));
+/// let by_name = orders.select_key(|_, order| order.clone()).repartition("by-name");
+/// by_name.join_table(&names, |order, name| format!("{name}: {order}")).to("lines");
+/// let minute = millstream::JoinWindows::within(Duration::from_secs(60)).no_grace();
+/// paid.join("both", &by_name, minute, |paid, order| format!("{order}: {paid}")).to("both");
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this stream was re-keyed: its records of one key may be in several places, and a join would miss them",
     label = "needs records of one key in one place",
