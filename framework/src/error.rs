@@ -122,14 +122,13 @@ pub enum Error {
     /// A setting that cannot be used.
     #[error("configuration: {0}")]
     Config(String),
-    /// A directory below `state_dir` belongs to another process.
-    #[error(
-        "{dir} is in use by another process: end that one, or give this one a state_dir of its own. If this program has \
-         opened the log itself, hand it on: `Streams::with(topology, config).log(log)`"
-    )]
+    /// A directory below `state_dir` that somebody has already.
+    #[error("{dir} is in use by {}", holder(*by_this_program))]
     StateLocked {
         /// The directory.
         dir: PathBuf,
+        /// Whether this very program has it, and not another process.
+        by_this_program: bool,
     },
     /// The local state failed.
     #[error("the local state failed: its changelog still has it")]
@@ -147,6 +146,16 @@ pub enum Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&Chain(self), f)
+    }
+}
+
+/// Who has a directory, and what to do about it.
+fn holder(this_program: bool) -> &'static str {
+    if this_program {
+        "this program already: hand a log that it has opened on with `Streams::with(topology, config).log(log)`, \
+         and give a second instance a state_dir of its own"
+    } else {
+        "another process: end that one, or give this one a state_dir of its own"
     }
 }
 

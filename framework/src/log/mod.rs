@@ -23,6 +23,7 @@
 //!   are refused with `Error::Fenced` or `Error::Aborted`.
 
 mod deadline;
+mod dir_lock;
 pub mod embedded;
 pub mod kafka;
 mod local;
@@ -42,6 +43,7 @@ use crate::error::{Error, Result};
 use crate::record::Headers;
 pub use crate::record::{RefusalKind, TopicPartition};
 pub(crate) use deadline::Deadline;
+pub(crate) use dir_lock::{DirLock, NotLocked};
 pub use refused::Refused;
 pub(crate) use refused::record_content_bytes;
 pub use topic::{NewTopic, TopicDescription};

@@ -47,7 +47,7 @@ impl StreamsConfig {
     ///
     /// # Errors
     /// `Config` for a setting that the client refuses; `StateLocked` for an embedded log that
-    /// another process uses.
+    /// another process, or this program, has opened already.
     pub fn connect(&self) -> Result<Arc<dyn Log>> {
         log(self)
     }
@@ -119,7 +119,7 @@ mod tests {
         assert!(has_orders(&*totals) && !has_orders(&*alerts));
         let again = config(dir.path(), "totals").connect().map(drop).unwrap_err();
         assert!(matches!(again, Error::StateLocked { .. }), "{again}");
-        assert!(again.to_string().contains("state_dir"), "says what to do: {again}");
+        assert!(again.to_string().contains(".log(log)"), "says what to do: {again}");
         drop(totals);
         assert!(has_orders(&*config(dir.path(), "totals").connect().unwrap()), "found again");
     }

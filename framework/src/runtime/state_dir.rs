@@ -10,7 +10,7 @@
 //!   .deleted-*        was a directory of a task
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::log::whole_file::write_whole;
+use crate::log::{DirLock, NotLocked};
 use crate::record::TaskId;
 
 const WORKERS: &str = "workers";
@@ -29,31 +30,24 @@ const FORMER_WORKERS_MAX: usize = 1024;
 pub(crate) struct StateDir {
     root: PathBuf,
     process_id: Uuid,
-    /// Closing the file ends the lock; the system does so when the process dies.
-    _lock: File,
+    _lock: DirLock,
 }
 
 impl StateDir {
     /// Makes and locks the directory.
     ///
     /// # Errors
-    /// `StateLocked` if another process (or another instance in this one) has it; `Config` if it
+    /// `StateLocked` if another process or another instance of this one has it; `Config` if it
     /// cannot be made or written.
     pub(crate) fn open(state_dir: &Path, application_id: &str) -> Result<Self> {
         let root = state_dir.join(application_id);
         fs::create_dir_all(&root).map_err(|error| unusable(&root, &error))?;
-        let path = root.join(".lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| unusable(&path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::StateLocked { dir: root }),
-            Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
-        }
+        let lock = DirLock::take(&root, ".lock").map_err(|refused| match refused {
+            NotLocked::Taken { by_this_program } => {
+                Error::StateLocked { dir: root.clone(), by_this_program }
+            }
+            NotLocked::Unusable(error) => unusable(&root, &error),
+        })?;
         let process_id = process_id(&root.join("process-id"))?;
         remove_leftovers(&root);
         Ok(Self { root, process_id, _lock: lock })

@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::File;
 use std::mem;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +22,7 @@ use super::layout::{self, Found, Kind, PartitionRow};
 use super::options::EmbeddedOptions;
 use crate::error::{Error, Result};
 use crate::log::Committed;
+use crate::log::dir_lock::DirLock;
 use crate::log::local::storage::{Slot, TxnId};
 use crate::log::locked::locked;
 use crate::record::TopicPartition;
@@ -49,7 +49,7 @@ pub(super) struct Disk {
     /// Why a write failed.
     poison: OnceLock<String>,
     /// Ours as long as the database is open; let go last.
-    _lock: File,
+    _lock: DirLock,
 }
 
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub(super) fn open(dir: &Path, lock: File, options: EmbeddedOptions) -> Result<Self> {
+    pub(super) fn open(dir: &Path, lock: DirLock, options: EmbeddedOptions) -> Result<Self> {
         let mut general = Options::default();
         general.create_if_missing(true);
         general.create_missing_column_families(true);

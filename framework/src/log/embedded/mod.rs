@@ -26,7 +26,7 @@ mod options;
 mod recovery;
 mod storage;
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ use super::local::group::GroupLimits;
 use super::local::handle::Handle;
 use crate::error::{Error, Result};
 use crate::log::Log;
+use crate::log::dir_lock::{DirLock, NotLocked};
 use crate::log::local::{Broker, Clock, LocalLog, Manners};
 use crate::log::whole_file::write_whole;
 
@@ -109,28 +110,27 @@ fn identity_in(dir: &Path) -> Result<String> {
         Ok(identity) if !identity.is_empty() => return Ok(identity),
         Ok(_) => {}
         Err(reason) if reason.kind() == ErrorKind::NotFound => {}
-        Err(reason) => return Err(unopened(dir, &reason)),
+        Err(reason) => return Err(cannot_open(dir, &reason)),
     }
     let identity = format!("embedded-{}", Uuid::new_v4());
-    write_whole(&path, &identity).map_err(|reason| unopened(dir, &reason))?;
+    write_whole(&path, &identity).map_err(|reason| cannot_open(dir, &reason))?;
     Ok(identity)
 }
 
-fn unopened(dir: &Path, reason: &std::io::Error) -> Error {
-    let what = format!("opening the embedded log in {}", dir.display());
-    Error::Fatal { what, reason: reason.to_string() }
+fn take_lock(dir: &Path) -> Result<DirLock> {
+    fs::create_dir_all(dir).map_err(|reason| cannot_open(dir, &reason))?;
+    DirLock::take(dir, LOCK_FILE).map_err(|refused| match refused {
+        NotLocked::Taken { by_this_program } => {
+            Error::StateLocked { dir: dir.to_path_buf(), by_this_program }
+        }
+        NotLocked::Unusable(reason) => cannot_open(dir, &reason),
+    })
 }
 
-fn take_lock(dir: &Path) -> Result<File> {
-    let fail = |reason| unopened(dir, &reason);
-    fs::create_dir_all(dir).map_err(fail)?;
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(dir.join(LOCK_FILE));
-    let file = file.map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::StateLocked { dir: dir.to_path_buf() }),
-        Err(TryLockError::Error(reason)) => Err(fail(reason)),
+fn cannot_open(dir: &Path, reason: &std::io::Error) -> Error {
+    Error::Fatal {
+        what: format!("opening the embedded log in {}", dir.display()),
+        reason: format!("{reason}; the setting state_dir says where it lies"),
     }
 }
 

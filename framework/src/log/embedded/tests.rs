@@ -165,12 +165,21 @@ fn a_directory_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let second = EmbeddedLog::open(dir.path(), EmbeddedOptions::default());
-    assert!(matches!(second, Err(Error::StateLocked { .. })), "{second:?}");
+    assert!(matches!(second, Err(Error::StateLocked { by_this_program: true, .. })), "{second:?}");
     // A producer alone keeps it in use too.
     let kept = producer(&{ log }, None);
     assert!(EmbeddedLog::open(dir.path(), EmbeddedOptions::default()).is_err());
     drop(kept);
     open(dir.path());
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_names_its_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = EmbeddedLog::open(file.join("log"), EmbeddedOptions::default()).unwrap_err();
+    assert!(refused.to_string().contains("; the setting state_dir says where"), "{refused}");
 }
 
 #[test]
