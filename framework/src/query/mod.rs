@@ -16,7 +16,7 @@ use millstream_state::Direction;
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
-use crate::store::{Committed, StateStore, StoredEntry};
+use crate::store::{Committed, StateStore, StoredEntry, short_name};
 
 /// What a task does with each of its stores when it is asked.
 pub(crate) type Question = Arc<dyn Fn(&dyn StateStore) + Send + Sync>;
@@ -223,8 +223,8 @@ fn question<K: Data, V: Data>(
             Ok(committed) => read(&committed),
             Err(_) => Err(Error::Config(format!(
                 "store {name} does not hold {} by {}",
-                std::any::type_name::<V>(),
-                std::any::type_name::<K>(),
+                short_name::<V>(),
+                short_name::<K>(),
             ))),
         };
         // Whoever asked may have given up.

@@ -206,6 +206,7 @@ fn what_cannot_be_answered_is_an_error() {
     assert!(matches!(nobody, Err(Error::Unavailable { .. })), "{nobody:?}");
     let wrong = asked(&[&rig], "counts", |query: StoreQuery<String, String>| query.all(1));
     assert!(matches!(wrong, Err(Error::Config(_))), "{wrong:?}");
+    assert!(wrong.unwrap_err().to_string().ends_with("does not hold String by String"));
 
     let silent = Arc::new(Mailbox::default());
     let query = StoreQuery::<String, i64>::new(Arc::<Mailbox>::clone(&silent), "counts");

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use millstream_state::{StoreKind, StoreSpec};
 
 use crate::error::{Error, Result};
+use crate::store::described::Described;
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
@@ -62,6 +63,7 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
 pub(crate) struct TaskStore {
     state: Rc<RefCell<dyn StateStore>>,
     typed: Rc<dyn Any>,
+    described: fn() -> String,
 }
 
 impl fmt::Debug for TaskStore {
@@ -71,10 +73,10 @@ impl fmt::Debug for TaskStore {
 }
 
 impl TaskStore {
-    pub(crate) fn new<S: StateStore + 'static>(store: S) -> Self {
+    pub(crate) fn new<S: StateStore + Described + 'static>(store: S) -> Self {
         let typed = Rc::new(RefCell::new(store));
         let state: Rc<RefCell<dyn StateStore>> = Rc::<RefCell<S>>::clone(&typed);
-        Self { state, typed }
+        Self { state, typed, described: S::described }
     }
 
     /// The store as the host sees it.
@@ -85,11 +87,11 @@ impl TaskStore {
     /// The store as its operators see it, for example `typed::<TableStore<String, i64>>()`.
     ///
     /// # Errors
-    /// `Fatal` if it is of another type: a fault of the topology.
-    pub(crate) fn typed<S: StateStore + 'static>(&self) -> Result<Rc<RefCell<S>>> {
+    /// `Fatal` if it is of another type: a fault of the topology, or of the test that looks at it.
+    pub(crate) fn typed<S: StateStore + Described + 'static>(&self) -> Result<Rc<RefCell<S>>> {
         Rc::clone(&self.typed).downcast::<RefCell<S>>().map_err(|_| Error::Fatal {
             what: format!("connecting store {}", self.state.borrow().name()),
-            reason: format!("it is no {}", std::any::type_name::<S>()),
+            reason: format!("it is {}, not {}", (self.described)(), S::described()),
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::serde::{Null, Part, Serde};
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{StoreOptions, changelog_topic};
@@ -274,6 +275,12 @@ fn set_i32(bytes: &mut [u8], place: usize, number: usize) {
     let number = i32::try_from(number).unwrap_or(i32::MAX).to_be_bytes();
     if let Some(four) = bytes.get_mut(place..place + 4) {
         four.copy_from_slice(&number);
+    }
+}
+
+impl<K: Data, L: Data, R: Data> Described for Unmatched<K, L, R> {
+    fn described() -> String {
+        described::of::<K, (L, R)>("what a join has not matched yet, a store")
     }
 }
 

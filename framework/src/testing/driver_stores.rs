@@ -14,7 +14,10 @@ impl TopologyDriver {
         let found = self.stores.iter().find(|store| store.state().borrow().name() == name);
         found.ok_or_else(|| Error::Fatal {
             what: format!("looking at store {name}"),
-            reason: "there is no such store".to_owned(),
+            reason: match self.store_names() {
+                names if names.is_empty() => "this topology has no stores".to_owned(),
+                names => format!("there is no such store, only {}", names.join(", ")),
+            },
         })
     }
 
@@ -124,5 +127,49 @@ impl TopologyDriver {
         let store = Rc::clone(&self.store(name)?.typed::<TableStore<Windowed<K>, V>>()?);
         let rows = store.borrow_mut().fetch_all((0, i64::MAX), Direction::Forward)?;
         rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::TimeWindows;
+    use crate::topology::StreamsBuilder;
+
+    fn driver() -> TopologyDriver {
+        let builder = StreamsBuilder::new();
+        let clicks = builder.stream::<String, String>("clicks").group_by_key();
+        clicks.count("counts");
+        let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+        clicks.windowed_by(minute).count("per-minute");
+        TopologyDriver::new(&builder.build().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_store_is_told_those_that_there_are() {
+        let refused = driver().table::<String, i64>("count").unwrap_err().to_string();
+        assert!(refused.ends_with("there is no such store, only counts, per-minute"), "{refused}");
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("in").to("out");
+        let none = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let refused = none.table::<String, i64>("counts").unwrap_err().to_string();
+        assert!(refused.ends_with("this topology has no stores"), "{refused}");
+    }
+
+    #[test]
+    fn a_store_of_another_type_says_what_it_is() {
+        let driver = driver();
+        let refused = driver.table::<String, i32>("counts").unwrap_err().to_string();
+        let said = "it is a table of String to i64, not a table of String to i32";
+        assert!(refused.ends_with(said), "{refused}");
+        let refused = driver.table::<String, i64>("per-minute").unwrap_err().to_string();
+        let said = "it is a table of Windowed<String> to i64, not a table of String to i64";
+        assert!(refused.ends_with(said), "{refused}");
+        let refused = driver.key_value_store::<String, i64>("counts").unwrap_err().to_string();
+        assert!(refused.ends_with("not a key-value store of String to i64"), "{refused}");
+        let refused = driver.window_store::<String, i64>("counts").unwrap_err().to_string();
+        assert!(refused.ends_with("not a window store of String to i64"), "{refused}");
     }
 }

@@ -28,6 +28,7 @@ use crate::store::buffer::first::First;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
@@ -256,6 +257,12 @@ fn release_of(entry: &[u8]) -> Option<i64> {
 
 fn local_of(entry: &[u8]) -> Vec<u8> {
     [[CHANGE].as_slice(), entry.get(9..).unwrap_or_default()].concat()
+}
+
+impl<K: Data, V: Data> Described for BufferStore<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("what is suppressed, a buffer")
+    }
 }
 
 impl<K: Data, V: Data> StateStore for BufferStore<K, V> {

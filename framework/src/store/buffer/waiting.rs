@@ -23,6 +23,7 @@ use crate::store::buffer::first::First;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
@@ -158,6 +159,12 @@ fn taken_apart(local: &[u8]) -> Option<(i64, &[u8])> {
     let (time, rest) = local.get(1..)?.split_first_chunk::<TIME>()?;
     let (key, _) = rest.split_last_chunk::<NUMBER>()?;
     Some((i64::from_be_bytes(*time), key))
+}
+
+impl<K: Data, V: Data> Described for WaitingStore<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("what waits for a join, a buffer")
+    }
 }
 
 impl<K: Data, V: Data> StateStore for WaitingStore<K, V> {

@@ -13,6 +13,7 @@ use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::key_value::iterator::KeyValueIterator;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
@@ -100,6 +101,12 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
             keys: self.keys.clone(),
             values: self.values.clone(),
         }
+    }
+}
+
+impl<K: Data, V: Data> Described for KeyValueState<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("a key-value store")
     }
 }
 

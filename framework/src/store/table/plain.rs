@@ -7,6 +7,7 @@ use millstream_state::{StoreKind, VersionLayout};
 use crate::error::Result;
 use crate::record::Data;
 use crate::store::codec::Codec;
+use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, PrefixedKeys};
 use crate::store::logged::Logged;
 use crate::store::materialized::Materialized;
@@ -25,6 +26,12 @@ pub(crate) struct TableSpec<K, V> {
     pub(crate) cached: bool,
     /// How long versions are kept after they were replaced, if they are; such a store has no cache.
     pub(crate) history_ms: Option<i64>,
+}
+
+impl<K: Data, V: Data> Described for TableStore<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("a table")
+    }
 }
 
 impl<K, V> From<Materialized<K, V>> for TableSpec<K, V> {

@@ -463,5 +463,9 @@ fn windows_that_expired_can_still_be_emitted_until_they_are_dropped() {
 fn a_store_of_another_type_is_refused() {
     let rig = Rig::new(&counts(false), 0);
     let wrong = rig.store.typed::<TableStore<String, String>>();
-    assert!(wrong.err().unwrap().to_string().contains("counts"));
+    let said = wrong.err().unwrap().to_string();
+    assert!(
+        said.contains("store counts") && said.ends_with("not a table of String to String"),
+        "{said}"
+    );
 }

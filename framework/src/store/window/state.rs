@@ -12,6 +12,7 @@ use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::expiry::Expiry;
 use crate::store::keys::{RowKeys, WindowKeys};
 use crate::store::layout::Layout;
@@ -218,6 +219,12 @@ impl<K: Data, V: Data> WindowState<K, V> {
 /// Under which name the task notes the last number of a store with duplicates.
 fn sequence_note(store: &str) -> Vec<u8> {
     format!("sequence:{store}").into_bytes()
+}
+
+impl<K: Data, V: Data> Described for WindowState<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("a window store")
+    }
 }
 
 impl<K: Data, V: Data> StateStore for WindowState<K, V> {
