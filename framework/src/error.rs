@@ -39,6 +39,8 @@ pub enum Error {
         /// Why.
         #[source]
         cause: BoxError,
+        /// Whether a source refused it: `Debug` then ends with how to go on over such records.
+        by_source: bool,
     },
     /// A key or value that the serde of a store cannot write; the policy of the node that wrote it decides.
     #[error("store {store} cannot take a {part}")]
@@ -145,7 +147,13 @@ pub enum Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Chain(self), f)
+        fmt::Display::fmt(&Chain(self), f)?;
+        match self {
+            Self::BadRecord { by_source: true, .. } => f.write_str(
+                "; to go on, skip such records or keep them as dead letters: `Consumed::on_error(..)`",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -325,7 +333,12 @@ mod tests {
     #[test]
     fn a_chain_is_told_once_and_each_text_of_others_is_cut() {
         let cause: BoxError = "x".repeat(TEXT_BYTES_MAX + 1).into();
-        let error = Error::BadRecord { at: RecordAt::Punctuation, node: "n".to_owned(), cause };
+        let error = Error::BadRecord {
+            at: RecordAt::Punctuation,
+            node: "n".to_owned(),
+            cause,
+            by_source: false,
+        };
         assert_eq!(error.to_string(), "bad record at a punctuation in n");
         let chain = format!("{error:?}");
         assert!(chain.starts_with("bad record at a punctuation in n: xxx") && chain.ends_with('…'));

@@ -156,5 +156,10 @@ impl<K: Data, V: Data> Producer<K, V> {
 }
 
 fn not_written(topic: Option<String>, cause: BoxError) -> Error {
-    Error::BadRecord { at: RecordAt::Outgoing { topic }, node: "a producer".to_owned(), cause }
+    Error::BadRecord {
+        at: RecordAt::Outgoing { topic },
+        node: "a producer".to_owned(),
+        cause,
+        by_source: false,
+    }
 }

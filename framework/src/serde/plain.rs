@@ -27,7 +27,8 @@ pub(crate) fn not_null<'a>(
     place: &Place<'_>,
 ) -> Result<&'a [u8], BoxError> {
     bytes.ok_or_else(|| {
-        format!("the {} is null, and its type has no null", place.part.label()).into()
+        let part = place.part.label();
+        format!("the {part} is null, and its type has no null: `Option<..>` has one").into()
     })
 }
 
@@ -110,7 +111,8 @@ macro_rules! number {
             fn deserialize(&self, place: &mut Place<'_>, bytes: Option<&[u8]>) -> Result<$number, BoxError> {
                 let bytes = not_null(bytes, place)?;
                 let width = <[u8; size_of::<$number>()]>::try_from(bytes).map_err(|_| {
-                    format!("the {} has {} bytes, {} has {}", place.part.label(), bytes.len(), stringify!($number), size_of::<$number>())
+                    let (part, plural) = (place.part.label(), if bytes.len() == 1 { "" } else { "s" });
+                    format!("the {part} has {} byte{plural}, {} has {}", bytes.len(), stringify!($number), size_of::<$number>())
                 })?;
                 Ok(<$number>::from_be_bytes(width))
             }
@@ -145,9 +147,15 @@ mod tests {
         assert_eq!(read::<i64>(&Plain, Some(&[0, 0, 0, 0, 0, 0, 1, 0])), 256);
         assert_eq!(read::<String>(&Plain, Some(b"")), "");
         assert_eq!(read::<Vec<u8>>(&Plain, Some(&[7])), vec![7]);
-        assert!(refusal_of::<i64>(&Plain, Some(&[1])).contains("the value has 1 bytes, i64 has 8"));
+        assert!(refusal_of::<i64>(&Plain, Some(&[1])).contains("the value has 1 byte, i64 has 8"));
+        assert!(
+            refusal_of::<i32>(&Plain, Some(&[1; 8])).contains("the value has 8 bytes, i32 has 4")
+        );
         assert!(refusal_of::<String>(&Plain, Some(&[0xff])).contains("utf-8"));
         assert!(refusal_of::<bool>(&Plain, Some(&[2])).contains("one byte"));
-        assert!(refusal_of::<String>(&Plain, None).contains("value is null"));
+        assert!(
+            refusal_of::<String>(&Plain, None)
+                .contains("value is null, and its type has no null: `Option<..>`")
+        );
     }
 }

@@ -78,7 +78,9 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for WindowedSerde<S> {
     ) -> Result<Windowed<K>, BoxError> {
         let Some(size) = self.size_ms else {
             return Err(
-                "a windowed key can be read only with the window size: WindowedSerde::of_size"
+                "a windowed key does not hold the size of its window: read it with \
+                 `WindowedSerde::<Plain>::of_size(size)`, in `Consumed::with_serdes` or, in a test, \
+                 `TopologyDriver::read_with`; the rows of the table are in `TopologyDriver::windowed_table`"
                     .into(),
             );
         };
@@ -130,6 +132,9 @@ mod tests {
     #[test]
     fn reading_needs_the_size() {
         let serde = WindowedSerde::<Plain>::default();
-        assert!(refusal_of::<Windowed<String>>(&serde, Some(BYTES)).contains("of_size"));
+        let said = refusal_of::<Windowed<String>>(&serde, Some(BYTES));
+        for cure in ["WindowedSerde::<Plain>::of_size(size)", "read_with", "windowed_table"] {
+            assert!(said.contains(cure), "{said}");
+        }
     }
 }

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, SourceNode, TaskContext};
-use crate::error::{Result, caught};
+use crate::error::{BoxError, Error, Result, caught};
 use crate::log::RawRecord;
 use crate::policy::DropReason;
 use crate::record::{Data, Record, Timestamp};
@@ -38,6 +38,17 @@ impl<K: Data, V: Data> Decoding<K, V> {
     ) -> Self {
         Self { topic, reading, children, faults, loaded: None }
     }
+
+    /// Applies the policy; an error says that it came from a source.
+    #[cold]
+    fn refused(&self, reason: DropReason, error: BoxError, ctx: &mut TaskContext) -> Result<()> {
+        self.faults.apply(reason, error, ctx).map_err(|error| match error {
+            Error::BadRecord { at, node, cause, .. } => {
+                Error::BadRecord { at, node, cause, by_source: true }
+            }
+            other => other,
+        })
+    }
 }
 
 impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
@@ -50,7 +61,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         let mut record = match caught(|| self.reading.decode(&self.topic, raw)) {
             Ok(record) => record,
             Err(error) => {
-                self.faults.apply(DropReason::BadBytes, error, ctx)?;
+                self.refused(DropReason::BadBytes, error, ctx)?;
                 return Ok(None);
             }
         };
@@ -63,13 +74,13 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
+                    self.refused(DropReason::BadTimestamp, error, ctx)?;
                     return Ok(None);
                 }
             }
         } else if record.timestamp.0 < 0 {
             let error = "it has no timestamp; a timestamp extractor could give it one".into();
-            self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
+            self.refused(DropReason::BadTimestamp, error, ctx)?;
             return Ok(None);
         }
         let at = record.timestamp;
@@ -112,6 +123,9 @@ mod tests {
         let mut fails = driver(Consumed::from("in"));
         let refused = fails.pipe("in", &text("k", "x", 1));
         assert!(matches!(refused, Err(Error::BadRecord { .. })), "{refused:?}");
+        let said = format!("{refused:?}");
+        assert!(said.contains("the value has 1 byte, i64 has 8; to go on, skip such"), "{said}");
+        assert!(said.contains("`Consumed::on_error(..)`"), "{said}");
         let mut skips = driver(Consumed::from("in").on_error(OnError::Skip));
         skips.pipe("in", &text("k", "x", 1)).unwrap();
         skips.pipe_raw("in", (None, Some(&[0; 8])), Timestamp(1), &Headers::default()).unwrap();

@@ -377,7 +377,28 @@ impl TopologyDriver {
         self.read_with(topic, &K::Serde::default(), &V::Serde::default())
     }
 
-    /// As [`Self::read`], from bytes of these serdes.
+    /// As [`Self::read`], from bytes of these serdes. Keys of time windows need it: their bytes hold the start
+    /// alone, and the end follows from the size.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// use millstream::TimeWindows;
+    /// use millstream::record::Windowed;
+    /// use millstream::serde::{Plain, WindowedSerde};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// clicks.windowed_by(TimeWindows::of(minute).no_grace()).count("per-minute").updates().to("counts");
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("clicks", &text("anna", "/", 61_000))?;
+    ///
+    /// let counts = driver.read_with("counts", &WindowedSerde::<Plain>::of_size(minute), &Plain)?;
+    /// let (window, count): (&Windowed<String>, i64) = (&counts[0].key, counts[0].value);
+    /// assert_eq!((window.start, window.end, count), (60_000, 120_000, 1));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Self::read`].

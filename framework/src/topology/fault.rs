@@ -31,7 +31,7 @@ pub enum TopologyFault {
     },
     /// A topic that two sources read; one handle may have several children.
     #[error(
-        "topic {topic} is read by {first} and by {second}: read it once, and add both to that stream"
+        "topic {topic} is read by {first} and by {second}: read it once, and share the stream: `let orders = builder.stream(..)`, used by both"
     )]
     TopicReadTwice {
         /// The topic.
@@ -163,3 +163,23 @@ impl fmt::Debug for TopologyErrors {
 }
 
 impl std::error::Error for TopologyErrors {}
+
+#[cfg(test)]
+mod tests {
+    use crate::topology::StreamsBuilder;
+
+    #[test]
+    fn the_end_of_a_main_says_what_to_do() {
+        let builder = StreamsBuilder::new();
+        builder.stream::<String, String>("orders").to("a");
+        builder.stream::<String, String>("orders").to("b");
+        let errors = builder.build().unwrap_err();
+        let said = format!("{:?}", Box::<dyn std::error::Error>::from(errors.clone()));
+        assert_eq!(said, errors.to_string());
+        assert!(
+            said.starts_with("the topology cannot be built: topic orders is read by "),
+            "{said}"
+        );
+        assert!(said.contains("read it once, and share the stream"), "{said}");
+    }
+}

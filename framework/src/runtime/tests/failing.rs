@@ -121,7 +121,12 @@ fn topic_gone() -> Error {
 
 fn refused() -> Error {
     let at = RecordAt::Outgoing { topic: Some("out".to_owned()) };
-    Error::BadRecord { at, node: "producer".to_owned(), cause: "too large".into() }
+    Error::BadRecord {
+        at,
+        node: "producer".to_owned(),
+        cause: "too large".into(),
+        by_source: false,
+    }
 }
 
 fn unavailable() -> Error {
