@@ -55,6 +55,7 @@
 //! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`], [`KStream::join_global`]; [`JoinWindows`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
 //! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`]; whole in each instance: [`GlobalKTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
+//! | futures: what waits for something outside | [`KStream::map_async`], [`KStream::flat_map_async`], [`KStream::for_each_async`], [`Async`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
@@ -133,9 +134,9 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    And, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
-    GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable, KeyValue,
-    Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores,
+    And, Async, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor,
+    FixedKeyRecord, GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
+    KeyValue, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores,
     StreamJoined, TableJoined, Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};

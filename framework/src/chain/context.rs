@@ -5,31 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::chain::future::{FuturePool, Futures};
 use crate::chain::notices::Notices;
+use crate::chain::origin::{Held, HeldOrigin, HeldRow, HeldRows, Origin};
 use crate::chain::punctuation::{PunctuationType, Punctuations, Schedule};
 use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
 use crate::policy::{DropCounter, DropReason, Drops, OnError};
 use crate::record::{RecordAt, RecordMetadata, RecordTime, TaskId, Timestamp};
-
-/// The origin of the record in hand; the batch is kept so that a dead letter can carry the
-/// original bytes.
-struct Origin {
-    topic: Arc<str>,
-    partition: i32,
-    offset: i64,
-    batch: Rc<dyn RecordBatch>,
-    index: usize,
-}
-
-/// The origin of the rows that a table is handing on: the store knows which row is in hand.
-struct HeldRows {
-    store: Rc<RefCell<dyn HandsOnRows>>,
-    /// The changelog's name.
-    topic: Arc<str>,
-}
 
 /// A task as its operators see it.
 pub(crate) struct TaskContext {
@@ -43,6 +29,8 @@ pub(crate) struct TaskContext {
     pub(crate) wall_clock: Timestamp,
     /// The way to topics.
     pub(crate) collector: Collector,
+    /// Its futures.
+    pub(crate) futures: Futures,
     /// Set by an operator that wants a commit soon.
     pub(crate) commit_requested: bool,
     /// What processors want noted with the committed offsets, by the name they chose; holds what
@@ -81,6 +69,7 @@ impl TaskContext {
             stream_time: Timestamp(-1),
             wall_clock: Timestamp(0),
             collector,
+            futures: Futures::new(FuturePool::default(), Duration::MAX),
             commit_requested: false,
             progress: BTreeMap::new(),
             drops: Drops::default(),
@@ -92,6 +81,12 @@ impl TaskContext {
             in_record: false,
             rows: None,
         }
+    }
+
+    /// With futures that run on the instance's pool, and for which a commit waits so long.
+    pub(crate) fn with_futures(mut self, pool: FuturePool, wait_max: Duration) -> Self {
+        self.futures = Futures::new(pool, wait_max);
+        self
     }
 
     /// Where the record in hand came from; `None` in a punctuation.
@@ -142,16 +137,50 @@ impl TaskContext {
 
     /// Does what forwards rows of a store: while it does, a record downstream that fails is one of those rows, whatever
     /// record may be in hand. A cache may be flushed in the middle of a record, or of another flush.
-    pub(crate) fn with_rows<S: HandsOnRows + 'static>(
+    pub(crate) fn with_rows<S: HandsOnRows + 'static, R>(
         &mut self,
         store: &Rc<RefCell<S>>,
-        forward: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
+        forward: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
         let topic = Arc::clone(store.borrow().changelog_name());
         let store = Rc::<RefCell<S>>::clone(store);
         let before = self.rows.replace(HeldRows { store, topic });
         let done = forward(self);
         self.rows = before;
+        done
+    }
+
+    /// The origin of what is in hand, for later.
+    ///
+    /// # Errors
+    /// When it is a row and the local state fails.
+    pub(crate) fn hold_origin(&self) -> Result<HeldOrigin> {
+        Ok(HeldOrigin(if let Some(rows) = &self.rows {
+            let (topic, row) = (Arc::clone(&rows.topic), rows.store.borrow().row_in_hand()?);
+            Held::Row(Rc::new(RefCell::new(HeldRow { topic, row })))
+        } else {
+            let origin = self.origin.as_ref().filter(|_| self.in_record);
+            origin.cloned().map_or(Held::Nobody, Held::Record)
+        }))
+    }
+
+    /// Does what goes on with a record that was kept: until it is done, that one is in hand.
+    pub(crate) fn with_held<R>(
+        &mut self,
+        held: HeldOrigin,
+        go_on: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        let rows = self.rows.take();
+        self.in_record = false;
+        let done = match held.0 {
+            Held::Nobody => go_on(self),
+            Held::Record(origin) => {
+                (self.origin, self.in_record) = (Some(origin), true);
+                go_on(self)
+            }
+            Held::Row(row) => self.with_rows(&row, go_on),
+        };
+        (self.rows, self.in_record) = (rows, false);
         done
     }
 

@@ -4,9 +4,10 @@
 //! the worker's thread and never two at a time:
 //!
 //! ```text
-//! init ──► { process | punctuate | flush }* ──► close
+//! init ──► { process | collect | punctuate | flush }* ──► close
 //! ```
 //!
+//! `collect` takes in what futures came to; it is called only on operators that have some.
 //! `flush` empties the record caches of the operator downstream; it is called before each commit
 //! in the order in which records flow, so what one flush emits is seen by the flushes after it.
 //! After an error nothing but `close` is called, and the task is built anew from its factories.
@@ -41,6 +42,16 @@ pub(crate) trait Node {
 
     /// Emits what is held back in record caches.
     fn flush(&mut self, _ctx: &mut TaskContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// True if it starts futures, and so wants [`Self::collect`] to be called.
+    fn is_asynchronous(&self) -> bool {
+        false
+    }
+
+    /// Takes in what its futures came to, and hands on what may go on.
+    fn collect(&mut self, _ctx: &mut TaskContext) -> Result<()> {
         Ok(())
     }
 

@@ -22,6 +22,7 @@ fn used() -> Metrics {
     metrics.task_states(&BTreeMap::from([(task, "running")]));
     metrics.restoring(task, 1);
     metrics.held(task, 1, 1);
+    metrics.in_flight(task, 1);
     metrics.store(task, "store", 1, 1);
     metrics
 }

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(super) lag: IntGaugeVec,
     pub(super) task_state: IntGaugeVec,
     pub(super) restore_remaining: IntGaugeVec,
+    pub(super) futures_in_flight: IntGaugeVec,
     pub(super) uncommitted_bytes: IntGaugeVec,
     pub(super) cache_bytes: IntGaugeVec,
     pub(super) store_bytes: IntGaugeVec,
@@ -97,6 +98,7 @@ impl Metrics {
             lag: new.gauges(LAG, &["topic", "partition"])?,
             task_state: new.gauges(TASK_STATE, &["task", "state"])?,
             restore_remaining: new.gauges(RESTORE_REMAINING, &["task"])?,
+            futures_in_flight: new.gauges(FUTURES_IN_FLIGHT, &["task"])?,
             uncommitted_bytes: new.gauges(UNCOMMITTED_BYTES, &["task"])?,
             cache_bytes: new.gauges(CACHE_BYTES, &["task"])?,
             store_bytes: new.gauges(STORE_BYTES, &["task", "store"])?,
@@ -181,6 +183,10 @@ const TASK_STATE: Described =
 const RESTORE_REMAINING: Described = Described(
     "restore_remaining_records",
     "Offsets of changelogs, or of the topic of a global table, still to be read before a task can run.",
+);
+const FUTURES_IN_FLIGHT: Described = Described(
+    "futures_in_flight",
+    "Records that a future is on its way for, or that wait for one; a commit waits for them.",
 );
 const UNCOMMITTED_BYTES: Described =
     Described("uncommitted_bytes", "Bytes of state written since the last commit.");

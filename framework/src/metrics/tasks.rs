@@ -71,6 +71,12 @@ impl Metrics {
         let _ = self.lag.remove_label_values(&[&*partition.topic, &number]);
     }
 
+    /// Futures of a task that are on their way.
+    pub(crate) fn in_flight(&self, task: TaskId, futures: usize) {
+        let gauge = self.futures_in_flight.with_label_values(&[&task.to_string()]);
+        gauge.set(i64::try_from(futures).unwrap_or(i64::MAX));
+    }
+
     /// Bytes that a task has written but not committed, and bytes in its record caches.
     pub(crate) fn held(&self, task: TaskId, uncommitted_bytes: usize, cache_bytes: usize) {
         let task = task.to_string();
@@ -113,7 +119,13 @@ impl Metrics {
     /// The task is not here any more: its gauges would stand still at their last values.
     pub(crate) fn forget_task<'a>(&self, task: TaskId, stores: impl Iterator<Item = &'a str>) {
         let task = task.to_string();
-        for gauge in [&self.restore_remaining, &self.uncommitted_bytes, &self.cache_bytes] {
+        let gauges = [
+            &self.restore_remaining,
+            &self.futures_in_flight,
+            &self.uncommitted_bytes,
+            &self.cache_bytes,
+        ];
+        for gauge in gauges {
             // Not every task has a series in each.
             let _ = gauge.remove_label_values(&[&task]);
         }

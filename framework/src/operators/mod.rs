@@ -7,7 +7,9 @@ mod group;
 mod join;
 mod window;
 mod process;
+mod asynchronous;
 
+pub use asynchronous::Async;
 pub use group::{CogroupedStream, KGroupedStream, KGroupedTable, WindowedCogroup};
 pub use join::{Joined, StreamJoined, TableJoined};
 pub use process::{

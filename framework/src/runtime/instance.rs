@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, StoreSpec, TaskStores};
 
+use crate::chain::FuturePool;
 use crate::collector::SinkCounts;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -45,6 +46,7 @@ pub(crate) struct Instance {
     pub(crate) heartbeats: Heartbeats,
     pub(crate) losses: Losses,
     pub(crate) work: WorkReports,
+    pub(crate) futures: FuturePool,
     pub(crate) sinks: SinkCounts,
     /// Since when it stops.
     pub(crate) stopping_since: OnceLock<Duration>,

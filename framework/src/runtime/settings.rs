@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) uncommitted_bytes_max: usize,
     pub(crate) cache_bytes_max: usize,
     pub(crate) transaction_timeout: Duration,
+    /// How long a commit waits for futures before all since the last one is dropped.
+    pub(crate) commit_wait_max: Duration,
     pub(crate) repartition_purge_interval: Duration,
     pub(crate) tombstones_kept: Duration,
     pub(crate) state_cleanup_delay: Duration,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use actix::{Actor as _, Addr};
 use millstream_state::SharedResources;
 
+use crate::chain::FuturePool;
 use crate::collector::SinkCounts;
 use crate::config::{GroupProtocol, HttpAddress, LogKind, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
@@ -168,6 +169,7 @@ impl Streams {
             heartbeats: Heartbeats::default(),
             losses: Losses::new(config.num_stream_threads),
             work: WorkReports::default(),
+            futures: FuturePool::default(),
             sinks: SinkCounts::default(),
             stopping_since: OnceLock::new(),
             end: Mutex::default(),
@@ -451,6 +453,12 @@ pub(super) fn settings(config: &StreamsConfig) -> Settings {
         uncommitted_bytes_max: config.uncommitted_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
         transaction_timeout: ms(config.transaction_timeout_ms),
+        // The other half is for the flush, and for the broker.
+        commit_wait_max: if config.is_exactly_once() {
+            ms(config.transaction_timeout_ms / 2)
+        } else {
+            ms(config.max_poll_interval_ms / 2)
+        },
         repartition_purge_interval: ms(config.repartition_purge_interval_ms),
         tombstones_kept: ms(config.delete_retention_ms),
         state_cleanup_delay: ms(config.state_cleanup_delay_ms),

@@ -84,6 +84,8 @@ pub(crate) enum Rest {
     Waiting,
     /// The uncommitted bytes reached their bound: commit before going on.
     Full,
+    /// Futures are on their way, and no more may be: one that is done wakes the task.
+    InFlight,
 }
 
 /// The result of a turn.
@@ -100,6 +102,8 @@ pub(crate) struct Task {
     inputs: Vec<Input>,
     /// In the order in which records flow.
     nodes: Vec<NamedNode>,
+    /// Those with futures.
+    asynchronous: Vec<NamedNode>,
     stores: Vec<Rc<RefCell<dyn StateStore>>>,
     disk: TaskStores,
     uncommitted_bytes: UncommittedBytes,
@@ -132,6 +136,11 @@ impl Task {
     ) -> Self {
         Self {
             inputs: Vec::new(),
+            asynchronous: nodes
+                .iter()
+                .filter(|(_, node)| node.borrow().is_asynchronous())
+                .cloned()
+                .collect(),
             nodes,
             stores: stores.all,
             disk: stores.disk,
@@ -172,6 +181,7 @@ impl Task {
     /// Calls `wake` whenever an input gets records.
     pub(crate) fn on_data(&mut self, wake: &Wake) {
         self.wake = Some(Arc::clone(wake));
+        self.ctx.futures.on_arrival(wake);
         for input in &mut self.inputs {
             input.queue().on_data(Arc::clone(wake));
         }
@@ -195,6 +205,9 @@ impl Task {
 
     /// Processes records until there are none, or until a limit is reached.
     pub(crate) fn process(&mut self, limits: &TurnLimits<'_>) -> Result<Turn> {
+        if self.has_futures() {
+            self.takes_more()?;
+        }
         let most = self.care.left().unwrap_or(usize::MAX);
         let turn = self.process_some(limits, limits.records.min(most));
         self.weigh();
@@ -222,6 +235,9 @@ impl Task {
                     return Ok(Turn { records, rest: Rest::Full });
                 }
             }
+            if self.has_futures() && !self.takes_more()? {
+                return Ok(Turn { records, rest: Rest::InFlight });
+            }
             match self.choose(now)? {
                 Choice::Record(index) => self.fire(index)?,
                 Choice::Dropped => {}
@@ -229,6 +245,45 @@ impl Task {
             }
         }
         Ok(Turn { records: most, rest: if most == 0 { Rest::Full } else { Rest::Budget } })
+    }
+
+    /// True if it has operators with futures.
+    #[inline]
+    pub(crate) fn has_futures(&self) -> bool {
+        !self.asynchronous.is_empty()
+    }
+
+    /// Takes in which of its futures are done. True if further records may come in.
+    fn takes_more(&mut self) -> Result<bool> {
+        if self.ctx.futures.take_arrived() {
+            self.collect()?;
+        }
+        Ok(!self.ctx.futures.are_closed())
+    }
+
+    /// Takes in which of its futures are done, and hands on what comes of them.
+    pub(crate) fn collect(&mut self) -> Result<()> {
+        for (_, node) in &self.asynchronous {
+            self.dirty = true;
+            node.borrow_mut().collect(&mut self.ctx)?;
+        }
+        self.ctx.leave_record();
+        Ok(())
+    }
+
+    /// Futures on their way; what they belong to must not be committed.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.ctx.futures.in_flight()
+    }
+
+    /// A commit waits for its futures: no record comes in, and no punctuation runs, until it is told otherwise.
+    pub(crate) fn close_intake(&mut self, closed: bool) {
+        self.ctx.futures.close(closed && self.has_futures());
+    }
+
+    /// True if a commit waits for futures, and there are none any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.ctx.futures.commit_waits() && self.in_flight() == 0
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {
@@ -296,6 +351,9 @@ impl Task {
     /// Runs the wall-clock punctuations that are due at `now`.
     pub(crate) fn punctuate_wall_clock(&mut self, now: Timestamp) -> Result<()> {
         self.ctx.wall_clock = now;
+        if self.ctx.futures.commit_waits() {
+            return Ok(());
+        }
         let done = self.punctuate(PunctuationType::WallClockTime);
         self.weigh();
         done
@@ -324,12 +382,17 @@ impl Task {
 
     /// Takes few records in hand before the next commit, and looks at the clock before each.
     pub(crate) fn take_care(&mut self) {
-        self.care = Care::aborted();
+        self.care = Care::aborted(self.has_futures());
     }
 
     /// True once it failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// When the next wall-clock punctuation may run; none while a commit waits for futures.
+    pub(crate) fn next_punctuation(&self) -> Option<Timestamp> {
+        self.ctx.next_wall_clock().filter(|_| !self.ctx.futures.commit_waits())
     }
 
     /// Asks for a commit though nothing was processed: of a position that the group does not know.

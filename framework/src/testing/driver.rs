@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, TaskStores};
 
-use crate::chain::TaskContext;
+use crate::chain::{FuturePool, TaskContext};
 use crate::collector::{Collector, Refusals, WorkerProducer};
 use crate::error::{BoxError, Error, Result};
 use crate::log::memory::{MemoryLog, MemoryRecord};
@@ -20,7 +20,9 @@ use crate::policy::Dropped;
 use crate::record::{Headers, Record, TaskId, Timestamp, TopicPartition};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::store::{CacheBudget, GlobalStores, TaskStore};
-use crate::task::{Input, OpenStores, Progress, Task, TaskLimits, TurnLimits, UncommittedBudget};
+use crate::task::{
+    Input, OpenStores, Progress, Rest, Task, TaskLimits, Turn, TurnLimits, UncommittedBudget,
+};
 use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
 use crate::topology::{SubTopology, TaskSeed, Topology};
@@ -48,7 +50,7 @@ impl Default for DriverOptions {
 }
 
 /// Runs a topology synchronously: a record is piped in, processed to the end, through repartition
-/// topics too, and committed. Time is moved by hand: stream time by records, the wall clock, which
+/// topics and futures too, and committed. Time is moved by hand: stream time by records, the wall clock, which
 /// begins at 0, by [`TopologyDriver::advance_wall_clock`].
 ///
 /// It does not simulate: several partitions or tasks of a sub-topology, group membership, restore,
@@ -93,6 +95,7 @@ pub struct TopologyDriver {
     producer: Rc<RefCell<WorkerProducer>>,
     tasks: Vec<Task>,
     pub(super) stores: Vec<TaskStore>,
+    futures: FuturePool,
     now: Timestamp,
     /// The next offset to read of each output.
     read: BTreeMap<String, i64>,
@@ -139,6 +142,7 @@ impl TopologyDriver {
             producer: Rc::new(RefCell::new(producer)),
             tasks: Vec::new(),
             stores: Vec::new(),
+            futures: FuturePool::default(),
             now: Timestamp(0),
             read: BTreeMap::new(),
             drops: BTreeMap::new(),
@@ -183,7 +187,8 @@ impl TopologyDriver {
     ) -> Result<()> {
         let id = TaskId { sub_topology: sub.id, partition: 0 };
         let collector = Collector::new(Rc::clone(&self.producer));
-        let mut ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
+        let ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
+        let mut ctx = ctx.with_futures(self.futures.clone(), Duration::MAX);
         // As with a committed position: processors go on where they were, and so does stream time.
         let mut kept = BTreeMap::new();
         for source in &sub.sources {
@@ -310,7 +315,7 @@ impl TopologyDriver {
             let mut records = 0;
             for index in 0..self.tasks.len() {
                 let Some(task) = self.tasks.get_mut(index) else { continue };
-                records += task.process(&turn(usize::MAX, self.now))?.records;
+                records += process_all(task, &self.futures, self.now)?;
                 self.commit(index)?;
             }
             if records == 0 {
@@ -355,7 +360,7 @@ impl TopologyDriver {
 
     fn commit(&mut self, index: usize) -> Result<()> {
         let Some(task) = self.tasks.get_mut(index) else { return Ok(()) };
-        task.flush()?;
+        settle(task, &self.futures)?;
         self.producer.borrow_mut().producer().flush()?;
         let kept = if self.keeps_progress { task.positions() } else { Vec::new() };
         task.apply(|batch| {
@@ -447,6 +452,36 @@ impl TopologyDriver {
     /// How many records were dropped so far, for a reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.get(&reason).copied().unwrap_or(0)
+    }
+}
+
+/// Flushes the caches once all futures are done, and again if that started further ones.
+fn settle(task: &mut Task, futures: &FuturePool) -> Result<()> {
+    loop {
+        let seen = futures.arrived();
+        task.collect()?;
+        if task.in_flight() > 0 {
+            futures.wait(seen, Duration::from_secs(1));
+            continue;
+        }
+        task.flush()?;
+        if task.in_flight() == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Processes until there are no more records, waiting for futures where no more may be on their way.
+fn process_all(task: &mut Task, futures: &FuturePool, now: Timestamp) -> Result<usize> {
+    let mut records = 0;
+    loop {
+        let seen = futures.arrived();
+        let Turn { records: taken, rest } = task.process(&turn(usize::MAX, now))?;
+        records += taken;
+        if rest != Rest::InFlight {
+            return Ok(records);
+        }
+        futures.wait(seen, Duration::from_secs(1));
     }
 }
 

@@ -12,6 +12,7 @@ mod turns;
 mod refusals;
 mod topics;
 mod foreign;
+mod futures;
 mod global;
 
 use std::fmt::Debug;

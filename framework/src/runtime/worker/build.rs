@@ -45,7 +45,9 @@ pub(crate) fn build_chain(
     inputs: &[OwnedPartition],
 ) -> Result<Chain> {
     let collector = Collector::new(Rc::clone(making.producer));
-    let mut ctx = TaskContext::new(id, Arc::clone(&instance.application_id), collector);
+    let ctx = TaskContext::new(id, Arc::clone(&instance.application_id), collector);
+    let wait_max = instance.settings.commit_wait_max;
+    let mut ctx = ctx.with_futures(instance.futures.clone(), wait_max);
     ctx.wall_clock = instance.clock.now();
     for start in inputs.iter().filter_map(|input| input.start.as_ref()) {
         ctx.progress.extend(start.progress.processors.clone());

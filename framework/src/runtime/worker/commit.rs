@@ -1,6 +1,7 @@
 //! The commit of a worker: outputs, changelog, offsets and state count together, or not at all.
 //!
 //! ```text
+//!   0  no future is on its way                             (see `settling`)
 //!   1  flush the record caches through the operators      (tasks, in the order of records)
 //!   2  outputs and changelog are acknowledged              (producer)
 //!   3  positions of all inputs, unchanged ones too         (transaction, or group)
@@ -26,8 +27,9 @@ use crate::runtime::worker::worker::{CommitUnderWay, Stage, Worker};
 use crate::task::Task;
 
 impl Worker {
-    /// Flushes the record caches of all running tasks; from here on their positions stand.
-    pub(super) fn flush_tasks(&mut self) -> Result<(), Failure> {
+    /// Flushes the record caches of all running tasks. From here on their positions stand, unless that
+    /// started futures: true.
+    pub(super) fn flush_tasks(&mut self) -> Result<bool, Failure> {
         let began = self.instance.clock.elapsed();
         for (id, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
@@ -35,7 +37,7 @@ impl Worker {
             }
         }
         self.commit = CommitUnderWay { began, positions: self.positions(), generation: None };
-        Ok(())
+        Ok(self.has_futures_on_their_way())
     }
 
     /// Waits until everything sent is acknowledged. Under exactly-once there is a transaction then,
@@ -102,6 +104,7 @@ impl Worker {
             producer.borrow_mut().forget_refusals(elapsed);
         }
         self.instance.commit_step(CommitStep::Applied);
+        self.open_intake();
         self.count();
         let CommitUnderWay { began, positions, .. } = std::mem::take(&mut self.commit);
         self.instance.metrics.commit_latency.observe((elapsed - began).as_secs_f64());
@@ -165,6 +168,7 @@ impl Worker {
 
     /// Requests for a commit where nothing has happened are fulfilled.
     pub(super) fn forget_requests(&self) {
+        self.open_intake();
         for (_, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
                 task.ctx.commit_requested = false;
@@ -252,6 +256,9 @@ fn measure_task(metrics: &Metrics, task: &mut Task) {
     metrics.punctuations.inc_by(task.take_punctuations());
     metrics.held(id, task.uncommitted_bytes(), task.cache_bytes());
     metrics.restoring(id, 0);
+    if task.has_futures() {
+        metrics.in_flight(id, task.in_flight());
+    }
     for store in task.stores() {
         let store = store.borrow();
         let (bytes, entries) =

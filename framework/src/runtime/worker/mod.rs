@@ -9,6 +9,7 @@ mod build;
 mod worker;
 mod task_actor;
 mod starting;
+mod settling;
 mod commit;
 mod report;
 

@@ -105,9 +105,13 @@ impl TaskActor {
             Rest::Budget => wake_after_others(ctx.address(), &self.woken),
             Rest::Waiting => self.plan_look(ctx),
             Rest::Full => self.want_commit(),
-            Rest::Empty => {}
+            Rest::Empty | Rest::InFlight => {}
         }
-        let wanted = self.cell.borrow().as_ref().is_some_and(|task| task.ctx.commit_requested);
+        let wanted = self.cell.borrow_mut().as_mut().is_some_and(|task| {
+            // A commit that waits for its futures goes on.
+            task.ctx.commit_requested |= task.is_settled();
+            task.ctx.commit_requested
+        });
         if wanted {
             self.want_commit();
         }
@@ -138,7 +142,7 @@ impl TaskActor {
     }
 
     fn plan_punctuation(&mut self, ctx: &mut Context<Self>) {
-        let due = self.cell.borrow().as_ref().and_then(|task| task.ctx.next_wall_clock());
+        let due = self.cell.borrow().as_ref().and_then(Task::next_punctuation);
         if due == self.punctuation.as_ref().map(|(at, _)| *at) {
             return;
         }

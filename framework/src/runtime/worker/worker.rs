@@ -96,6 +96,7 @@ impl Worker {
             replace_failed_tasks: settings.replace_failed_tasks,
             backoff: settings.backoff_rule(),
             purge_interval: settings.repartition_purge_interval,
+            commit_wait_max: settings.commit_wait_max,
         };
         Self {
             index,
@@ -155,7 +156,8 @@ impl Worker {
                 }
             }
             Action::Look => return Some(Event::Work(self.has_something_to_commit())),
-            Action::Flush => return Some(outcome(self.flush_tasks())),
+            Action::Settle { block } => return Some(settled(self.settle(block))),
+            Action::Flush => return Some(settled(self.flush_tasks())),
             Action::Acknowledge => return Some(outcome(self.acknowledge())),
             Action::Generation => return Some(outcome(self.take_generation())),
             Action::SendOffsets => return Some(outcome(self.send_offsets())),
@@ -459,6 +461,14 @@ impl Worker {
         self.instance.work.retire(self.index);
         ctx.stop();
         actix::System::current().stop();
+    }
+}
+
+/// What came of an action that futures may hold up.
+fn settled(in_flight: Result<bool, Failure>) -> Event {
+    match in_flight {
+        Ok(true) => Event::InFlight,
+        other => outcome(other.map(drop)),
     }
 }
 

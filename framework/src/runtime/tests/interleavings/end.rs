@@ -13,18 +13,26 @@ use super::world::{Op, WORKERS, World};
 impl World {
     /// Lets everything go on without failures until nothing happens any more.
     pub(super) fn settle(&mut self) {
+        for worker in 0..WORKERS {
+            self.step(&Op::FuturesHang(worker, false));
+        }
         self.step(&Op::HearOfLoss);
         for _ in 0..400 {
             for worker in 0..WORKERS {
                 self.step(&Op::Work { worker, fails: None });
                 self.step(&Op::Fire(worker));
+                self.step(&Op::FuturesDone(worker));
             }
             self.step(&Op::TakeAnswer);
             self.step(&Op::HearOfLoss);
         }
         for worker in 0..WORKERS {
-            self.step(&Op::Tick(worker));
-            (0..40).for_each(|_| self.step(&Op::Work { worker, fails: None }));
+            // What a flush starts is waited for once more.
+            for _ in 0..2 {
+                self.step(&Op::FuturesDone(worker));
+                self.step(&Op::Tick(worker));
+                (0..40).for_each(|_| self.step(&Op::Work { worker, fails: None }));
+            }
         }
     }
 
@@ -37,6 +45,8 @@ impl World {
         let mut read = BTreeMap::new();
         for (worker, here) in self.workers.iter().enumerate() {
             assert!(here.mailbox.is_empty() && here.actions.is_empty(), "worker {worker} is busy");
+            let waits = here.closed || !here.in_flight.is_empty();
+            assert!(!waits, "worker {worker} waits for futures for ever");
             assert!(!here.spoilt && here.task_failed.is_none(), "worker {worker} is not well");
             for (task, (place, inputs)) in &here.hosted {
                 assert_eq!(*place, Place::Running, "{task} on worker {worker}");

@@ -6,7 +6,7 @@
 //! answer, an event of the group. Any of the actions that wait may fail.
 //!
 //! What holds whatever happens: the broker takes no positions of partitions that are not this
-//! instance's any more; nothing is committed after a failure before all tasks began again; each
+//! instance's any more; nothing is committed with a future on its way, or after a failure before all tasks began again; each
 //! revocation is answered once; when nothing happens any more, exactly the tasks whose partitions are
 //! here run; at the end no transaction is open that nobody was told of.
 
@@ -42,7 +42,11 @@ fn op() -> impl Strategy<Value = Op> {
         40 => (worker.clone(), way()).prop_map(|(worker, fails)| Op::Work { worker, fails }),
         4 => worker.clone().prop_map(Op::Tick),
         6 => worker.clone().prop_map(Op::Fire),
-        1 => (worker, 0..4_u8).prop_map(|(worker, number)| Op::TaskFails(worker, number)),
+        1 => (worker.clone(), 0..4_u8).prop_map(|(worker, number)| Op::TaskFails(worker, number)),
+        4 => (worker.clone(), 0..4_u8).prop_map(|(worker, number)| Op::Future(worker, number)),
+        3 => worker.clone().prop_map(Op::FuturesDone),
+        1 => worker.clone().prop_map(Op::FlushStarts),
+        1 => (worker, any::<bool>()).prop_map(|(worker, hang)| Op::FuturesHang(worker, hang)),
     ]
 }
 

@@ -79,9 +79,26 @@ impl World {
             Action::CommitOffsets if self.client_generation != self.generation => {
                 return Some(self.fail(worker, &action, Way::Rebuild));
             }
-            Action::CommitOffsets => assert!(!here.spoilt, "what was done before a failure counts"),
+            Action::CommitOffsets => {
+                assert!(!here.spoilt, "what was done before a failure counts");
+                assert!(here.in_flight.is_empty(), "what is on its way is committed");
+            }
             Action::EndTransaction => here.producer = Some(false),
-            Action::Flush | Action::Apply | Action::TakeOver | Action::LookUpPositions => {}
+            Action::Settle { block } => {
+                here.closed = true;
+                if block && !here.futures_hang {
+                    here.in_flight.clear();
+                }
+                return Some(here.settled());
+            }
+            Action::Flush => {
+                if std::mem::take(&mut here.flush_starts) {
+                    let task = here.at(Place::Running).next();
+                    here.in_flight.extend(task);
+                }
+                return Some(here.settled());
+            }
+            Action::Apply | Action::TakeOver | Action::LookUpPositions => {}
             Action::OpenProducer => {
                 here.producer = here.producer.or(Some(false));
                 here.left_open = false;
@@ -101,6 +118,7 @@ impl World {
                 let (_, inputs) = here.hosted.remove(&task).expect("a task that is here");
                 here.given_back.extend(inputs);
                 here.suspended.insert(task);
+                here.in_flight.remove(&task);
                 here.task_failed.take_if(|failed| *failed == task);
                 return Some(Event::Suspended { open: true });
             }
@@ -119,6 +137,7 @@ impl World {
         match action {
             Action::DropProducer => here.drop_producer(),
             Action::Reset(task) => {
+                here.in_flight.remove(task);
                 here.put(*task, Place::Waiting);
                 here.task_failed.take_if(|failed| failed == task);
                 if !here.runs() {
@@ -130,6 +149,10 @@ impl World {
                 inputs.append(&mut here.given_back);
                 here.suspended.remove(task);
                 here.hosted.insert(*task, (Place::Waiting, inputs));
+            }
+            // All tasks are built anew, or none takes records any more.
+            Action::Committed { .. } | Action::NothingToCommit | Action::Aborted { .. } => {
+                here.closed = false;
             }
             Action::PlanAdvance(_) => here.timers.advance = true,
             Action::PlanRestoreStep => here.timers.restore = true,
@@ -164,6 +187,7 @@ impl World {
     /// The broker takes the positions of what runs.
     pub(super) fn positions_count(&mut self, worker: usize) {
         let here = &self.workers[worker];
+        assert!(here.in_flight.is_empty(), "what is on its way is committed");
         assert!(!here.spoilt, "what was done before a failure counts");
         for (task, (place, inputs)) in &here.hosted {
             for input in inputs.iter().filter(|_| *place == Place::Running) {

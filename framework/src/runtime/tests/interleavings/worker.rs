@@ -58,6 +58,14 @@ pub(super) struct Worker {
     pub(super) task_failed: Option<TaskId>,
     /// Something failed since all tasks began, so nothing of theirs may count.
     pub(super) spoilt: bool,
+    /// Tasks with a future on its way.
+    pub(super) in_flight: BTreeSet<TaskId>,
+    /// A commit waits for futures: none starts.
+    pub(super) closed: bool,
+    /// Futures are not done as long as a worker may block for them.
+    pub(super) futures_hang: bool,
+    /// The next flush starts a future.
+    pub(super) flush_starts: bool,
     pub(super) assigned: BTreeMap<TaskId, Vec<Owned>>,
     pub(super) given_back: Vec<Owned>,
     pub(super) revocation: Option<(Revocation, RevocationId)>,
@@ -80,6 +88,7 @@ impl Worker {
             replace_failed_tasks: false,
             backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(10) },
             purge_interval: Duration::from_secs(30),
+            commit_wait_max: Duration::from_secs(5),
         };
         Self {
             machine: WorkerMachine::new(rules),
@@ -94,6 +103,10 @@ impl Worker {
             generation: None,
             task_failed: None,
             spoilt: false,
+            in_flight: BTreeSet::new(),
+            closed: false,
+            futures_hang: false,
+            flush_starts: false,
             assigned: BTreeMap::new(),
             given_back: Vec::new(),
             revocation: None,
@@ -113,6 +126,10 @@ impl Worker {
         self.hosted.get_mut(&task).expect("a task that is here").0 = place;
     }
 
+    pub(super) fn settled(&self) -> Event {
+        if self.in_flight.is_empty() { Event::Done } else { Event::InFlight }
+    }
+
     pub(super) fn drop_producer(&mut self) {
         self.left_open |= self.producer.take() == Some(true);
     }
@@ -122,6 +139,7 @@ pub(super) fn can_fail(action: &Action) -> bool {
     matches!(
         action,
         Action::TakeOver
+            | Action::Settle { .. }
             | Action::Flush
             | Action::Acknowledge
             | Action::Generation

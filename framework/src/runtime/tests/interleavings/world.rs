@@ -40,6 +40,14 @@ pub(super) enum Op {
     /// A timer of a worker is due.
     Fire(usize),
     TaskFails(usize, u8),
+    /// A running task starts a future.
+    Future(usize, u8),
+    /// All futures of a worker are done.
+    FuturesDone(usize),
+    /// What caches hold will start one.
+    FlushStarts(usize),
+    /// Those of a worker take long from now on, or not.
+    FuturesHang(usize, bool),
 }
 
 pub(super) struct World {
@@ -150,6 +158,10 @@ impl World {
             Op::Tick(worker) => self.tell(*worker, Event::CommitDue),
             Op::Fire(worker) => self.fire(*worker),
             Op::TaskFails(worker, number) => self.task_fails(*worker, usize::from(*number)),
+            Op::Future(worker, number) => self.future(*worker, usize::from(*number)),
+            Op::FuturesDone(worker) => self.futures_done(*worker),
+            Op::FlushStarts(worker) => self.workers[*worker].flush_starts = true,
+            Op::FuturesHang(worker, hang) => self.workers[*worker].futures_hang = *hang,
             Op::Give(_) | Op::Take(_) | Op::Lose(_) | Op::HearOfLoss => {}
         }
     }
@@ -242,6 +254,26 @@ impl World {
         ] {
             if is_due {
                 self.tell(worker, event);
+            }
+        }
+    }
+
+    fn future(&mut self, worker: usize, number: usize) {
+        let here = &mut self.workers[worker];
+        // Tasks have their turns between the messages of their worker.
+        if !here.closed && here.actions.is_empty() {
+            let task = here.at(Place::Running).nth(number);
+            here.in_flight.extend(task);
+        }
+    }
+
+    /// A task that a commit waits for asks for it again.
+    fn futures_done(&mut self, worker: usize) {
+        let here = &mut self.workers[worker];
+        if here.actions.is_empty() {
+            here.in_flight.clear();
+            if here.closed {
+                self.tell(worker, Event::CommitDue);
             }
         }
     }

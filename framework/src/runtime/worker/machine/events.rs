@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Failed(Failure),
     /// Whether there is something to commit.
     Work(bool),
+    /// Futures are on their way.
+    InFlight,
     /// A task was built; some of its state may have to be restored first.
     Built { restores: bool },
     /// These have all their state.
@@ -58,7 +60,10 @@ pub(crate) enum Action {
 
     /// Waits for `Work`: is there something to commit?
     Look,
-    /// Waits: flush caches through the operators of all running tasks.
+    /// Waits, for `InFlight` if there are some: no record comes in where futures are on their way. If it is
+    /// to block, it blocks until they are done or the time for it is over.
+    Settle { block: bool },
+    /// Waits, for `InFlight` too: flush caches through the operators of all running tasks.
     Flush,
     /// Waits until everything sent is acknowledged.
     Acknowledge,
@@ -150,4 +155,6 @@ pub(crate) struct WorkerRules {
     pub(crate) replace_failed_tasks: bool,
     pub(crate) backoff: Backoff,
     pub(crate) purge_interval: Duration,
+    /// How long a commit waits for futures.
+    pub(crate) commit_wait_max: Duration,
 }

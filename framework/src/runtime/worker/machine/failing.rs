@@ -20,6 +20,7 @@ impl WorkerMachine {
         }
         let Failure { task, error } = failure;
         let replaces = task.filter(|_| self.rules.replace_failed_tasks);
+        self.settling = None;
         // What was to start does not: all of it waits again.
         self.todo.retain(|step| !matches!(step, Step::Build(_) | Step::Run(_) | Step::Tried));
         self.not_started = None;

@@ -18,9 +18,13 @@
 //! A commit, step by step; each may fail, and then it is unknown whether the commit counts:
 //!
 //! ```text
-//!   Look ─► Flush ─► Acknowledge ─┬─ exactly once ─► Generation ─► SendOffsets ─► EndTransaction ─┬─► Apply
-//!                                 └─ at least once ────────────────► CommitOffsets ───────────────┘
+//!   Look ─► Settle ─► Flush ─► Acknowledge ─┬─ exactly once ─► Generation ─► SendOffsets ─► EndTransaction ─┬─► Apply
+//!             ▲         │                   └─ at least once ────────────────► CommitOffsets ───────────────┘
+//!             └ futures ┘
 //! ```
+//!
+//! `Settle` is done when no future is on its way. Until then the commit is left and begun again, and the
+//! worker does what else comes; where partitions are about to leave, it blocks instead.
 //!
 //! Whether the worker still owns what it commits is looked at before the first step, and again
 //! between `Generation` and `SendOffsets` (before `CommitOffsets`): under that generation the
@@ -57,7 +61,10 @@ enum Place {
 /// What is still to be done for an event.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Commit,
+    /// Of all running tasks; whether it may block until their futures are done.
+    Commit {
+        block: bool,
+    },
     Wake,
     Suspend(TaskId),
     Host(TaskId),
@@ -99,6 +106,7 @@ enum Waits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CommitAt {
     Look,
+    Settle,
     Flush,
     Acknowledge,
     Generation,
@@ -139,6 +147,10 @@ pub(crate) struct WorkerMachine {
     restore_planned: bool,
     /// When repartition topics were purged last.
     purged: Duration,
+    /// The commit under way blocks for futures.
+    commit_blocks: bool,
+    /// Since when a commit waits for futures.
+    settling: Option<Duration>,
     todo: VecDeque<Step>,
     waits: Option<Waits>,
     out: Vec<Action>,
@@ -164,6 +176,8 @@ impl WorkerMachine {
             advance_planned: false,
             restore_planned: false,
             purged: Duration::ZERO,
+            commit_blocks: false,
+            settling: None,
             todo: VecDeque::new(),
             waits: None,
             out: Vec::new(),
@@ -200,14 +214,16 @@ impl WorkerMachine {
                 if lost {
                     self.react(aborted("partitions were lost").into());
                 } else {
-                    self.todo.push_back(Step::Commit);
+                    self.todo.push_back(Step::Commit { block: true });
                 }
                 self.todo.extend(tasks.into_iter().map(Step::Suspend));
                 self.todo.push_back(Step::Answer);
             }
             // A message is on its way that says what failed or was lost.
             Event::CommitDue if self.at.task_failed || self.has_lost() => {}
-            Event::CommitDue => self.todo.extend([Step::Commit, Step::Wake]),
+            Event::CommitDue => {
+                self.todo.extend([Step::Commit { block: false }, Step::Wake]);
+            }
             Event::TaskFailed(failure)
                 if failure.task.is_none_or(|task| self.is_at(task, Place::Running)) =>
             {
@@ -266,7 +282,7 @@ impl WorkerMachine {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Commit => self.commit(),
+            Step::Commit { block } => self.commit(block),
             Step::Wake => self.out.push(Action::Wake),
             Step::Suspend(task) => {
                 if self.tasks.contains_key(&task) {

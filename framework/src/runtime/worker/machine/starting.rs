@@ -26,7 +26,7 @@ impl WorkerMachine {
     pub(super) fn assign(&mut self, tasks: Vec<TaskId>) {
         // Further inputs of a task that runs with what is here: it is built anew with all.
         if tasks.iter().any(|task| self.tasks.contains_key(task)) {
-            self.todo.push_back(Step::Commit);
+            self.todo.push_back(Step::Commit { block: true });
         }
         for task in tasks {
             self.todo.extend([Step::Suspend(task), Step::Host(task)]);

@@ -58,6 +58,7 @@ impl Bench {
             replace_failed_tasks: false,
             backoff: Backoff { min, max },
             purge_interval: Duration::from_secs(30),
+            commit_wait_max: Duration::from_secs(5),
         };
         Self { machine: WorkerMachine::new(rules), at: Moment::default() }
     }
@@ -118,13 +119,15 @@ fn a_commit_takes_its_steps_one_after_the_other() {
     let mut bench = Bench::running(true, &[FIRST]);
     bench.at.now = Duration::from_secs(30);
     assert_eq!(bench.on(Event::CommitDue), ["Look"]);
-    assert_eq!(bench.on(Event::Work(true)), ["Flush"]);
+    assert_eq!(bench.on(Event::Work(true)), ["Settle { block: false }"]);
+    assert_eq!(bench.on(Event::Done), ["Flush"]);
     let steps = ["Acknowledge", "Generation", "SendOffsets", "EndTransaction", "Apply"];
     assert_eq!(bench.done(5), steps);
     assert_eq!(bench.on(Event::Done), ["committed, purge", "Wake"]);
     let mut bench = Bench::running(false, &[FIRST]);
     bench.on(Event::CommitDue);
     bench.on(Event::Work(true));
+    bench.on(Event::Done);
     let steps = ["Acknowledge", "CommitOffsets", "Apply", "committed", "Wake"];
     assert_eq!(bench.done(4), steps);
 }
@@ -133,7 +136,7 @@ fn a_commit_takes_its_steps_one_after_the_other() {
 /// generation: that one would be taken.
 #[test]
 fn a_loss_in_the_middle_of_a_commit_ends_it() {
-    for (exactly_once, steps) in [(true, 2), (false, 1)] {
+    for (exactly_once, steps) in [(true, 3), (false, 2)] {
         let mut bench = Bench::running(exactly_once, &[FIRST]);
         bench.on(Event::CommitDue);
         bench.on(Event::Work(true));
@@ -158,7 +161,7 @@ fn a_loss_in_the_middle_of_a_commit_ends_it() {
 /// producer are gone before anything else is asked for.
 #[test]
 fn a_commit_that_fails_anywhere_leaves_nothing_to_commit() {
-    for done in 0..6 {
+    for done in 0..7 {
         let mut bench = Bench::running(true, &[FIRST]);
         bench.on(Event::CommitDue);
         bench.on(Event::Work(true));
@@ -212,7 +215,7 @@ fn waits_grow_until_a_commit_succeeds() {
     assert!(bench.machine.is_after_abort());
     bench.on(Event::CommitDue);
     bench.on(Event::Work(true));
-    bench.done(6);
+    bench.done(7);
     assert!(!bench.machine.is_after_abort());
 }
 
@@ -286,4 +289,56 @@ fn a_task_that_runs_is_built_anew_with_further_inputs() {
     assert_eq!(bench.on(Event::Work(false)), ["NothingToCommit", "suspend 0_0"]);
     let hosted = ["0_0 Suspended", "host 0_0", "0_0 Created", "LookUpPositions"];
     assert_eq!(bench.on(Event::Suspended { open: true }), hosted);
+}
+
+/// Futures on their way hold a commit up, and nothing else: it begins again when it is asked for again.
+#[test]
+fn a_commit_waits_for_futures_while_the_worker_goes_on() {
+    let mut bench = Bench::running(true, &[FIRST]);
+    let look = |bench: &mut Bench| {
+        assert_eq!(bench.on(Event::CommitDue), ["Look"]);
+        assert_eq!(bench.on(Event::Work(true)), ["Settle { block: false }"]);
+    };
+    look(&mut bench);
+    assert_eq!(bench.on(Event::InFlight), ["Wake"]);
+    // What else comes is done meanwhile.
+    assert_eq!(bench.on(Event::Measured), Vec::<String>::new());
+    look(&mut bench);
+    assert_eq!(bench.on(Event::Done), ["Flush"]);
+    // A flush may start further ones.
+    assert_eq!(bench.on(Event::InFlight), ["Settle { block: false }"]);
+    assert_eq!(bench.on(Event::InFlight), ["Wake"]);
+    bench.at.now += Duration::from_secs(4);
+    look(&mut bench);
+    assert_eq!(bench.on(Event::Done), ["Flush"]);
+    bench.done(6);
+    // The wait begins anew with each commit.
+    bench.at.now += Duration::from_secs(4);
+    look(&mut bench);
+    assert_eq!(bench.on(Event::InFlight), ["Wake"]);
+}
+
+#[test]
+fn a_commit_that_waits_too_long_for_futures_is_an_abort() {
+    let mut bench = Bench::running(false, &[FIRST]);
+    for (seconds, first) in [(0, "Wake"), (4, "Wake"), (5, "aborted")] {
+        bench.at.now = Duration::from_secs(seconds);
+        bench.on(Event::CommitDue);
+        bench.on(Event::Work(true));
+        assert_eq!(bench.on(Event::InFlight).first().map(String::as_str), Some(first));
+    }
+}
+
+/// The group waits for the answer: the worker blocks, and drops what is not done by then.
+#[test]
+fn a_revocation_blocks_for_futures() {
+    let revoke = || Event::Revoke { tasks: vec![FIRST], lost: false };
+    let mut bench = Bench::running(true, &[FIRST]);
+    bench.on(revoke());
+    assert_eq!(bench.on(Event::Work(true)), ["Settle { block: true }"]);
+    assert_eq!(bench.on(Event::Done), ["Flush"]);
+    assert_eq!(bench.on(Event::InFlight), ["Settle { block: true }"]);
+    let dropped = bench.on(Event::InFlight);
+    assert_eq!(dropped.first().map(String::as_str), Some("aborted"), "{dropped:?}");
+    assert!(dropped.contains(&"suspend 0_0".to_owned()), "{dropped:?}");
 }

@@ -1,0 +1,283 @@
+//! Commits, aborts, revocations and stops with futures on their way.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::log::memory::{Fault, Operation};
+use crate::operators::Async;
+
+/// Lets as many futures pass as it was told, or all.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    fn open(&self) {
+        self.0.add_permits(1 << 20);
+    }
+
+    async fn pass(self, value: String) -> Result<String, BoxError> {
+        self.0.acquire().await?.forget();
+        Ok(value)
+    }
+}
+
+/// `in` through a future to `out`, and counted.
+fn through(gate: &Gate, how: Async<String>) -> Topology {
+    let gate = gate.clone();
+    let builder = StreamsBuilder::new();
+    let passed =
+        builder.stream::<String, String>("in").map_async(how, move |_, v| gate.clone().pass(v));
+    passed.to("out");
+    passed
+        .group_by_key()
+        .count("counts")
+        .updates()
+        .map_values(|n: i64| n.to_string())
+        .to("counted");
+    builder.build().unwrap()
+}
+
+fn started(topology: Topology, config: StreamsConfig, log: &MemoryLog) -> Streams {
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let streams = Streams::with(topology, config).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
+    streams
+}
+
+fn topics() -> MemoryLog {
+    log_with(&[("in", 2), ("out", 1), ("counted", 1)])
+}
+
+/// Each came out once, and was counted once.
+fn assert_once(log: &MemoryLog, wanted: &[String]) {
+    wait_until(|| values(log, "out").len(), |found| *found >= wanted.len());
+    let mut sorted = wanted.to_vec();
+    sorted.sort();
+    assert_eq!(values(log, "out"), sorted);
+    let counts = || {
+        let mut last = std::collections::BTreeMap::new();
+        for record in log.records("counted") {
+            let count: u64 = String::from_utf8(record.value.unwrap()).unwrap().parse().unwrap();
+            last.insert(record.key, count);
+        }
+        last.values().sum::<u64>()
+    };
+    wait_until(counts, |sum| *sum == wanted.len() as u64);
+}
+
+fn on_their_way(streams: &Streams) -> u64 {
+    let metrics = streams.metrics();
+    let lines = metrics.lines().filter(|line| line.starts_with("millstream_futures_in_flight{"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+fn numbered(from: usize, to: usize) -> Vec<String> {
+    (from..to).map(|at| format!("v{at:03}")).collect()
+}
+
+fn put_all(log: &MemoryLog, all: &[String]) {
+    for (at, value) in all.iter().enumerate() {
+        put(log, i32::try_from(at % 2).unwrap(), &format!("k{}-{}", at % 2, at % 3), value);
+    }
+}
+
+/// The position of a record whose future is on its way is not committed, and others behind it are not.
+#[test]
+fn nothing_is_committed_past_a_future() {
+    for guarantee in BOTH {
+        let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+        let streams = started(through(&gate, Async::ordered(4)), config(&dir, guarantee), &log);
+        let all = numbered(0, 6);
+        put_all(&log, &all);
+        wait_until(|| on_their_way(&streams), |found| *found == 6);
+        assert_eq!(committed(&log), 0);
+        assert_eq!(values(&log, "out"), Vec::<String>::new());
+        gate.open();
+        wait_until(|| committed(&log), |found| *found == 6);
+        assert_once(&log, &all);
+        wait_until(|| on_their_way(&streams), |found| *found == 0);
+        streams.close().unwrap();
+    }
+}
+
+/// Whatever a commit fails with: the results of futures count once.
+#[test]
+fn results_count_once_though_commits_fail() {
+    let faults = [
+        (Operation::Commit, Fault::Aborted),
+        (Operation::Commit, Fault::Fenced),
+        (Operation::Commit, Fault::LostAnswer),
+        (Operation::SendOffsets, Fault::Aborted),
+        (Operation::Flush, Fault::Unavailable),
+    ];
+    for (operation, fault) in faults {
+        let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+        gate.open();
+        let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+        let streams = started(through(&gate, Async::by_key(3)), config, &log);
+        put_all(&log, &numbered(0, 20));
+        wait_until(|| values(&log, "out").len(), |found| *found > 0);
+        log.fail(operation, fault, 2);
+        put_all(&log, &numbered(20, 60));
+        assert_once(&log, &numbered(0, 60));
+        streams.close().unwrap();
+    }
+}
+
+/// What is on its way is waited for by a stop.
+#[test]
+fn a_stop_waits_for_futures() {
+    for guarantee in BOTH {
+        let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+        let all = numbered(0, 4);
+        put_all(&log, &all);
+        let settings = config(&dir, guarantee);
+        let streams = started(through(&gate, Async::unordered(8)), settings, &log);
+        wait_until(|| on_their_way(&streams), |found| *found == 4);
+        let instance = Arc::clone(&streams.instance);
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| streams.close());
+            wait_until(|| instance.board.instance(), |state| *state == StreamsState::Stopping);
+            gate.open();
+            closing.join().unwrap().unwrap();
+        });
+        assert_eq!((committed(&log), values(&log, "out").len()), (4, 4));
+    }
+}
+
+/// If they are not done in the time that a stop may take, they are dropped, which is said, and come again.
+#[test]
+fn a_stop_that_is_out_of_time_drops_futures() {
+    for guarantee in BOTH {
+        let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+        let all = numbered(0, 4);
+        put_all(&log, &all);
+        let settings = config(&dir, guarantee).close_timeout_ms(300);
+        let streams = started(through(&gate, Async::unordered(8)), settings, &log);
+        wait_until(|| on_their_way(&streams), |found| *found == 4);
+        let error = streams.close().unwrap_err().to_string();
+        assert!(error.contains("the next start does it again"), "{error}");
+        assert_eq!((committed(&log), values(&log, "out").len()), (0, 0));
+        gate.open();
+        let again = config(&dir, guarantee);
+        let streams = started(through(&gate, Async::unordered(8)), again, &log);
+        assert_once(&log, &all);
+        streams.close().unwrap();
+    }
+}
+
+/// A second instance comes and goes while futures are on their way, which takes some time each.
+#[test]
+fn a_rebalance_loses_no_future_and_counts_none_twice() {
+    let slow = |_: &String, value: String| async move {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok::<_, BoxError>(value)
+    };
+    let topology = || {
+        let builder = StreamsBuilder::new();
+        let passed = builder.stream::<String, String>("in").map_async(Async::unordered(4), slow);
+        passed.to("out");
+        passed
+            .group_by_key()
+            .count("counts")
+            .updates()
+            .map_values(|n: i64| n.to_string())
+            .to("counted");
+        builder.build().unwrap()
+    };
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let log = topics();
+    let settings = |at: usize| config(&dirs[at], ProcessingGuarantee::ExactlyOnceV2);
+    let first = started(topology(), settings(0), &log);
+    for round in 0..3 {
+        put_all(&log, &numbered(round * 200, round * 200 + 100));
+        let second = started(topology(), settings(1), &log);
+        put_all(&log, &numbered(round * 200 + 100, round * 200 + 200));
+        wait_until(|| values(&log, "out").len(), |found| *found > round * 200 + 100);
+        second.close().unwrap();
+    }
+    assert_once(&log, &numbered(0, 600));
+    assert!(aborts(&first) == 0, "{}", first.metrics());
+    first.close().unwrap();
+}
+
+/// Those of one key run one after the other: eight of them take longer than a commit waits, one does not.
+#[test]
+fn after_an_abort_so_few_are_taken_that_they_are_done_in_time() {
+    let builder = StreamsBuilder::new();
+    let slow = |_: &String, value: String| async move {
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        Ok::<_, BoxError>(value)
+    };
+    let how = Async::by_key(8).timeout(Duration::from_millis(200));
+    builder.stream::<String, String>("in").map_async(how, slow).to("out");
+    let (dir, log) = (tempfile::tempdir().unwrap(), topics());
+    for value in numbered(0, 8) {
+        put(&log, 0, "hot", &value);
+    }
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(1000);
+    let streams = started(builder.build().unwrap(), config, &log);
+    wait_for(&log, "out", &numbered(0, 8).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(aborts(&streams) > 0, "the test is about what comes after one");
+    streams.close().unwrap();
+}
+
+/// A node whose futures may take longer than a commit waits says so before it takes a record.
+#[test]
+fn futures_that_may_take_too_long_are_refused() {
+    let how = Async::ordered(1).timeout(Duration::from_secs(3)).retries(1, Duration::from_secs(1));
+    let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+    let streams = Streams::with(through(&gate, how), config).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
+    let error = format!("{:?}", streams.close().unwrap_err());
+    for part in ["KSTREAM-MAPASYNC-0000000001", "7s", "5s", "transaction.timeout.ms"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+/// While the commit waits for one task, the other tasks of its worker go on.
+#[test]
+fn other_tasks_go_on_while_a_commit_waits() {
+    let gate = Gate::closed();
+    let passing = gate.clone();
+    let seen: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let saw = Arc::clone(&seen);
+    let builder = StreamsBuilder::new();
+    let slow = builder.stream::<String, String>("in");
+    slow.map_async(1, move |_, v: String| passing.clone().pass(v)).to("out");
+    let other = builder.stream::<String, String>("other");
+    other
+        .peek(move |_, value| {
+            saw.lock().unwrap().insert(value.clone());
+        })
+        .to("out");
+    let (dir, log) =
+        (tempfile::tempdir().unwrap(), log_with(&[("in", 1), ("other", 1), ("out", 1)]));
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).num_stream_threads(1);
+    let streams = started(builder.build().unwrap(), config, &log);
+    put(&log, 0, "k", "slow");
+    let put_other = |value: &str| {
+        let at = TopicPartition::new("other", 0);
+        log.append(&at, Some(b"k"), Some(value.as_bytes()), 7, &Headers::default()).unwrap();
+    };
+    // A few commit intervals long: the tick has come, and waits.
+    for at in 0..20 {
+        let value = format!("other {at:02}");
+        put_other(&value);
+        wait_until(|| seen.lock().unwrap().contains(&value), |seen| *seen);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(committed(&log), 0);
+    gate.open();
+    wait_until(|| values(&log, "out").len(), |found| *found == 21);
+    streams.close().unwrap();
+}
