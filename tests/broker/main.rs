@@ -21,6 +21,7 @@ mod event_times;
 mod exactly_once;
 mod slow_follower;
 mod mixed;
+mod futures;
 mod outage;
 mod state_lock;
 mod secured;

@@ -1,5 +1,5 @@
 //! kill -9 in the middle of a topology in which each record passes a join of two streams, a session, what `suppress` holds
-//! back and a join by foreign key: with exactly-once each input counts once in the committed output.
+//! back, a future and a join by foreign key: with exactly-once each input counts once in the committed output.
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the test that started this process reads its lines")]
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use millstream::{
-    CommitStep, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows, Streams,
+    Async, CommitStep, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows, Streams,
     StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
 };
 
@@ -57,6 +58,9 @@ struct Options {
     /// Microseconds that each record takes.
     #[arg(long, default_value_t = 0)]
     slow_us: u64,
+    /// Milliseconds that the future of each record takes; without it there are none.
+    #[arg(long)]
+    future_ms: Option<u64>,
     /// `NAME=VALUE`: a setting of all Kafka clients.
     #[arg(long)]
     kafka: Vec<String>,
@@ -110,6 +114,9 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
         let rows = builder.global_table::<String, String>(topic.as_str(), "rows");
         stream = stream.join_global(&rows, |key, _| key.clone(), |value, _| value);
     }
+    if let Some(takes) = options.future_ms {
+        stream = stream.map_async(Async::unordered(32), move |_, value| later(value, takes));
+    }
     stream
         .peek(move |_, value| {
             assert_ne!(Some(value), poison.as_ref(), "poison");
@@ -127,8 +134,14 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
     Ok(builder.build()?)
 }
 
-/// Each record meets itself once, and is counted in the one session of its key; the counts are held back, and come out
-/// where their key has a row.
+/// The value, after so many milliseconds.
+async fn later<V>(value: V, takes_ms: u64) -> Result<V, Infallible> {
+    tokio::time::sleep(Duration::from_millis(takes_ms)).await;
+    Ok(value)
+}
+
+/// Each record meets itself once, and is counted in the one session of its key; the counts are held back, wait for a
+/// future, and come out where their key has a row.
 fn mixed(builder: &StreamsBuilder, options: &Options, rows: &str) {
     let hour = Duration::from_secs(3600);
     let rows = builder.table::<String, String>(rows, "rows");
@@ -145,6 +158,7 @@ fn mixed(builder: &StreamsBuilder, options: &Options, rows: &str) {
         .suppress("held", Suppress::until_time_limit(Duration::ZERO))
         .updates()
         .map(|visit, count| (visit.key, count))
+        .map_async(Async::by_key(32), |_, count| later(count, 10))
         .repartition("by-key")
         .to_table("counted")
         .join_foreign("named", &rows, |key, _| Some(key.clone()), |count, _| *count)
