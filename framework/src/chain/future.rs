@@ -137,7 +137,7 @@ impl Futures {
         if longest > self.wait_max {
             let reason = format!(
                 "with all its tries one of its futures may take {longest:?}, but a commit waits {:?} for it, half of \
-                 `transaction.timeout.ms` (with at-least-once, of `max.poll.interval.ms`): lower its time-out or its retries, \
+                 `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`): lower its time-out or its retries, \
                  or raise that setting",
                 self.wait_max
             );

@@ -9,6 +9,7 @@
 //! | state | none; what is in flight is waited for by a commit, and is taken again after a crash |
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::chain::{Children, TaskContext};
 use crate::error::{self, BoxError};
@@ -52,7 +53,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         self.child("KSTREAM-FLATMAPASYNC-", move |linker| {
             let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
             let hand_on = move |record, ctx: &mut _| forward_each(&children, record, ctx);
-            linker.add::<K, V, _>(Awaiting::new(&how, start.clone(), hand_on, faults));
+            linker.add::<K, V, _>(Awaiting::new(&how, Arc::clone(&start), hand_on, faults));
             Ok(())
         })
     }

@@ -7,6 +7,7 @@
 //! | state | none; a commit waits for what is in flight, and the future runs again when a record is processed again after a crash |
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::chain::TaskContext;
 use crate::error::BoxError;
@@ -56,7 +57,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let end: KStream<K, V, P> = self.child("KSTREAM-FOREACHASYNC-", move |linker| {
             let faults = linker.faults()?;
             let hand_on = |_: Record<K, ()>, _: &mut TaskContext| Ok(());
-            linker.add::<K, V, _>(Awaiting::new(&how, start.clone(), hand_on, faults));
+            linker.add::<K, V, _>(Awaiting::new(&how, Arc::clone(&start), hand_on, faults));
             Ok(())
         });
         self.graph.borrow_mut().set_policy(end.node, policy);

@@ -9,6 +9,7 @@
 //! | state | none; what is in flight is waited for by a commit, and is taken again after a crash |
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::error::BoxError;
 use crate::operators::asynchronous::awaiting::{Awaiting, start_of};
@@ -63,7 +64,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         self.child("KSTREAM-MAPASYNC-", move |linker| {
             let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
             let hand_on = move |record, ctx: &mut _| children.forward(record, ctx);
-            linker.add::<K, V, _>(Awaiting::new(&how, start.clone(), hand_on, faults));
+            linker.add::<K, V, _>(Awaiting::new(&how, Arc::clone(&start), hand_on, faults));
             Ok(())
         })
     }

@@ -21,7 +21,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// no further records. A try may take 3 s unless said otherwise, and there is one.
 ///
 /// A commit waits for all futures of its tasks, so each of them must be done, with all tries, within half of
-/// `transaction.timeout.ms` (with at-least-once, of `max.poll.interval.ms`); a node whose futures may take longer does not
+/// `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`); a node whose futures may take longer does not
 /// start. After a crash a record's future may run again, its result counts once.
 ///
 /// ```
@@ -37,6 +37,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 ///     async move { Ok::<_, std::io::Error>(place) }
 /// });
 /// located.to("located");
+/// // In the order of the records, or as they are done; `8` alone is the first.
+/// let later = |_: &String, click: String| async move { Ok::<_, std::io::Error>(click) };
+/// clicks.map_async(Async::ordered(8), later).to("clicks-1");
+/// clicks.map_async(Async::unordered(8), later).to("clicks-2");
 ///
 /// let mut driver = TopologyDriver::new(&builder.build()?)?;
 /// driver.pipe("clicks", &text("10.0.0.1", "home", 5))?;

@@ -239,7 +239,7 @@ fn futures_that_may_take_too_long_are_refused() {
     let streams = Streams::with(through(&gate, how), config).log(shared).start().unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
     let error = format!("{:?}", streams.close().unwrap_err());
-    for part in ["KSTREAM-MAPASYNC-0000000001", "7s", "5s", "transaction.timeout.ms"] {
+    for part in ["KSTREAM-MAPASYNC-0000000001", "7s", "5s", "transaction_timeout_ms"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 }
@@ -280,4 +280,50 @@ fn other_tasks_go_on_while_a_commit_waits() {
     gate.open();
     wait_until(|| values(&log, "out").len(), |found| *found == 21);
     streams.close().unwrap();
+}
+
+/// While a commit waits no record comes in: otherwise there would always be one on its way.
+#[test]
+fn a_stream_without_a_pause_is_committed_all_the_same() {
+    let builder = StreamsBuilder::new();
+    let slow = |_: &String, value: String| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok::<_, BoxError>(value)
+    };
+    let how = Async::unordered(4).timeout(Duration::from_millis(400));
+    builder.stream::<String, String>("in").map_async(how, slow).to("out");
+    let (dir, log) = (tempfile::tempdir().unwrap(), topics());
+    // They take 2 s in all, and a commit waits for half a second.
+    put_all(&log, &numbered(0, 800));
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(1000);
+    let streams = started(builder.build().unwrap(), config, &log);
+    wait_until(|| values(&log, "out").len(), |found| *found == 800);
+    assert_eq!(aborts(&streams), 0);
+    streams.close().unwrap();
+}
+
+/// What a commit lets out of a record cache may start futures: it is part of that commit.
+#[test]
+fn a_commit_waits_for_the_futures_that_its_flush_starts() {
+    for guarantee in BOTH {
+        let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
+        let passing = gate.clone();
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, String>("in")
+            .group_by_key()
+            .count("counts")
+            .updates()
+            .map_async(4, move |_, count: i64| passing.clone().pass(count.to_string()))
+            .to("out");
+        put_all(&log, &numbered(0, 12));
+        let config = config(&dir, guarantee).cache_bytes_max(1 << 20);
+        let streams = started(builder.build().unwrap(), config, &log);
+        wait_until(|| on_their_way(&streams), |found| *found == 6);
+        assert_eq!((committed(&log), values(&log, "out").len()), (0, 0));
+        gate.open();
+        wait_for(&log, "out", &["2"; 6]);
+        wait_until(|| committed(&log), |found| *found == 12);
+        streams.close().unwrap();
+    }
 }

@@ -84,20 +84,8 @@ impl World {
                 assert!(here.in_flight.is_empty(), "what is on its way is committed");
             }
             Action::EndTransaction => here.producer = Some(false),
-            Action::Settle { block } => {
-                here.closed = true;
-                if block && !here.futures_hang {
-                    here.in_flight.clear();
-                }
-                return Some(here.settled());
-            }
-            Action::Flush => {
-                if std::mem::take(&mut here.flush_starts) {
-                    let task = here.at(Place::Running).next();
-                    here.in_flight.extend(task);
-                }
-                return Some(here.settled());
-            }
+            Action::Settle { block } => return Some(here.settle(block)),
+            Action::Flush => return Some(here.flush()),
             Action::Apply | Action::TakeOver | Action::LookUpPositions => {}
             Action::OpenProducer => {
                 here.producer = here.producer.or(Some(false));

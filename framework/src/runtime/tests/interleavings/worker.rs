@@ -126,7 +126,23 @@ impl Worker {
         self.hosted.get_mut(&task).expect("a task that is here").0 = place;
     }
 
-    pub(super) fn settled(&self) -> Event {
+    pub(super) fn settle(&mut self, block: bool) -> Event {
+        self.closed = true;
+        if block && !self.futures_hang {
+            self.in_flight.clear();
+        }
+        self.settled()
+    }
+
+    pub(super) fn flush(&mut self) -> Event {
+        if std::mem::take(&mut self.flush_starts) {
+            let task = self.at(Place::Running).next();
+            self.in_flight.extend(task);
+        }
+        self.settled()
+    }
+
+    fn settled(&self) -> Event {
         if self.in_flight.is_empty() { Event::Done } else { Event::InFlight }
     }
 

@@ -68,7 +68,7 @@ impl WorkerMachine {
         let waited = self.at.now.saturating_sub(since);
         if self.commit_blocks || waited >= self.rules.commit_wait_max {
             let reason = "futures are still on their way: a commit waits for them for half of \
-                `transaction.timeout.ms` (with at-least-once, of `max.poll.interval.ms`), and where \
+                `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`), and where \
                 partitions leave no longer than the group waits";
             self.react(aborted(reason).into());
         }
