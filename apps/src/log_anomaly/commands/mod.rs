@@ -1,0 +1,34 @@
+//! The command line of `log-anomaly`: one file per command.
+
+mod score;
+mod templates;
+
+use clap::{Parser, Subcommand};
+
+/// What an application's logs say, as it happens.
+#[derive(Debug, Parser)]
+#[command(name = "log-anomaly", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The template of each line of a file, as CSV: line_no,template_id,template
+    Templates(templates::Templates),
+    /// Measures against samples whose answers are known
+    #[command(subcommand)]
+    Score(score::Score),
+}
+
+/// Runs the program's command line.
+///
+/// # Errors
+/// What the command failed with.
+pub fn run() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Templates(templates) => templates.run(&mut std::io::stdout().lock()),
+        Command::Score(score) => score.run(&mut std::io::stdout().lock()),
+    }
+}

@@ -1,0 +1,8 @@
+//! Log anomaly: what an application's logs say, as it happens.
+//!
+//! The modules stand in the order in which a line meets them.
+
+pub mod templates;
+mod commands;
+
+pub use commands::run;
