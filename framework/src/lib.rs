@@ -57,6 +57,7 @@
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | futures: what waits for something outside | [`KStream::map_async`], [`KStream::flat_map_async`], [`KStream::for_each_async`], [`Async`] |
 //! | topics at both ends | [`Consumed`], [`Produced`] |
+//! | a way out into a database or a lake | [`KStream::sink`], [`Outlet`] |
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
 //! | stores of such an operator | [`KeyValue`], [`Window`]; in its hands [`KeyValueStore`], [`WindowStore`] |
@@ -136,8 +137,8 @@ pub use logging::init_logging;
 pub use operators::{
     And, Async, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor,
     FixedKeyRecord, GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
-    KeyValue, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind, Stores,
-    StreamJoined, TableJoined, Window, WindowedCogroup, WindowedStream,
+    KeyValue, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind,
+    Stores, StreamJoined, SunkStream, TableJoined, Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

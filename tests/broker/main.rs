@@ -22,6 +22,7 @@ mod exactly_once;
 mod slow_follower;
 mod mixed;
 mod futures;
+mod outlet;
 mod outage;
 mod state_lock;
 mod secured;

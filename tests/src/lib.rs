@@ -3,5 +3,6 @@
 //! The suites themselves are the test targets of this package: `contract`, `conformance`, `broker` and `tidy`;
 //! `./test SUITE` in the repository's root runs one of them.
 
+pub mod files;
 pub mod kafka;
 pub mod wait;

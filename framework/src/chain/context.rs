@@ -15,7 +15,7 @@ use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
 use crate::policy::{DropCounter, DropReason, Drops, OnError};
-use crate::record::{RecordAt, RecordMetadata, RecordTime, TaskId, Timestamp};
+use crate::record::{RecordAt, RecordMetadata, RecordTime, TaskId, Timestamp, TopicPartition};
 
 /// A task as its operators see it.
 pub(crate) struct TaskContext {
@@ -29,6 +29,8 @@ pub(crate) struct TaskContext {
     pub(crate) wall_clock: Timestamp,
     /// The way to topics.
     pub(crate) collector: Collector,
+    /// Where each of its inputs begins.
+    pub(crate) inputs: Vec<(TopicPartition, i64)>,
     /// Its futures.
     pub(crate) futures: Futures,
     /// Set by an operator that wants a commit soon.
@@ -69,6 +71,7 @@ impl TaskContext {
             stream_time: Timestamp(-1),
             wall_clock: Timestamp(0),
             collector,
+            inputs: Vec::new(),
             futures: Futures::new(FuturePool::default(), Duration::MAX),
             commit_requested: false,
             progress: BTreeMap::new(),

@@ -20,6 +20,11 @@ impl Faults {
         Self { node, policy }
     }
 
+    /// The name of the node.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Counts the record in hand, which has no place here, and says so now and then.
     #[cold]
     pub(crate) fn dropped(

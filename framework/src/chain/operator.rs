@@ -7,7 +7,7 @@
 //! init ──► { process | collect | punctuate | flush }* ──► close
 //! ```
 //!
-//! `collect` takes in what futures came to; it is called only on operators that have some.
+//! `complete` makes outlets durable, after all flushes of a commit. `collect` takes in what futures came to; it is called only on operators that have some.
 //! `flush` empties the record caches of the operator downstream; it is called before each commit
 //! in the order in which records flow, so what one flush emits is seen by the flushes after it.
 //! After an error nothing but `close` is called, and the task is built anew from its factories.
@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use crate::chain::context::TaskContext;
 use crate::chain::punctuation::Schedule;
 use crate::error::Result;
-use crate::record::{Data, Record, Timestamp};
+use crate::record::{Data, Record, Timestamp, TopicPartition};
 
 /// What all operators have in common, whatever flows through them.
 pub(crate) trait Node {
@@ -52,6 +52,16 @@ pub(crate) trait Node {
 
     /// Takes in what its futures came to, and hands on what may go on.
     fn collect(&mut self, _ctx: &mut TaskContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// True if it is a way out that wants [`Self::complete`] to be called.
+    fn is_outlet(&self) -> bool {
+        false
+    }
+
+    /// All that the next commit will have is here: `positions` are the next offsets of the task's inputs.
+    fn complete(&mut self, _positions: &[(TopicPartition, i64)]) -> Result<()> {
         Ok(())
     }
 

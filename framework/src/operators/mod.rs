@@ -16,6 +16,8 @@ pub use process::{
     Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
     StoreKind, Stores, Window,
 };
-pub use stream::{And, InPlace, KStream, Placed, Placing, Rekeyed, Repartitioned, Split};
+pub use stream::{
+    And, InPlace, KStream, Outlet, Placed, Placing, Rekeyed, Repartitioned, Split, SunkStream,
+};
 pub use table::{Buffer, GlobalKTable, KTable};
 pub use window::WindowedStream;

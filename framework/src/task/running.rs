@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use millstream_state::{Batch, TaskStores};
 
-use crate::chain::{NamedNode, PunctuationType, TaskContext};
+use crate::chain::{NamedNode, Node, PunctuationType, TaskContext};
 use crate::error::Result;
 use crate::log::{Committed, PartitionQueue, Wake};
 use crate::record::{TaskId, Timestamp, TopicPartition};
@@ -104,6 +104,8 @@ pub(crate) struct Task {
     nodes: Vec<NamedNode>,
     /// Those with futures.
     asynchronous: Vec<NamedNode>,
+    /// Those that are ways out.
+    outlets: Vec<NamedNode>,
     stores: Vec<Rc<RefCell<dyn StateStore>>>,
     disk: TaskStores,
     uncommitted_bytes: UncommittedBytes,
@@ -136,11 +138,8 @@ impl Task {
     ) -> Self {
         Self {
             inputs: Vec::new(),
-            asynchronous: nodes
-                .iter()
-                .filter(|(_, node)| node.borrow().is_asynchronous())
-                .cloned()
-                .collect(),
+            asynchronous: those(&nodes, |node| node.is_asynchronous()),
+            outlets: those(&nodes, |node| node.is_outlet()),
             nodes,
             stores: stores.all,
             disk: stores.disk,
@@ -163,6 +162,7 @@ impl Task {
     pub(crate) fn add_input(&mut self, input: Input) {
         // Stream time goes on where the partitions' times were committed.
         self.ctx.stream_time = self.ctx.stream_time.max(input.partition_time);
+        self.ctx.inputs.push((input.partition.clone(), input.committable()));
         self.inputs.push(input);
     }
 
@@ -416,6 +416,16 @@ impl Task {
         Ok(())
     }
 
+    /// Second step, once nothing is on its way any more: outlets make durable what they have.
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        if self.outlets.is_empty() {
+            return Ok(());
+        }
+        let next = |input: &Input| (input.partition.clone(), input.committable());
+        let positions: Vec<_> = self.inputs.iter().map(next).collect();
+        self.outlets.iter().try_for_each(|(_, node)| node.borrow_mut().complete(&positions))
+    }
+
     /// The positions of all inputs, unchanged ones too: a transaction without offsets would not
     /// be fenced.
     pub(crate) fn positions(&self) -> Vec<(TopicPartition, Committed)> {
@@ -464,4 +474,8 @@ impl Task {
         let queues = self.inputs.into_iter().map(Input::into_queue).collect();
         (self.disk, queues)
     }
+}
+
+fn those(nodes: &[NamedNode], are_meant: impl Fn(&dyn Node) -> bool) -> Vec<NamedNode> {
+    nodes.iter().filter(|(_, node)| are_meant(&*node.borrow())).cloned().collect()
 }

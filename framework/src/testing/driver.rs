@@ -466,7 +466,7 @@ fn settle(task: &mut Task, futures: &FuturePool) -> Result<()> {
         }
         task.flush()?;
         if task.in_flight() == 0 {
-            return Ok(());
+            return task.complete();
         }
     }
 }

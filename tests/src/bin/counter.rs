@@ -16,6 +16,7 @@ use millstream::{
     Async, CommitStep, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows, Streams,
     StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
 };
+use millstream_tests::files::Files;
 
 /// Counts records per key.
 #[derive(Debug, Parser)]
@@ -61,6 +62,9 @@ struct Options {
     /// Milliseconds that the future of each record takes; without it there are none.
     #[arg(long)]
     future_ms: Option<u64>,
+    /// Stores the records in files of this folder instead of counting them.
+    #[arg(long)]
+    outlet: Option<PathBuf>,
     /// `NAME=VALUE`: a setting of all Kafka clients.
     #[arg(long)]
     kafka: Vec<String>,
@@ -110,6 +114,10 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
         return Ok(builder.build()?);
     }
     let mut stream = builder.stream::<String, String>(options.input.as_str());
+    if let Some(dir) = options.outlet.clone() {
+        stream.sink("files", move || anyhow::Ok(Files::in_dir(&dir)));
+        return Ok(builder.build()?);
+    }
     if let Some(topic) = &options.global {
         let rows = builder.global_table::<String, String>(topic.as_str(), "rows");
         stream = stream.join_global(&rows, |key, _| key.clone(), |value, _| value);

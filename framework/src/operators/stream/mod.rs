@@ -16,9 +16,11 @@ mod merge;
 mod split;
 mod repartition;
 mod to;
+mod outlet;
 
 pub use handle::KStream;
 pub(crate) use merge::Pass;
+pub use outlet::{Outlet, SunkStream};
 pub use placed::{And, InPlace, Placed, Placing, Rekeyed};
 pub use repartition::Repartitioned;
 pub(crate) use repartition::through_topic;

@@ -13,6 +13,7 @@ mod refusals;
 mod topics;
 mod foreign;
 mod futures;
+mod outlets;
 mod global;
 
 use std::fmt::Debug;

@@ -3,7 +3,7 @@
 //! ```text
 //!   0  no future is on its way                             (see `settling`)
 //!   1  flush the record caches through the operators      (tasks, in the order of records)
-//!   2  outputs and changelog are acknowledged              (producer)
+//!   2  outlets are flushed; outputs and changelog are acknowledged   (producer)
 //!   3  positions of all inputs, unchanged ones too         (transaction, or group)
 //!   4  the broker confirms
 //!   5  dirty layers and changelog ends go to the stores    (one batch per task)
@@ -37,7 +37,21 @@ impl Worker {
             }
         }
         self.commit = CommitUnderWay { began, positions: self.positions(), generation: None };
-        Ok(self.has_futures_on_their_way())
+        if self.has_futures_on_their_way() {
+            return Ok(true);
+        }
+        self.complete_outlets()?;
+        Ok(false)
+    }
+
+    /// All of the commit is there: ways out make it durable, before its positions are.
+    fn complete_outlets(&self) -> Result<(), Failure> {
+        for (id, cell, _) in self.running() {
+            if let Some(task) = cell.borrow_mut().as_mut() {
+                guarded(id, || task.complete()).map_err(|error| Failure::of(id, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until everything sent is acknowledged. Under exactly-once there is a transaction then,
