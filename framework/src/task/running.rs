@@ -281,9 +281,14 @@ impl Task {
         self.ctx.futures.close(closed && self.has_futures());
     }
 
-    /// True if a commit waits for futures, and there are none any more.
+    /// True if a commit waits for its futures.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.ctx.futures.commit_waits()
+    }
+
+    /// True if a commit waits for its futures, and there are none any more.
     pub(crate) fn is_settled(&self) -> bool {
-        self.ctx.futures.commit_waits() && self.in_flight() == 0
+        self.is_closed() && self.in_flight() == 0
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {

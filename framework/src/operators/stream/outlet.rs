@@ -117,6 +117,34 @@ pub trait Outlet<K, V>: 'static {
 }
 
 /// A stream that ends in an [`Outlet`].
+///
+/// ```
+/// # use millstream::{DropReason, OnError, Outlet, BoxError, RecordMetadata, StreamsBuilder};
+/// # use millstream::record::{Record, TopicPartition};
+/// # use millstream::testing::{TopologyDriver, text};
+/// /// Takes nothing that is empty.
+/// struct Filled;
+///
+/// impl Outlet<String, String> for Filled {
+///     fn write(&mut self, record: Record<String, String>, _: Option<RecordMetadata<'_>>) -> Result<(), BoxError> {
+///         if record.value.is_empty() { Err("there is nothing in it".into()) } else { Ok(()) }
+///     }
+///
+///     fn flush(&mut self, _: &[(TopicPartition, i64)]) -> Result<(), BoxError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = StreamsBuilder::new();
+/// let ended = builder.stream("in").sink("filled", || Ok::<_, BoxError>(Filled));
+/// ended.on_error(OnError::dead_letter("empty"));
+///
+/// let mut driver = TopologyDriver::new(&builder.build()?)?;
+/// driver.pipe("in", &text("k", "", 1))?;
+/// assert_eq!(driver.dropped(DropReason::Failed), 1);
+/// assert_eq!(driver.read_raw("empty")?.len(), 1);
+/// # Ok::<(), BoxError>(())
+/// ```
 #[derive(Clone)]
 pub struct SunkStream {
     graph: SharedGraph,
@@ -131,34 +159,6 @@ impl fmt::Debug for SunkStream {
 
 impl SunkStream {
     /// What becomes of a record that the outlet refuses.
-    ///
-    /// ```
-    /// # use millstream::{DropReason, OnError, Outlet, BoxError, RecordMetadata, StreamsBuilder};
-    /// # use millstream::record::{Record, TopicPartition};
-    /// # use millstream::testing::{TopologyDriver, text};
-    /// /// Takes nothing that is empty.
-    /// struct Filled;
-    ///
-    /// impl Outlet<String, String> for Filled {
-    ///     fn write(&mut self, record: Record<String, String>, _: Option<RecordMetadata<'_>>) -> Result<(), BoxError> {
-    ///         if record.value.is_empty() { Err("there is nothing in it".into()) } else { Ok(()) }
-    ///     }
-    ///
-    ///     fn flush(&mut self, _: &[(TopicPartition, i64)]) -> Result<(), BoxError> {
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let ended = builder.stream("in").sink("filled", || Ok::<_, BoxError>(Filled));
-    /// ended.on_error(OnError::dead_letter("empty"));
-    ///
-    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
-    /// driver.pipe("in", &text("k", "", 1))?;
-    /// assert_eq!(driver.dropped(DropReason::Failed), 1);
-    /// assert_eq!(driver.read_raw("empty")?.len(), 1);
-    /// # Ok::<(), BoxError>(())
-    /// ```
     pub fn on_error(self, policy: OnError) {
         self.graph.borrow_mut().set_policy(self.node, policy);
     }

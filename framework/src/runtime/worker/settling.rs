@@ -53,11 +53,12 @@ impl Worker {
         self.running().any(|(_, cell, _)| on_their_way(cell))
     }
 
-    /// Records come in again.
+    /// Records come in again: those that came meanwhile wake nobody.
     pub(super) fn open_intake(&self) {
         for (_, cell, _) in self.running() {
-            if let Some(task) = cell.borrow_mut().as_mut() {
+            if let Some(task) = cell.borrow_mut().as_mut().filter(|task| task.is_closed()) {
                 task.close_intake(false);
+                task.wake();
             }
         }
     }
