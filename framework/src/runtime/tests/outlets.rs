@@ -136,15 +136,17 @@ fn an_outlet_that_does_not_know_has_them_at_least_once() {
     let (dir, log) = (tempfile::tempdir().unwrap(), log_with(&[("in", 2)]));
     let database = Database::default();
     let streams = started(stored(&database, false, 0), &dir, &log);
-    wait_until(|| streams.state(), |state| *state == StreamsState::Running);
-    log.fail(Operation::Commit, Fault::Aborted, 1);
+    // The fault is to hit a commit with rows, and not that of where the sources begin.
     put_all(&log, &numbered(0, 4));
     wait_until(|| committed(&log), |found| *found == 4);
+    log.fail(Operation::Commit, Fault::Aborted, 1);
+    put_all(&log, &numbered(4, 8));
+    wait_until(|| committed(&log), |found| *found == 8);
     streams.close().unwrap();
     let mut rows = database.rows();
-    assert!(rows.len() > 4, "{rows:?}");
+    assert!(rows.len() > 8, "{rows:?}");
     rows.dedup();
-    assert_eq!(rows, numbered(0, 4));
+    assert_eq!(rows, numbered(0, 8));
 }
 
 /// A database that is away at the start is waited for.
