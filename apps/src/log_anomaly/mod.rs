@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which a line meets them.
 
+pub mod line;
 pub mod templates;
 mod commands;
 

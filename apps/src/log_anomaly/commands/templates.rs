@@ -1,5 +1,6 @@
 //! `log-anomaly templates FILE`.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::log_anomaly::line::message_of;
 use crate::log_anomaly::templates::Miner;
 
 /// The template of each line of a file.
@@ -15,20 +17,22 @@ pub(super) struct Templates {
     /// The file
     file: PathBuf,
     /// Its lines are messages without a header of time, level and the like
-    #[arg(long, required = true)]
+    #[arg(long)]
     plain: bool,
 }
 
 impl Templates {
     /// Writes `line_no,template_id,template`, a row for each line. A template becomes more general as lines
-    /// come, so the texts are those at the end of the file; the ids do not change.
+    /// come, so the texts are those at the end of the file; the ids do not change. A line of no known format is taken as it
+    /// is.
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let reading = || format!("reading {}", self.file.display());
         let mut lines = BufReader::new(File::open(&self.file).with_context(reading)?);
         let mut miner = Miner::default();
         let (mut found, mut bytes) = (Vec::new(), Vec::new());
         while lines.read_until(b'\n', &mut bytes).with_context(reading)? > 0 {
-            let line = String::from_utf8_lossy(&bytes);
+            let message = message_of(&bytes).filter(|_| !self.plain);
+            let line = message.map_or_else(|| String::from_utf8_lossy(&bytes), Cow::Owned);
             found.push(miner.learn(line.trim_end_matches(['\n', '\r'])).template);
             bytes.clear();
         }
@@ -47,19 +51,19 @@ impl Templates {
 mod tests {
     use super::*;
 
-    fn rows(text: &[u8]) -> anyhow::Result<String> {
+    fn rows(text: &[u8], plain: bool) -> anyhow::Result<String> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("lines");
         std::fs::write(&file, text)?;
         let mut out = Vec::new();
-        Templates { file, plain: true }.run(&mut out)?;
+        Templates { file, plain }.run(&mut out)?;
         Ok(String::from_utf8(out)?)
     }
 
     #[test]
     fn each_line_has_a_row() {
         let found =
-            rows(b"Found child 1 in slot 2\r\n\n\xff is no letter\nFound child 3 in slot 4")
+            rows(b"Found child 1 in slot 2\r\n\n\xff is no letter\nFound child 3 in slot 4", true)
                 .unwrap();
         let lines: Vec<Vec<&str>> =
             found.lines().map(|line| line.splitn(3, ',').collect()).collect();
@@ -80,8 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_no_part_of_a_template() {
+        let lines = b"[Sun Dec 04 04:47:44 2005] [error] state 6\n\
+            Dec  4 04:47:44 host httpd[7]: state 7\nstate 8\n";
+        let found = rows(lines, false).unwrap();
+        let ids: Vec<&str> =
+            found.lines().skip(1).filter_map(|row| row.split(',').nth(1)).collect();
+        assert!(ids.len() == 3 && ids.iter().all(|id| *id == ids[0]), "{found}");
+        assert!(found.ends_with(",state <*>\n"), "{found}");
+    }
+
+    #[test]
     fn an_empty_file_has_no_rows_and_one_that_is_not_there_is_named() {
-        assert_eq!(rows(b"").unwrap(), "line_no,template_id,template\n");
+        assert_eq!(rows(b"", true).unwrap(), "line_no,template_id,template\n");
         let away = Templates { file: PathBuf::from("not-here.log"), plain: true };
         let error = format!("{:#}", away.run(&mut Vec::new()).unwrap_err());
         assert!(error.contains("not-here.log"), "{error}");
