@@ -229,7 +229,11 @@ mod tests {
     use crate::operators::KStream;
     use crate::runtime::streams::settings;
     use crate::source::Consumed;
+    use crate::store::Materialized;
+    use crate::time::{JoinWindows, SessionWindows, Suppress, TimeWindows};
     use crate::topology::StreamsBuilder;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
 
     fn log_with(topics: &[(&str, i32)]) -> MemoryLog {
         let log = MemoryLog::new();
@@ -329,5 +333,76 @@ mod tests {
         let mut config = Vec::new();
         take_any_record(&mut config);
         assert_eq!(config[2], ("max.message.bytes".to_owned(), "8388608".to_owned()));
+    }
+
+    /// What is widened beyond that has a test of its own.
+    #[test]
+    fn each_kind_of_internal_topic_has_the_settings_of_kafka_streams() {
+        let second = Duration::from_secs(1);
+        let builder = StreamsBuilder::new();
+        let (left, right): (KStream<String, String>, KStream<String, String>) =
+            (builder.stream("left"), builder.stream("right"));
+        left.group_by(|_, value| value.clone()).count("values");
+        let grouped = left.group_by_key();
+        let windows = TimeWindows::of(10 * second).grace(5 * second);
+        let counts = grouped.windowed_by(windows).count("windows");
+        let _ = counts.suppress("held", Suppress::until_window_closes());
+        let sessions = SessionWindows::with_gap(10 * second).grace(5 * second);
+        grouped.windowed_by(sessions).count("sessions");
+        let within = JoinWindows::within(10 * second).grace(5 * second);
+        left.left_join("pairs", &right, within, |left, _| left.clone()).to("out");
+        let versions = Materialized::named("versions").versioned(3_600 * second);
+        builder.table::<String, String>("prices", versions);
+        let topology = builder.build().unwrap();
+        let settings = settings(&StreamsConfig::new("app"));
+        let made: BTreeMap<String, Vec<(String, String)>> =
+            internal_topics(&topology, "app", &settings, &Counts::new())
+                .into_iter()
+                .map(|topic| (topic.name, topic.config))
+                .collect();
+        // Retention and history, and a day.
+        let wanted: [(&str, &[(&str, &str)]); 9] = [
+            ("held-store-changelog", &[("cleanup.policy", "compact")]),
+            ("pairs-left-shared-join-store-changelog", &[("cleanup.policy", "compact")]),
+            (
+                "pairs-outer-other-join-store-changelog",
+                &[("cleanup.policy", "delete"), ("retention.ms", "86425000")],
+            ),
+            (
+                "pairs-this-join-store-changelog",
+                &[("cleanup.policy", "delete"), ("retention.ms", "86425000")],
+            ),
+            (
+                "sessions-changelog",
+                &[("cleanup.policy", "compact,delete"), ("retention.ms", "86415000")],
+            ),
+            ("values-changelog", &[("cleanup.policy", "compact")]),
+            (
+                "values-repartition",
+                &[
+                    ("cleanup.policy", "delete"),
+                    ("retention.ms", "-1"),
+                    ("segment.bytes", "52428800"),
+                ],
+            ),
+            (
+                "versions-changelog",
+                &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "90000000")],
+            ),
+            (
+                "windows-changelog",
+                &[("cleanup.policy", "compact,delete"), ("retention.ms", "86415000")],
+            ),
+        ];
+        assert_eq!(made.len(), wanted.len(), "{made:?}");
+        for ((name, config), (wanted_name, wanted)) in made.iter().zip(wanted) {
+            assert_eq!(*name, format!("app-{wanted_name}"));
+            let mut config: Vec<(&str, &str)> =
+                config.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert!(config.contains(&("message.timestamp.type", "CreateTime")), "{name}");
+            config.retain(|(name, _)| !name.starts_with("message.") && !name.starts_with("max."));
+            config.sort_unstable();
+            assert_eq!(config, wanted, "{name}");
+        }
     }
 }

@@ -221,4 +221,13 @@ mod tests {
         log.delete_records(&[(partition.clone(), 5)]).unwrap();
         assert_eq!(start(&positions, &partition), (5, false));
     }
+
+    #[test]
+    fn where_no_reset_is_allowed_a_missing_position_is_an_error() {
+        let (log, partition) = log_with(5);
+        let positions = positions(&log, Reset::Fail);
+        let refused = positions.resolve(std::slice::from_ref(&partition), Timestamp(100));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("in") && text.contains("partition 0 has no usable"), "{text}");
+    }
 }

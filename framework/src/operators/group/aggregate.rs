@@ -352,4 +352,21 @@ mod tests {
         assert_eq!(driver.dropped(DropReason::NullKey), 1);
         assert_eq!(driver.dropped(DropReason::NullValue), 1);
     }
+
+    #[test]
+    fn a_store_without_cache_or_changelog_has_none() {
+        let builder = StreamsBuilder::new();
+        let grouped = builder.stream::<String, i64>("in").group_by_key();
+        grouped.count(Materialized::named("each").without_cache()).updates().to("each");
+        grouped.count(Materialized::named("last").without_changelog()).updates().to("last");
+        let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
+        let topology = builder.build().unwrap();
+        let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+        driver.pipe_together("in", [number(5, 1), number(6, 2)]).unwrap();
+        assert_eq!(driver.read::<String, i64>("each").unwrap(), [number(1, 1), number(2, 2)]);
+        assert_eq!(driver.read::<String, i64>("last").unwrap(), [number(2, 2)]);
+        let mut topics = driver.topic_names();
+        topics.retain(|name| name.ends_with("-changelog"));
+        assert_eq!(topics, ["app-each-changelog"]);
+    }
 }

@@ -225,13 +225,15 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::PunctuationType;
     use crate::error::Error;
     use crate::operators::process::connected_store::KeyValue;
     use crate::policy::{DropReason, OnError};
     use crate::serde::{Json, Plain};
     use crate::store::KeyValueStore;
-    use crate::testing::{TopologyDriver, text};
+    use crate::testing::{DriverOptions, TopologyDriver, text};
     use crate::topology::{StreamsBuilder, Topology};
+    use std::time::Duration;
 
     /// Sends a record where its value says, and counts in its store what it has sent.
     struct Router {
@@ -328,5 +330,70 @@ mod tests {
         assert_eq!(driver.dropped(DropReason::Failed), 1);
         let unknown = driver.pipe("in", &text("k", "nowhere", 1));
         assert!(matches!(unknown, Err(Error::Fatal { .. })), "{unknown:?}");
+    }
+
+    /// Tells of each record, and every ten seconds, where it came from and what time the task has.
+    struct Tells;
+
+    fn told(ctx: &Context<'_, String, String>) -> String {
+        let from = ctx.record_metadata();
+        let from = from.map(|from| format!("{}-{}@{}", from.topic, from.partition, from.offset));
+        let from = from.as_deref().unwrap_or("nowhere");
+        let who = (ctx.application_id(), ctx.task_id());
+        format!("{} {}: {from} at {}", who.0, who.1, ctx.stream_time().0)
+    }
+
+    impl Processor<String, String> for Tells {
+        type KOut = String;
+        type VOut = String;
+
+        fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+            ctx.schedule(Duration::from_secs(10), PunctuationType::WallClockTime);
+            Ok(())
+        }
+
+        fn process(
+            &mut self,
+            record: Record<String, String>,
+            ctx: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            let value = told(ctx);
+            ctx.forward(record.with_value(value));
+            Ok(())
+        }
+
+        fn punctuate(
+            &mut self,
+            _: Schedule,
+            now: Timestamp,
+            ctx: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            let value = told(ctx);
+            ctx.forward(Record::new("clock".to_owned(), value, now));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_record_comes_from_somewhere_and_a_punctuation_from_nowhere() {
+        let builder = StreamsBuilder::new();
+        builder.stream("in").process("tells", (), |()| Tells).to("out");
+        let topology = builder.build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = Some(dir.path().to_owned());
+        let options = DriverOptions { state_dir, ..DriverOptions::default() };
+        let told = |times: &[i64]| -> Vec<String> {
+            let mut driver = TopologyDriver::with_options(&topology, &options).unwrap();
+            for at in times {
+                driver.pipe("in", &text("k", "v", *at)).unwrap();
+            }
+            driver.advance_wall_clock(Duration::from_secs(10)).unwrap();
+            let out = driver.read::<String, String>("out").unwrap();
+            out.into_iter().map(|record| record.value).collect()
+        };
+        let wanted = ["app 0_0: in-0@0 at 7", "app 0_0: in-0@1 at 7", "app 0_0: nowhere at 7"];
+        assert_eq!(told(&[7, 3]), wanted);
+        // Stream time goes on where it was committed.
+        assert_eq!(told(&[5]), [wanted[0], wanted[2]]);
     }
 }

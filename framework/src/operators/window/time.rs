@@ -289,8 +289,9 @@ mod tests {
     use std::time::Duration;
 
     use crate::policy::DropReason;
+    use crate::record::Timestamp;
     use crate::testing::{DriverOptions, TopologyDriver, text};
-    use crate::time::{Emit, TimeWindows};
+    use crate::time::{Emit, TimeWindows, WindowStarts, Windows};
     use crate::topology::{StreamsBuilder, Topology};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -342,6 +343,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_closes_has_the_headers_of_the_record_that_closes_it() {
+        let mut driver = TopologyDriver::new(&counts(Emit::OnWindowClose)).unwrap();
+        for (by, at) in [("first", 9_i64), ("second", 15)] {
+            let mut record = text("k", "v", at);
+            record.headers.push("by", Some(by.as_bytes().to_vec()));
+            driver.pipe("in", &record).unwrap();
+        }
+        let out = driver.read::<String, i64>("out").unwrap();
+        let headers: Vec<_> = out.iter().map(|record| record.headers.last("by")).collect();
+        assert_eq!(headers, [Some(&b"second"[..])]);
+    }
+
+    #[test]
     fn a_jump_of_stream_time_loses_no_window() {
         for cache_bytes in [0, 1 << 20] {
             let options = DriverOptions { cache_bytes, ..DriverOptions::default() };
@@ -363,5 +377,36 @@ mod tests {
         drop(before);
         let mut after = TopologyDriver::with_options(&topology, &options).unwrap();
         assert_eq!(pipe(&mut after, &[26]), [row("k@0", 2, 9), row("k@10", 1, 14)]);
+    }
+
+    /// A shift of eight each day, from six on; the rest of the day counts to the one before.
+    #[derive(Clone)]
+    struct Shifts;
+
+    impl Windows for Shifts {
+        fn windows_for(&self, at: Timestamp) -> WindowStarts {
+            let start = (at.0 - 6) / 24 * 24 + 6;
+            WindowStarts::new(start, start, 24)
+        }
+
+        fn size_ms(&self) -> i64 {
+            8
+        }
+
+        fn grace_ms(&self) -> i64 {
+            0
+        }
+    }
+
+    #[test]
+    fn windows_of_ones_own_are_taken() {
+        let builder = StreamsBuilder::new();
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        let counts = grouped.windowed_by(Shifts).count("counts").updates();
+        counts.map(|w, n| (format!("{}@{}-{}", w.key, w.start, w.end), n)).to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let out = pipe(&mut driver, &[6, 13, 30, 13]);
+        assert_eq!(out, [row("k@6-14", 1, 6), row("k@6-14", 2, 13), row("k@30-38", 1, 30)]);
+        assert_eq!(driver.dropped(DropReason::Late), 1);
     }
 }
