@@ -8,7 +8,7 @@ const PAGE: &str = "docs/guarantees.md";
 const NOT_PROMISED: &str = "## Not promised";
 
 /// The names of tests in a row of a table: the words in backticks of its last cell.
-fn named_tests(row: &str) -> Vec<&str> {
+pub(super) fn named_tests(row: &str) -> Vec<&str> {
     let cell = row.trim_end().trim_end_matches('|').rsplit('|').next().unwrap_or_default();
     cell.split('`').skip(1).step_by(2).collect()
 }
@@ -23,13 +23,14 @@ fn promises(page: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// True if there is a test function of this name (`#[test]` functions and the contract's, which take the log), or a
-/// whole suite.
-fn is_a_test(name: &str, code: &[File]) -> bool {
-    let name = name.rsplit("::").next().unwrap_or(name);
+/// whole suite. Of `module::name` the module is a part of the file's path.
+pub(super) fn is_a_test(name: &str, code: &[File]) -> bool {
+    let (module, name) = name.rsplit_once("::").unwrap_or(("", name));
     let (function, suite) = (format!("fn {name}("), format!("tests/{name}/main.rs"));
     code.iter().any(|file| {
         let tests = file.path.starts_with("tests/") || file.text.contains("#[test]");
-        file.path == suite || (tests && file.text.contains(&function))
+        let there = module.is_empty() || file.path.split(['/', '.']).any(|part| part == module);
+        file.path == suite || (tests && there && file.text.contains(&function))
     })
 }
 

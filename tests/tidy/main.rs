@@ -9,6 +9,7 @@ mod examples;
 mod guarantees;
 mod layers;
 mod names;
+mod semantics;
 mod shapes;
 mod source;
 mod text;
