@@ -7,6 +7,7 @@
 use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::range::{Direction, KeyRange, successor};
+use crate::shared::SharedStore;
 use crate::spec::StoreId;
 use crate::stores::TaskStores;
 use std::vec;
@@ -19,8 +20,7 @@ const CHUNK_MAX: usize = 1024;
 /// Keys and values of a range, in order.
 #[derive(Debug)]
 pub struct Scan {
-    stores: TaskStores,
-    store: StoreId,
+    origin: Origin,
     start: Vec<u8>,
     end: Option<Vec<u8>>,
     direction: Direction,
@@ -29,20 +29,36 @@ pub struct Scan {
     done: bool,
 }
 
+/// Whose entries they are.
+#[derive(Debug)]
+enum Origin {
+    Task(TaskStores, StoreId),
+    Shared(SharedStore),
+}
+
+impl SharedStore {
+    /// The entries of a range in order, as [`TaskStores::scan`]. What its owner writes meanwhile is seen from the next
+    /// chunk on.
+    #[must_use]
+    pub fn scan(&self, range: KeyRange, direction: Direction) -> Scan {
+        Scan::new(Origin::Shared(self.clone()), range, direction)
+    }
+}
+
 impl TaskStores {
     /// The entries of a range in order. It reads as it goes, and owns what it needs.
     #[must_use]
     pub fn scan(&self, store: StoreId, range: KeyRange, direction: Direction) -> Scan {
-        Scan::new(self.clone(), store, range, direction)
+        Scan::new(Origin::Task(self.clone(), store), range, direction)
     }
 }
 
 impl Scan {
-    fn new(stores: TaskStores, store: StoreId, range: KeyRange, direction: Direction) -> Self {
+    fn new(origin: Origin, range: KeyRange, direction: Direction) -> Self {
         let (start, end) = range.into_half_open();
         let done = end.as_ref().is_some_and(|end| *end <= start);
         let chunk = Vec::new().into_iter();
-        Self { stores, store, start, end, direction, chunk, chunk_len: CHUNK_FIRST, done }
+        Self { origin, start, end, direction, chunk, chunk_len: CHUNK_FIRST, done }
     }
 
     fn refill(&mut self) -> Result<()> {
@@ -52,7 +68,10 @@ impl Scan {
             direction: self.direction,
             len: self.chunk_len,
         };
-        let entries = self.stores.read_chunk(self.store, chunk)?;
+        let entries = match &self.origin {
+            Origin::Task(stores, store) => stores.read_chunk(*store, chunk)?,
+            Origin::Shared(store) => store.read_chunk(chunk)?,
+        };
         self.done = entries.len() < self.chunk_len;
         self.chunk_len = (self.chunk_len * 4).min(CHUNK_MAX);
         if let Some((key, _)) = entries.last() {

@@ -129,6 +129,41 @@ impl Timeline {
         ranges
     }
 
+    /// The ranges, in reading order, that cover `[from, to]` for a range of keys; they may hold others.
+    pub(crate) fn fetch_keys(
+        &self,
+        keys: &KeyRange,
+        from: i64,
+        to: i64,
+        direction: Direction,
+    ) -> Vec<KeyRange> {
+        let first = match &keys.lower {
+            Bound::Included(key) | Bound::Excluded(key) => key.as_slice(),
+            Bound::Unbounded => &[],
+        };
+        let last = match &keys.upper {
+            Bound::Included(key) | Bound::Excluded(key) => Some(key.as_slice()),
+            Bound::Unbounded => None,
+        };
+        if self.order == WindowOrder::TimeFirst {
+            return vec![self.fetch_all(from, to)];
+        }
+        self.fetch(from, to, direction, |from, to| {
+            let segment = self.segments.segment(from);
+            let begin = segment.to_be_bytes();
+            let lower = [&begin[..], first].concat();
+            match last {
+                Some(last) => {
+                    KeyRange::inclusive(lower, [&begin[..], &*last_local(last, to)].concat())
+                }
+                None => KeyRange {
+                    lower: Bound::Included(lower),
+                    upper: self.fetch_all(from, to).upper,
+                },
+            }
+        })
+    }
+
     /// The range that covers `[from, to]` for all keys.
     pub(crate) fn fetch_all(&self, from: i64, to: i64) -> KeyRange {
         let from = from.max(0);
@@ -187,6 +222,18 @@ impl Timeline {
             }
         }
     }
+}
+
+/// What no key up to `last`, with its times, stands behind. A key that another begins with may stand behind it: its
+/// times come first.
+fn last_local(last: &[u8], to: i64) -> Vec<u8> {
+    let behind = [to.to_be_bytes(), [u8::MAX; size_of::<i64>()]].concat();
+    let prefixes = (0..=last.len()).filter_map(|len| last.get(..len));
+    let local = |prefix: &'_ [u8]| [prefix, &*behind].concat();
+    prefixes
+        .max_by(|a, b| a.iter().chain(&behind).cmp(b.iter().chain(&behind)))
+        .map(local)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -167,6 +167,19 @@ impl SessionLayout {
         })
     }
 
+    /// The ranges, in reading order, that hold the sessions of a range of keys that end in `[from, to]`: by segment,
+    /// key, end and start. What they yield must be looked at: there may be others between them.
+    #[must_use]
+    pub fn fetch_keys(
+        &self,
+        keys: &KeyRange,
+        from: i64,
+        to: i64,
+        direction: Direction,
+    ) -> Vec<KeyRange> {
+        self.timeline().fetch_keys(keys, from, to, direction)
+    }
+
     /// The range that holds the sessions of all keys that end in `[from, to]`; what it yields must
     /// pass [`Self::holds`]. Its order is the order of the local keys: by segment, key, end and
     /// start, or by end, start and key.
@@ -289,6 +302,23 @@ mod tests {
                     .collect();
                 expected.sort_unstable();
                 prop_assert_eq!(found, expected);
+            }
+            for (one, ..) in &sessions {
+                for (other, ..) in &sessions {
+                    let keys = KeyRange::inclusive(one.clone(), other.clone());
+                    let ranges = layout.fetch_keys(&keys, from, to, Direction::Forward);
+                    let holds = |local: &&Vec<u8>| {
+                        let key = layout.decode(local).is_some_and(|session| keys.contains(session.key));
+                        key && layout.holds(local, None, (from, to), i64::MAX)
+                    };
+                    let found: Vec<_> = ranges
+                        .iter()
+                        .flat_map(|range| stored.iter().filter(|local| range.contains(local)))
+                        .filter(holds)
+                        .collect();
+                    let expected: Vec<_> = stored.iter().filter(holds).collect();
+                    prop_assert_eq!(found, expected);
+                }
             }
             let range = layout.fetch_all(from, to);
             let found = stored.iter().filter(|local| {

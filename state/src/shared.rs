@@ -1,5 +1,6 @@
 //! A store that all threads read, while the one that owns it writes.
 
+use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::memory::MemoryStore;
 use crate::rocks::SharedFamily;
@@ -9,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// store so far, batch by batch. A clone reads the same.
 ///
 /// ```
-/// use millstream_state::{StoreId, StoreKind, StoreSpec, TaskStores};
+/// use millstream_state::{Direction, KeyRange, StoreId, StoreKind, StoreSpec, TaskStores};
 ///
 /// let spec = StoreSpec { name: "names".into(), kind: StoreKind::KeyValue, in_memory: true };
 /// let (names, stores) = (StoreId(0), TaskStores::in_memory(&[spec]));
@@ -19,6 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// stores.write(batch)?;
 /// let length = std::thread::spawn(move || shared.get_with(b"7", <[u8]>::len)).join();
 /// assert_eq!(length.unwrap()?, Some(3));
+/// assert_eq!(stores.share(names)?.scan(KeyRange::all(), Direction::Forward).count(), 1);
 /// # Ok::<(), millstream_state::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -51,6 +53,15 @@ impl SharedStore {
                 let found = store.get(key).map(<[u8]>::to_vec);
                 drop(store);
                 Ok(found.map(|value| read(&value)))
+            }
+        }
+    }
+
+    pub(crate) fn read_chunk(&self, chunk: Chunk<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        match &self.0 {
+            Place::Disk(family) => family.chunk(chunk),
+            Place::Memory(store) => {
+                Ok(store.read().unwrap_or_else(PoisonError::into_inner).chunk(chunk))
             }
         }
     }

@@ -166,6 +166,19 @@ impl WindowLayout {
         })
     }
 
+    /// The ranges, in reading order, that hold the windows of a range of keys that start in `[from, to]`: by segment,
+    /// key and start. What they yield must be looked at: there may be others between them.
+    #[must_use]
+    pub fn fetch_keys(
+        &self,
+        keys: &KeyRange,
+        from: i64,
+        to: i64,
+        direction: Direction,
+    ) -> Vec<KeyRange> {
+        self.timeline().fetch_keys(keys, from, to, direction)
+    }
+
     /// The range that holds the windows of all keys that start in `[from, to]`; what it yields must
     /// pass [`Self::holds`]. Its order is the order of the local keys: by segment, key and start, or
     /// by start and key.

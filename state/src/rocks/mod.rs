@@ -3,6 +3,7 @@
 
 mod resources;
 mod notes;
+mod reading;
 mod shared;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::range::Direction;
 use crate::spec::{StoreId, StoreSpec};
 use crate::write::Write;
 use notes::{FRESH_AT, LAYOUT, META, NUMBERS, OBSERVED, OFFSET, family, format_entry, note_key};
+use reading::read_chunk;
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
 };
@@ -280,29 +282,7 @@ impl Rocks {
         chunk: Chunk<'_>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let handle = db.cf_handle(family).ok_or_else(|| self.unavailable("without a family"))?;
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(chunk.start);
-        if let Some(end) = chunk.end {
-            options.set_iterate_upper_bound(end);
-        }
-        let mut entries = Vec::new();
-        let mut iterator = db.raw_iterator_cf_opt(handle, options);
-        match chunk.direction {
-            Direction::Forward => iterator.seek_to_first(),
-            Direction::Backward => iterator.seek_to_last(),
-        }
-        while let Some((key, value)) = iterator.item() {
-            entries.push((key.to_vec(), value.to_vec()));
-            if entries.len() == chunk.len {
-                break;
-            }
-            match chunk.direction {
-                Direction::Forward => iterator.next(),
-                Direction::Backward => iterator.prev(),
-            }
-        }
-        iterator.status().map_err(|error| self.refused_task(error))?;
-        Ok(entries)
+        read_chunk(db, handle, chunk).map_err(|error| self.refused_task(error))
     }
 
     fn property(&self, id: StoreId, name: &rocksdb::properties::PropName) -> u64 {

@@ -1,7 +1,10 @@
 //! One store of a database, as threads read it that do not own the task.
 
 use super::DB;
+use super::reading::read_chunk;
+use crate::chunk::Chunk;
 use crate::error::{Error, Result};
+use rocksdb::ColumnFamily;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,11 +27,19 @@ impl SharedFamily {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
-        let family =
-            self.db.cf_handle(&self.family).ok_or_else(|| self.refused("it is gone".to_owned()))?;
-        let found = self.db.get_pinned_cf(family, key);
+        let found = self.db.get_pinned_cf(self.family()?, key);
         let found = found.map_err(|error| self.refused(error.into_string()))?;
         Ok(found.map(|value| read(&value)))
+    }
+
+    /// The entries of a chunk, in its direction.
+    pub(crate) fn chunk(&self, chunk: Chunk<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let entries = read_chunk(&self.db, self.family()?, chunk);
+        entries.map_err(|error| self.refused(error.into_string()))
+    }
+
+    fn family(&self) -> Result<&ColumnFamily> {
+        self.db.cf_handle(&self.family).ok_or_else(|| self.refused("it is gone".to_owned()))
     }
 
     fn refused(&self, reason: String) -> Error {
