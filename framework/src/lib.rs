@@ -61,6 +61,8 @@
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
 //! | stores of such an operator | [`KeyValue`], [`Window`]; in its hands [`KeyValueStore`], [`WindowStore`] |
+//! | with times, versions, sessions, a bound | [`Timestamped`], [`Versioned`], [`Sessions`], [`Lru`] |
+//! | the rows of a table in such an operator, a store of one's own | [`ReadOnlyStore`]; [`Custom`], [`CustomStore`] |
 //!
 //! # Records and time
 //!
@@ -135,10 +137,11 @@ pub use config::{
 pub use error::{BoxError, Error, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
-    And, Async, Buffer, CogroupedStream, Context, FixedKeyContext, FixedKeyProcessor,
+    And, Async, Buffer, CogroupedStream, Context, Custom, FixedKeyContext, FixedKeyProcessor,
     FixedKeyRecord, GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
-    KeyValue, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Split, Store, StoreKind,
-    Stores, StreamJoined, SunkStream, TableJoined, Window, WindowedCogroup, WindowedStream,
+    KeyValue, Lru, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Sessions, Split,
+    Store, StoreKind, Stores, StreamJoined, SunkStream, TableJoined, Timestamped, Versioned,
+    Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
@@ -147,8 +150,10 @@ pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, 
 pub use sink::Produced;
 pub use source::Consumed;
 pub use store::{
-    KeyValueIterator, KeyValueStore, Materialized, StoredEntry, WindowIterator, WindowStore,
-    WindowedIterator,
+    ChangelogRecord, CustomStore, KeyValueIterator, KeyValueStore, Materialized, ReadOnlyStore,
+    RowIterator, SessionIterator, SessionStore, StoreChangelog, StoredEntry,
+    TimestampedKeyValueStore, VersionPut, VersionedKeyValueStore, VersionedRecord, WindowIterator,
+    WindowStore, WindowedIterator,
 };
 pub use task::TaskState;
 pub use time::{

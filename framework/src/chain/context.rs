@@ -310,6 +310,11 @@ impl TaskContext {
         }
     }
 
+    /// Whether any node has a punctuation scheduled.
+    pub(crate) fn has_schedules(&self) -> bool {
+        !self.punctuations.is_empty()
+    }
+
     /// Schedules a punctuation of the node at `node` (its place in the task).
     pub(crate) fn schedule(
         &mut self,

@@ -105,6 +105,10 @@ impl Punctuations {
         id
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn cancel(&mut self, which: Schedule) {
         self.entries.retain(|entry| entry.id != which);
         self.refresh();

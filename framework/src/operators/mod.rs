@@ -13,8 +13,8 @@ pub use asynchronous::Async;
 pub use group::{CogroupedStream, KGroupedStream, KGroupedTable, WindowedCogroup};
 pub use join::{Joined, StreamJoined, TableJoined};
 pub use process::{
-    Context, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Processor, Store,
-    StoreKind, Stores, Window,
+    Context, Custom, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Lru, Processor,
+    Sessions, Store, StoreKind, Stores, Timestamped, Versioned, Window,
 };
 pub use stream::{
     And, InPlace, KStream, Outlet, Placed, Placing, Rekeyed, Repartitioned, Split, SunkStream,

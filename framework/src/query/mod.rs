@@ -3,8 +3,10 @@
 //! A question travels to each task of the instance that has the store, and is answered there
 //! between two records, on the task's own thread: no lock is taken, and no state is shared. It sees
 //! **committed** state only: what an abort could take back is never shown. It sees the partitions
-//! of this instance only; the others are where their tasks run.
+//! of this instance only; the others are where their tasks run. A global table, which each instance
+//! has as a whole, is read by whoever asks.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
@@ -16,16 +18,16 @@ use millstream_state::Direction;
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
-use crate::store::{Committed, StateStore, StoredEntry, short_name};
+use crate::store::{Committed, StoredEntry, short_name};
 
-/// What a task does with each of its stores when it is asked.
-pub(crate) type Question = Arc<dyn Fn(&dyn StateStore) + Send + Sync>;
+/// What is done with each store that is asked: its name, and what gives a `Committed` of its types.
+pub(crate) type Question = Arc<dyn Fn(&str, &dyn Fn() -> Box<dyn Any>) + Send + Sync>;
 
 /// The way from a question to the tasks.
 pub(crate) trait Tasks: Send + Sync {
-    /// Hands a question to every running task of this instance, without waiting. Each task calls it
-    /// once per store, between two records, and drops it then; a task that cannot be reached drops
-    /// it at once.
+    /// Hands a question to every running task of this instance, without waiting, and asks its global tables. Each task
+    /// calls it once per store, between two records, and drops it then; a task that cannot be reached drops it at
+    /// once.
     ///
     /// # Errors
     /// When the instance does not run.
@@ -215,11 +217,11 @@ fn question<K: Data, V: Data>(
     answer: Sender<Answer<K, V>>,
 ) -> Question {
     let name = Arc::clone(name);
-    Arc::new(move |store| {
-        if store.name() != &*name {
+    Arc::new(move |store, committed| {
+        if store != &*name {
             return;
         }
-        let found = match store.committed().downcast::<Committed<K, V>>() {
+        let found = match committed().downcast::<Committed<K, V>>() {
             Ok(committed) => read(&committed),
             Err(_) => Err(Error::Config(format!(
                 "store {name} does not hold {} by {}",

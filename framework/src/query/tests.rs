@@ -38,7 +38,8 @@ fn asked<K: Data + Sync, V: Data, R: Send>(
                 continue;
             };
             for rig in rigs {
-                question(&*rig.store.state().borrow());
+                let store = rig.store.state().borrow();
+                question(store.name(), &|| store.committed());
             }
         }
         asking.join().unwrap()
@@ -117,7 +118,11 @@ fn all_tasks_of_the_instance_answer() {
 
 #[test]
 fn stores_of_processors_answer_too() {
-    let spec = KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long() };
+    let spec = KeyValueSpec {
+        options: StoreOptions::named("seen"),
+        serdes: text_to_long(),
+        entries_max: None,
+    };
     let rig = Rig::new(&spec, 0);
     let seen = KeyValueStore::<String, i64>::of(&rig.store, &rig.time).unwrap();
     seen.put("a".to_owned(), 7).unwrap();

@@ -20,6 +20,14 @@ impl Tasks for TasksOf {
         if state != StreamsState::Running {
             return Err(not_asked(&format!("the instance is {state:?}")));
         }
+        let globals = instance.globals.stores();
+        for sub in instance.topology.global_tables() {
+            for supplier in sub.stores.iter().filter_map(|index| instance.topology.store(*index)) {
+                if let Some(store) = globals.get(supplier.name()) {
+                    question(supplier.name(), &|| supplier.committed_in(&store));
+                }
+            }
+        }
         for (task, actor) in &*instance.running.lock() {
             actor
                 .try_send(Ask(Arc::clone(&question)))

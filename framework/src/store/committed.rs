@@ -6,12 +6,12 @@
 use std::ops::RangeBounds;
 use std::rc::Rc;
 
-use millstream_state::{Direction, KeyRange, StoreId, TaskStores};
+use millstream_state::{Direction, KeyRange, Scan, SharedStore, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
-use crate::store::keys::RowKeys;
+use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::layout::Layout;
 use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::decode_row;
@@ -42,8 +42,7 @@ pub struct StoredEntry<K, V> {
 
 /// The committed state of one store in one task.
 pub(crate) struct Committed<K, V> {
-    stores: TaskStores,
-    id: StoreId,
+    place: Place,
     keys: Rc<dyn RowKeys<K>>,
     values: Codec<V>,
     /// Whether values have a timestamp in front.
@@ -51,7 +50,42 @@ pub(crate) struct Committed<K, V> {
     layout: Option<Layout>,
 }
 
+/// Where the bytes are.
+enum Place {
+    Task(TaskStores, StoreId),
+    Shared(SharedStore),
+}
+
+impl Place {
+    fn get_with<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        Ok(match self {
+            Self::Task(stores, id) => stores.get_with(*id, key, read)?,
+            Self::Shared(store) => store.get_with(key, read)?,
+        })
+    }
+
+    fn scan(&self, range: KeyRange, direction: Direction) -> Scan {
+        match self {
+            Self::Task(stores, id) => stores.scan(*id, range, direction),
+            Self::Shared(store) => store.scan(range, direction),
+        }
+    }
+
+    fn observed(&self) -> Option<i64> {
+        match self {
+            Self::Task(stores, id) => stores.observed(*id),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
 impl<K: Data, V: Data> Committed<K, V> {
+    /// The rows of a global table.
+    pub(super) fn of_global(store: SharedStore, keys: Codec<K>, values: Codec<V>) -> Self {
+        let keys = Rc::new(PlainKeys(keys));
+        Self { place: Place::Shared(store), keys, values, timed: true, layout: None }
+    }
+
     pub(super) fn new(
         (stores, id): (TaskStores, StoreId),
         keys: Rc<dyn RowKeys<K>>,
@@ -59,7 +93,7 @@ impl<K: Data, V: Data> Committed<K, V> {
         timed: bool,
         layout: Option<Layout>,
     ) -> Self {
-        Self { stores, id, keys, values, timed, layout }
+        Self { place: Place::Task(stores, id), keys, values, timed, layout }
     }
 
     /// The entry of a key.
@@ -70,7 +104,7 @@ impl<K: Data, V: Data> Committed<K, V> {
         }
         let mut local = Vec::new();
         self.keys.encode(key, &mut local)?;
-        let found = self.stores.get_with(self.id, &local, |bytes| self.entry(&local, bytes))?;
+        let found = self.place.get_with(&local, |bytes| self.entry(&local, bytes))?;
         found.transpose()
     }
 
@@ -91,7 +125,7 @@ impl<K: Data, V: Data> Committed<K, V> {
     }
 
     fn clamp(&self, from: i64, to: i64) -> Option<(i64, i64)> {
-        let observed = self.stores.observed(self.id).unwrap_or(-1);
+        let observed = self.place.observed().unwrap_or(-1);
         self.layout?.segments().clamp(from, to, observed)
     }
 
@@ -104,7 +138,7 @@ impl<K: Data, V: Data> Committed<K, V> {
     ) -> Result<Vec<StoredEntry<K, V>>> {
         let mut found = Vec::new();
         for range in ranges {
-            for entry in self.stores.scan(self.id, range, direction) {
+            for entry in self.place.scan(range, direction) {
                 if found.len() >= limit {
                     return Ok(found);
                 }

@@ -6,16 +6,20 @@
 //!   tasks, on their workers     ──► GlobalRows ───────── SharedStore ────────────────┘
 //! ```
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use millstream_state::SharedStore;
+use millstream_state::{Direction, KeyRange, Scan, SharedStore};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp};
 use crate::store::codec::Codec;
+use crate::store::committed::Committed;
 use crate::store::options::{Serdes, StoreOptions};
 use crate::store::place::StorePlace;
+use crate::store::ranges::encoded_range;
 use crate::store::row::{Row, decode_row};
 use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::TableSpec;
@@ -42,6 +46,11 @@ impl<K: Data, V: Data> StoreSupplier for GlobalSpec<K, V> {
         let codecs = self.table.serdes.codecs_of(&self.table.options.name, &self.topic);
         self.table.make_with(codecs, place)
     }
+
+    fn committed_in(&self, store: &SharedStore) -> Box<dyn Any> {
+        let (keys, values) = self.table.serdes.codecs_of(&self.table.options.name, &self.topic);
+        Box::new(Committed::of_global(store.clone(), keys, values))
+    }
 }
 
 /// The global tables of an instance by their names, once they are complete. A clone shares them.
@@ -55,6 +64,11 @@ impl FromIterator<(String, SharedStore)> for GlobalStores {
 }
 
 impl GlobalStores {
+    /// One of them, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<SharedStore> {
+        self.0.get(name).cloned()
+    }
+
     /// The rows of one of them.
     ///
     /// # Errors
@@ -92,5 +106,45 @@ impl<K: Data, V: Data> GlobalRows<K, V> {
         let found: Option<Result<Row<V>>> =
             self.store.get_with(&self.key, |bytes| decode_row(values, bytes))?;
         found.transpose()
+    }
+
+    /// The rows whose keys lie in a range, by the order of their bytes.
+    pub(super) fn range(
+        &self,
+        bounds: impl RangeBounds<K>,
+        direction: Direction,
+    ) -> Result<GlobalScan<K, V>> {
+        let encode = |key: &K, into: &mut Vec<u8>| self.keys.encode_key(key, into);
+        Ok(self.scan(encoded_range(bounds, KeyRange::all(), encode)?, direction))
+    }
+
+    /// The rows whose keys begin, as bytes, with those of `prefix`.
+    pub(super) fn beginning_with(&self, prefix: &K) -> Result<GlobalScan<K, V>> {
+        let mut bytes = Vec::new();
+        self.keys.encode_key(prefix, &mut bytes)?;
+        Ok(self.scan(KeyRange::prefix(&bytes), Direction::Forward))
+    }
+
+    fn scan(&self, range: KeyRange, direction: Direction) -> GlobalScan<K, V> {
+        let scan = self.store.scan(range, direction);
+        GlobalScan { scan, keys: self.keys.clone(), values: self.values.clone() }
+    }
+}
+
+/// Rows of a global table in order, as they are when they are read.
+pub(super) struct GlobalScan<K, V> {
+    scan: Scan,
+    keys: Codec<K>,
+    values: Codec<V>,
+}
+
+impl<K: Data, V: Data> Iterator for GlobalScan<K, V> {
+    type Item = Result<(K, V, Timestamp)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.scan.next()?.map_err(Error::from).and_then(|(key, bytes)| {
+            let (value, time) = decode_row(&self.values, &bytes)?;
+            Ok((self.keys.decode(&key)?, value, time))
+        }))
     }
 }

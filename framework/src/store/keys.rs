@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use millstream_state::{KeyRange, WindowLayout};
+use millstream_state::{KeyRange, SessionKey, SessionLayout, WindowLayout};
 
 use crate::error::{Error, Result};
-use crate::record::{Data, Timestamp, Windowed};
+use crate::record::{Data, Session, Timestamp, Windowed};
 use crate::store::codec::Codec;
 
 /// Keys of a table's rows, as they stand in the local store.
@@ -114,5 +114,46 @@ impl<K: Data> RowKeys<Windowed<K>> for WindowKeys<K> {
 
     fn start(&self, key: &Windowed<K>) -> i64 {
         key.start
+    }
+}
+
+/// Keys of sessions, laid out so that they can expire.
+pub(crate) struct SessionKeys<K> {
+    inner: Codec<K>,
+    layout: SessionLayout,
+    /// The inner key in hand: the layout puts bytes before it, and its length is known only once it is written.
+    written: RefCell<Vec<u8>>,
+}
+
+impl<K> SessionKeys<K> {
+    pub(crate) fn new(inner: Codec<K>, layout: SessionLayout) -> Self {
+        Self { inner, layout, written: RefCell::default() }
+    }
+}
+
+impl<K: Data> RowKeys<Session<K>> for SessionKeys<K> {
+    fn encode(&self, key: &Session<K>, into: &mut Vec<u8>) -> Result<()> {
+        let mut written = self.written.borrow_mut();
+        self.inner.encode_key(&key.key, &mut written)?;
+        let (start, end) = (key.start, key.end);
+        self.layout.encode(SessionKey { key: &written, start, end }, into);
+        Ok(())
+    }
+
+    fn decode(&self, local: &[u8]) -> Result<Session<K>> {
+        let session = self.layout.decode(local).ok_or_else(|| Error::Fatal {
+            what: "reading the key of a session".to_owned(),
+            reason: "it is too short".to_owned(),
+        })?;
+        let (start, end) = (session.start, session.end);
+        Ok(Session { key: self.inner.decode(session.key)?, start, end })
+    }
+
+    fn start(&self, key: &Session<K>) -> i64 {
+        key.end
+    }
+
+    fn told_at(&self, key: &Session<K>, _: Timestamp) -> Timestamp {
+        Timestamp(key.end)
     }
 }

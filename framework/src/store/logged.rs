@@ -346,7 +346,11 @@ mod tests {
 
     #[test]
     fn the_task_counts_what_its_stores_hold() {
-        let spec = || KeyValueSpec { options: StoreOptions::named("s"), serdes: text_to_text() };
+        let spec = || KeyValueSpec {
+            options: StoreOptions::named("s"),
+            serdes: text_to_text(),
+            entries_max: None,
+        };
         let rig = Rig::new(&spec(), 0);
         let store = KeyValueStore::<String, String>::of(&rig.store, &rig.time).unwrap();
         let count = || rig.place.uncommitted.get();

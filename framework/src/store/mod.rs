@@ -12,6 +12,9 @@
 //! |---|---|---|---|
 //! | [`KeyValueStore`] | [`KeyValueSpec`] | no | value, time of the record in hand |
 //! | [`WindowStore`] | [`WindowSpec`] | no | value, time of the record in hand |
+//! | [`SessionStore`] | [`SessionSpec`] | no | value, time of the record in hand |
+//! | [`TimestampedKeyValueStore`], [`VersionedKeyValueStore`] | [`TableSpec`] | no | value, with the time that was put |
+//! | [`CustomStore`], the user's own | [`CustomSpec`] | no | what it logs |
 //! | [`TableStore`] of any key | [`TableSpec`] | if wanted | value, time of the row |
 //! | [`TableStore`] of a global table, read as [`GlobalRows`] | [`GlobalSpec`] | no | none |
 //! | [`TableStore`] of `Windowed` keys | [`WindowTableSpec`] | if wanted | value, time of the row |
@@ -41,8 +44,13 @@ mod logged;
 mod materialized;
 mod key_value;
 mod window;
+mod session;
 mod table;
 mod global;
+mod read_only;
+mod timestamped;
+mod versioned;
+mod custom;
 mod unmatched;
 mod buffer;
 
@@ -51,6 +59,8 @@ pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
 pub(crate) use committed::Committed;
 pub use committed::StoredEntry;
+pub use custom::{ChangelogRecord, CustomStore, StoreChangelog};
+pub(crate) use custom::{CustomSpec, CustomState};
 pub(crate) use described::short_name;
 pub(crate) use global::{GlobalRows, GlobalSpec, GlobalStores};
 pub(crate) use key_value::KeyValueSpec;
@@ -60,11 +70,16 @@ pub use materialized::Materialized;
 pub(crate) use millstream_state::{Direction, WindowOrder};
 pub(crate) use options::{Serdes, StoreOptions, changelog_topic};
 pub(crate) use place::StorePlace;
+pub use read_only::{ReadOnlyStore, RowIterator};
+pub(crate) use session::SessionSpec;
+pub use session::{SessionIterator, SessionStore};
 pub(crate) use state_store::StateStore;
 pub(crate) use supplier::{StoreSupplier, TaskStore};
 pub(crate) use table::{Outcome, SessionTableSpec, Stamp, TableSpec, TableStore, WindowTableSpec};
+pub use timestamped::TimestampedKeyValueStore;
 pub(crate) use uncommitted::UncommittedBytes;
 pub(crate) use unmatched::{Either, Position, Unmatched, UnmatchedSpec};
+pub use versioned::{VersionPut, VersionedKeyValueStore, VersionedRecord};
 pub use window::{WindowIterator, WindowStore, WindowedIterator};
 pub(crate) use window::{WindowSpec, WindowState};
 

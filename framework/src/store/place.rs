@@ -5,6 +5,7 @@ use std::sync::Arc;
 use millstream_state::{StoreId, TaskStores};
 
 use crate::collector::Collector;
+use crate::record::RecordTime;
 use crate::store::cache::CacheBudget;
 use crate::store::uncommitted::UncommittedBytes;
 
@@ -19,6 +20,8 @@ pub(crate) struct StorePlace {
     pub(crate) collector: Collector,
     /// The prefix of the changelog's name.
     pub(crate) application_id: Arc<str>,
+    /// The time of the record in hand.
+    pub(crate) record_time: RecordTime,
     /// The task's partition.
     pub(crate) partition: i32,
     /// What the record caches of the worker share.

@@ -18,10 +18,24 @@ pub(super) enum Wanted {
         from: i64,
         to: i64,
     },
+    /// As [`Self::Windows`], of a range of keys.
+    WindowsOf {
+        layout: WindowLayout,
+        keys: KeyRange,
+        from: i64,
+        to: i64,
+    },
     /// Sessions of this key (none: of any) that end between these times and start at the latest then.
     Sessions {
         layout: SessionLayout,
         key: Option<Vec<u8>>,
+        ends: (i64, i64),
+        latest_start: i64,
+    },
+    /// As [`Self::Sessions`], of a range of keys.
+    SessionsOf {
+        layout: SessionLayout,
+        keys: KeyRange,
         ends: (i64, i64),
         latest_start: i64,
     },
@@ -51,8 +65,17 @@ impl Wanted {
             Self::Windows { layout, key, from, to } => {
                 layout.holds(local, key.as_deref(), *from, *to)
             }
+            Self::WindowsOf { layout, keys, from, to } => {
+                let key = layout.decode(local).map(|window| window.key);
+                key.is_some_and(|key| keys.contains(key)) && layout.holds(local, None, *from, *to)
+            }
             Self::Sessions { layout, key, ends, latest_start } => {
                 layout.holds(local, key.as_deref(), *ends, *latest_start)
+            }
+            Self::SessionsOf { layout, keys, ends, latest_start } => {
+                let key = layout.decode(local).map(|session| session.key);
+                key.is_some_and(|key| keys.contains(key))
+                    && layout.holds(local, None, *ends, *latest_start)
             }
         }
     }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use millstream_state::{StoreKind, StoreSpec};
+use millstream_state::{SharedStore, StoreKind, StoreSpec};
 
 use crate::error::{Error, Result};
 use crate::store::described::Described;
@@ -48,6 +48,16 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
 
     /// How long it keeps earlier versions of its rows, if it does.
     fn history_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// Of a global table: its `Committed<K, V>` over the store that all threads read.
+    fn committed_in(&self, _store: &SharedStore) -> Box<dyn Any> {
+        Box::new(())
+    }
+
+    /// Why it cannot be, if it cannot.
+    fn refusal(&self) -> Option<&'static str> {
         None
     }
 

@@ -1,12 +1,16 @@
 //! Stores of a driven topology, to be looked at by tests.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use millstream_state::Direction;
 
 use crate::error::{Error, Result};
 use crate::record::{Data, RecordTime, Session, Timestamp, Windowed};
-use crate::store::{KeyValueStore, TableStore, TaskStore, WindowStore};
+use crate::store::{
+    CustomState, CustomStore, KeyValueStore, SessionStore, TableStore, TaskStore,
+    TimestampedKeyValueStore, VersionedKeyValueStore, WindowStore,
+};
 use crate::testing::driver::TopologyDriver;
 
 impl TopologyDriver {
@@ -40,6 +44,77 @@ impl TopologyDriver {
     /// If there is none of this name and these types.
     pub fn window_store<K: Data, V: Data>(&self, name: &str) -> Result<WindowStore<K, V>> {
         WindowStore::of(self.store(name)?, &RecordTime::default())
+    }
+
+    /// A session store of processors.
+    ///
+    /// # Errors
+    /// If there is none of this name and these types.
+    pub fn session_store<K: Data, V: Data>(&self, name: &str) -> Result<SessionStore<K, V>> {
+        SessionStore::of(self.store(name)?, &RecordTime::default())
+    }
+
+    /// A timestamped key-value store of processors.
+    ///
+    /// # Errors
+    /// If there is none of this name and these types.
+    pub fn timestamped_store<K: Data, V: Data>(
+        &self,
+        name: &str,
+    ) -> Result<TimestampedKeyValueStore<K, V>> {
+        TimestampedKeyValueStore::of(self.store(name)?, &RecordTime::default())
+    }
+
+    /// A versioned key-value store of processors.
+    ///
+    /// # Errors
+    /// If there is none of this name and these types.
+    pub fn versioned_store<K: Data, V: Data>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<K, V>> {
+        VersionedKeyValueStore::of(self.store(name)?)
+    }
+
+    /// A store of the user's own.
+    ///
+    /// ```
+    /// # use millstream::{BoxError, ChangelogRecord, Context, Custom, CustomStore, Processor, StreamsBuilder};
+    /// # use millstream::record::Record;
+    /// # use millstream::testing::{TopologyDriver, text};
+    /// # use std::{cell::RefCell, rc::Rc};
+    /// /// How many records there were.
+    /// struct Total(u64);
+    ///
+    /// impl CustomStore for Total {
+    ///     fn restore(&mut self, _: ChangelogRecord<'_>) -> Result<(), BoxError> {
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # struct Counting(Rc<RefCell<Total>>);
+    /// # impl Processor<String, String> for Counting {
+    /// #     type KOut = String;
+    /// #     type VOut = String;
+    /// #     fn process(&mut self, _: Record<String, String>, _: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+    /// #         self.0.borrow_mut().0 += 1;
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let builder = StreamsBuilder::new();
+    /// # let total = builder.store(Custom::named("total", |_| Total(0)).without_changelog());
+    /// # builder.stream("in").process("counting", &total, Counting).to("out");
+    /// # let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 1))?;
+    /// assert_eq!(driver.custom_store::<Total>("total")?.borrow().0, 1);
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is none of this name and type.
+    pub fn custom_store<S: CustomStore>(&self, name: &str) -> Result<Rc<RefCell<S>>> {
+        let state = self.store(name)?.typed::<CustomState<S>>()?;
+        let store = state.borrow().store();
+        Ok(store)
     }
 
     /// The rows of a table with their times, in the order of their keys' bytes.

@@ -62,6 +62,14 @@ pub enum TopologyFault {
         /// What is wrong.
         reason: String,
     },
+    /// A store that makes no sense.
+    #[error("the store {store}: {reason}")]
+    BadStore {
+        /// The store.
+        store: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A table that cannot be given a store any more.
     #[error(
         "the table {node} cannot be kept in {store}: it is kept already, or something was added below it before"
@@ -74,7 +82,7 @@ pub enum TopologyFault {
     },
     /// A table whose rows are needed below it, and that does not keep them.
     #[error(
-        "the rows of {0} are needed below it: keep them, with `.materialized(\"name\")` behind the join"
+        "the rows of {0} are needed below it: keep them, with `.materialized(\"name\")` right behind it"
     )]
     RowsNotKept(String),
     /// A global table that is to keep versions.

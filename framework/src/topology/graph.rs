@@ -146,6 +146,10 @@ impl Graph {
     /// Adds a store.
     pub(crate) fn add_store(&mut self, supplier: Arc<dyn StoreSupplier>) -> StoreIndex {
         self.check_name("a store", supplier.name());
+        if let Some(reason) = supplier.refusal() {
+            let store = supplier.name().to_owned();
+            self.fault(TopologyFault::BadStore { store, reason });
+        }
         self.stores.push(supplier);
         StoreIndex(self.stores.len() - 1)
     }

@@ -62,6 +62,7 @@ fn make_stores(
             stores: seed.disk.clone(),
             collector: seed.ctx.collector.clone(),
             application_id: Arc::clone(&seed.ctx.application_id),
+            record_time: seed.ctx.record_time.clone(),
             partition: seed.ctx.task.partition,
             cache_budget: seed.cache_budget.clone(),
             uncommitted: uncommitted.clone(),

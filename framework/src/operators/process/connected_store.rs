@@ -3,145 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::operators::table::{GlobalKTable, KTable};
 use crate::record::{Data, RecordTime};
-use crate::serde::{HasSerde, Serde};
-use crate::store::{
-    KeyValueSpec, KeyValueStore, Serdes, StoreOptions, StoreSupplier, TaskStore, WindowSpec,
-    WindowStore,
-};
-use crate::time::millis;
-use crate::topology::{Linker, StoreIndex, StreamsBuilder};
-
-/// A key-value store to be declared with [`StreamsBuilder::store`].
-///
-/// ```
-/// use std::time::Duration;
-/// use millstream::serde::{Json, Plain};
-/// use millstream::{KeyValue, Store, StreamsBuilder, Window};
-///
-/// let builder = StreamsBuilder::new();
-/// let (kept, size) = (Duration::from_secs(3600), Duration::from_secs(60));
-/// let seen: Store<KeyValue<String, i64>> = builder.store(KeyValue::named("seen").in_memory());
-/// let lists = builder.store(KeyValue::<String, Vec<i64>>::with_values("lists", Json).without_changelog());
-/// let pairs = builder.store(KeyValue::<(i64, i64), i64>::with_serdes("pairs", Json, Plain));
-/// let recent = builder.store(Window::<String, i64>::named("recent", kept, size).with_duplicates());
-/// let last = Window::<String, Vec<i64>>::with_values("last", kept, size, Json);
-/// let last = builder.store(last.changelog_config("segment.bytes", "1048576"));
-/// let wide = Window::<(i64, i64), i64>::with_serdes("wide", kept, size, Json, Plain);
-/// let wide = builder.store(wide);
-/// ```
-#[derive(Debug)]
-pub struct KeyValue<K, V>(KeyValueSpec<K, V>);
-
-/// A window store to be declared with [`StreamsBuilder::store`]: values by key and time, which
-/// expire.
-#[derive(Debug)]
-pub struct Window<K, V>(WindowSpec<K, V>);
-
-impl<K: HasSerde, V: HasSerde> KeyValue<K, V> {
-    /// A store of this name: on disk and logged. The name is part of the changelog topic's.
-    pub fn named(name: &str) -> Self {
-        Self(KeyValueSpec { options: StoreOptions::named(name), serdes: Serdes::default() })
-    }
-}
-
-impl<K: HasSerde, V> KeyValue<K, V> {
-    /// A store of this name, with values in bytes of this serde.
-    pub fn with_values(name: &str, value: impl Serde<V>) -> Self {
-        Self::with_serdes(name, K::Serde::default(), value)
-    }
-}
-
-impl<K, V> KeyValue<K, V> {
-    /// A store of this name, in bytes of these serdes.
-    pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
-        Self(KeyValueSpec { options: StoreOptions::named(name), serdes })
-    }
-}
-
-impl<K: HasSerde, V: HasSerde> Window<K, V> {
-    /// A store of this name: on disk and logged. `retention` is how long entries are kept, counted
-    /// from the latest start; `size` is that of the windows that it returns.
-    pub fn named(name: &str, retention: Duration, size: Duration) -> Self {
-        Self(WindowSpec {
-            options: StoreOptions::named(name),
-            serdes: Serdes::default(),
-            retention_ms: millis(retention),
-            window_size_ms: millis(size),
-            duplicates: false,
-        })
-    }
-}
-
-impl<K: HasSerde, V> Window<K, V> {
-    /// As [`Window::named`], with values in bytes of this serde.
-    pub fn with_values(
-        name: &str,
-        retention: Duration,
-        size: Duration,
-        value: impl Serde<V>,
-    ) -> Self {
-        Self::with_serdes(name, retention, size, K::Serde::default(), value)
-    }
-}
-
-impl<K, V> Window<K, V> {
-    /// As [`Window::named`], in bytes of these serdes.
-    pub fn with_serdes(
-        name: &str,
-        retention: Duration,
-        size: Duration,
-        key: impl Serde<K>,
-        value: impl Serde<V>,
-    ) -> Self {
-        Self(WindowSpec {
-            options: StoreOptions::named(name),
-            serdes: Serdes { key: Arc::new(key), value: Arc::new(value) },
-            retention_ms: millis(retention),
-            window_size_ms: millis(size),
-            duplicates: false,
-        })
-    }
-
-    /// Keeps all values put for one key and time, in the order of their puts.
-    #[must_use]
-    pub fn with_duplicates(mut self) -> Self {
-        self.0.duplicates = true;
-        self
-    }
-}
-
-macro_rules! options {
-    ($($kind:ident),*) => { $(
-        impl<K, V> $kind<K, V> {
-            /// Kept in memory only: restored from the changelog's start each time.
-            #[must_use]
-            pub fn in_memory(mut self) -> Self {
-                self.0.options.in_memory = true;
-                self
-            }
-
-            /// No changelog: the store is empty after its directory is lost or its task moves.
-            #[must_use]
-            pub fn without_changelog(mut self) -> Self {
-                self.0.options.logged = false;
-                self
-            }
-
-            /// A setting of the changelog topic, by Kafka's name. It overrides the default.
-            #[must_use]
-            pub fn changelog_config(mut self, name: &str, value: &str) -> Self {
-                self.0.options.topic_config.push((name.to_owned(), value.to_owned()));
-                self
-            }
-        }
-    )* };
-}
-options!(KeyValue, Window);
+use crate::store::{ReadOnlyStore, StoreSupplier, TaskStore};
+use crate::topology::{Linker, StoreIndex, StreamsBuilder, TopologyFault};
 
 /// A kind of store: what is declared, and the handle that a processor gets.
 ///
@@ -183,29 +50,13 @@ pub trait StoreKind: Send + Sync + 'static {
 /// A declared store.
 #[doc(hidden)]
 pub struct Declared<H> {
-    supplier: Arc<dyn StoreSupplier>,
-    open: fn(&TaskStore, &RecordTime) -> Result<H>,
+    pub(super) supplier: Arc<dyn StoreSupplier>,
+    pub(super) open: fn(&TaskStore, &RecordTime) -> Result<H>,
 }
 
 impl<H> fmt::Debug for Declared<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Declared").field(&self.supplier).finish()
-    }
-}
-
-impl<K: Data, V: Data> StoreKind for KeyValue<K, V> {
-    type Handle = KeyValueStore<K, V>;
-
-    fn declare(self) -> Declared<Self::Handle> {
-        Declared { supplier: Arc::new(self.0), open: KeyValueStore::of }
-    }
-}
-
-impl<K: Data, V: Data> StoreKind for Window<K, V> {
-    type Handle = WindowStore<K, V>;
-
-    fn declare(self) -> Declared<Self::Handle> {
-        Declared { supplier: Arc::new(self.0), open: WindowStore::of }
     }
 }
 
@@ -253,7 +104,8 @@ impl<H> Connection<H> {
     }
 }
 
-/// The stores that a processor uses: `()`, `&store`, `(&a, &b)` and so on up to four.
+/// The stores that a processor uses: `()`, `&store`, `(&a, &b)` and so on up to eight. A table or a global table in the
+/// place of a store is read only: see [`ReadOnlyStore`].
 ///
 /// The factory gets one handle for each store, in the same order:
 ///
@@ -299,6 +151,41 @@ impl<S: StoreKind> Stores for &Store<S> {
     }
 }
 
+/// The rows of a table, to be read. They are in the task's partition: the table's topic and the stream's must be
+/// partitioned alike.
+impl<K: Data, V: Data> Stores for &KTable<K, V> {
+    type Handles = ReadOnlyStore<K, V>;
+
+    fn connect(self) -> Connection<ReadOnlyStore<K, V>> {
+        let mut graph = self.graph.borrow_mut();
+        let Some(index) = graph.store_of_rows(self.node) else {
+            let fault = TopologyFault::RowsNotKept(graph.name_of(self.node).to_owned());
+            graph.fault(fault);
+            // The build is refused: no task asks.
+            let (what, reason) = ("reading a table", "it keeps no rows");
+            let refused = move |_: &Linker<'_>| {
+                Err(Error::Fatal { what: what.to_owned(), reason: reason.to_owned() })
+            };
+            return Connection { stores: Vec::new(), open: Box::new(refused) };
+        };
+        let open: Open<Self::Handles> =
+            Box::new(move |linker| ReadOnlyStore::of(linker.store(index)?));
+        Connection { stores: vec![index], open }
+    }
+}
+
+/// The rows of a global table, to be read: they are in each instance.
+impl<K: Data, V: Data> Stores for &GlobalKTable<K, V> {
+    type Handles = ReadOnlyStore<K, V>;
+
+    fn connect(self) -> Connection<ReadOnlyStore<K, V>> {
+        let rows = self.rows();
+        let open: Open<Self::Handles> =
+            Box::new(move |linker| Ok(ReadOnlyStore::of_global(rows(linker)?)));
+        Connection { stores: Vec::new(), open }
+    }
+}
+
 macro_rules! tuples {
     ($( ($($part:ident $name:ident),*) ),*) => { $(
         impl<$($part: Stores),*> Stores for ($($part,)*) {
@@ -314,4 +201,13 @@ macro_rules! tuples {
         }
     )* };
 }
-tuples!((A a), (A a, B b), (A a, B b, C c), (A a, B b, C c, D d));
+tuples!(
+    (A a),
+    (A a, B b),
+    (A a, B b, C c),
+    (A a, B b, C c, D d),
+    (A a, B b, C c, D d, E e),
+    (A a, B b, C c, D d, E e, F f),
+    (A a, B b, C c, D d, E e, F f, G g),
+    (A a, B b, C c, D d, E e, F f, G g, H h)
+);

@@ -126,8 +126,8 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let indices = connection.stores.clone();
         let made = move |linker: &mut Linker<'_>| {
             let processor = make(connection.open(linker)?);
-            let (ways, faults) = (linker.ways()?, linker.faults()?);
-            linker.add::<K, V, _>(Process::<K, V, X> { processor, ways, faults });
+            let node = Process::<K, V, X>::new(processor, linker)?;
+            linker.add::<K, V, _>(node);
             Ok(())
         };
         let node = ("KSTREAM-PROCESSOR-", name.into());
@@ -175,10 +175,18 @@ impl Linker<'_> {
     }
 }
 
-struct Process<K, V, P: Processor<K, V>> {
+pub(super) struct Process<K, V, P: Processor<K, V>> {
     processor: P,
     ways: Ways<P::KOut, P::VOut>,
     faults: Faults,
+}
+
+impl<K: Data, V: Data, P: Processor<K, V>> Process<K, V, P> {
+    /// The node being made, with this processor.
+    pub(super) fn new(processor: P, linker: &mut Linker<'_>) -> Result<Self> {
+        let (ways, faults) = (linker.ways()?, linker.faults()?);
+        Ok(Self { processor, ways, faults })
+    }
 }
 
 impl<K: Data, V: Data, P: Processor<K, V>> Node for Process<K, V, P> {
@@ -227,7 +235,7 @@ mod tests {
     use super::*;
     use crate::chain::PunctuationType;
     use crate::error::Error;
-    use crate::operators::process::connected_store::KeyValue;
+    use crate::operators::process::store_kinds::KeyValue;
     use crate::policy::{DropReason, OnError};
     use crate::serde::{Json, Plain};
     use crate::store::KeyValueStore;

@@ -68,6 +68,16 @@ impl<K, V> fmt::Debug for GlobalKTable<K, V> {
 }
 
 impl<K: Data, V: Data> GlobalKTable<K, V> {
+    /// The table in this store, which is made of this topic.
+    pub(crate) fn new(
+        graph: &SharedGraph,
+        store: Arc<str>,
+        topic: Arc<str>,
+        serdes: Serdes<K, V>,
+    ) -> Self {
+        Self { graph: Rc::clone(graph), store, topic, serdes, types: PhantomData }
+    }
+
     /// How a node of a task looks rows up.
     pub(crate) fn rows(
         &self,
@@ -122,8 +132,7 @@ impl StreamsBuilder {
         let store = graph.add_store(Arc::new(GlobalSpec { table, topic: Arc::clone(&topic) }));
         draft.add_to(&mut graph, vec![store]);
         drop(graph);
-        let graph = Rc::clone(&self.graph);
-        GlobalKTable { graph, store: name, topic, serdes, types: PhantomData }
+        GlobalKTable::new(&self.graph, name, topic, serdes)
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) struct GlobalTable {
     ctx: TaskContext,
     source: Box<dyn SourceNode>,
     /// The source knows them.
-    _nodes: Vec<NamedNode>,
+    nodes: Vec<NamedNode>,
     store: Rc<RefCell<dyn StateStore>>,
     disk: TaskStores,
     /// It began empty, so it lacks no deletion; the time it began.
@@ -121,6 +121,9 @@ impl GlobalTable {
                 reason: "it has no source or no store".to_owned(),
             });
         };
+        for (_, node) in &parts.nodes {
+            node.borrow_mut().init(&mut ctx)?;
+        }
         Ok(Self {
             name,
             topic,
@@ -129,7 +132,7 @@ impl GlobalTable {
             taken: (0, 0),
             ctx,
             source,
-            _nodes: parts.nodes,
+            nodes: parts.nodes,
             store,
             disk,
             began: None,
@@ -383,6 +386,9 @@ impl GlobalTable {
 
     /// Closes the store: no task reads it any more.
     pub(super) fn close(&self) {
+        for (_, node) in &self.nodes {
+            node.borrow_mut().close();
+        }
         if let Err(error) = self.disk.close() {
             tracing::warn!(table = self.name, ?error, "the global table cannot be closed");
         }

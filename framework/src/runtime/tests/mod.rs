@@ -15,6 +15,7 @@ mod foreign;
 mod futures;
 mod outlets;
 mod global;
+mod stores;
 
 use std::fmt::Debug;
 use std::sync::Arc;

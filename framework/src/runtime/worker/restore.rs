@@ -343,7 +343,7 @@ mod tests {
     use crate::collector::{Collector, WorkerProducer};
     use crate::log::memory::MemoryLog;
     use crate::log::{NewTopic, ProducerSpec};
-    use crate::record::Headers;
+    use crate::record::{Headers, RecordTime};
     use crate::store::tests::text_to_text;
     use crate::store::{
         CacheBudget, KeyValueSpec, StoreOptions, StorePlace, StoreSupplier, UncommittedBytes,
@@ -375,7 +375,7 @@ mod tests {
 
     fn spec(store: &str) -> KeyValueSpec<String, String> {
         let options = StoreOptions { logged: store != "unlogged", ..StoreOptions::named(store) };
-        KeyValueSpec { options, serdes: text_to_text() }
+        KeyValueSpec { options, serdes: text_to_text(), entries_max: None }
     }
 
     /// The stores of a task that may be made several times, as after aborts and rebalances.
@@ -403,6 +403,7 @@ mod tests {
                     stores: self.disk.clone(),
                     collector: collector.clone(),
                     application_id: "app".into(),
+                    record_time: RecordTime::default(),
                     partition: self.partition,
                     cache_budget: CacheBudget::new(0),
                     uncommitted: UncommittedBytes::default(),

@@ -251,7 +251,10 @@ impl Handler<Ask> for TaskActor {
         let stores = cell.as_ref().map(Task::stores).unwrap_or_default();
         // A serde that panics on a question is no reason to end the task.
         let asked = guarded(self.id, || {
-            stores.iter().for_each(|store| question(&*store.borrow()));
+            for store in stores {
+                let store = store.borrow();
+                question(store.name(), &|| store.committed());
+            }
             Ok(())
         });
         if let Err(error) = asked {

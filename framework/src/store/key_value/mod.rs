@@ -1,6 +1,7 @@
 //! The key-value store of processors.
 
 mod iterator;
+mod recency;
 mod state;
 mod handle;
 

@@ -15,6 +15,7 @@ use crate::store::codec::Codec;
 use crate::store::committed::Committed;
 use crate::store::described::{self, Described};
 use crate::store::key_value::iterator::KeyValueIterator;
+use crate::store::key_value::recency::Recency;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
@@ -27,6 +28,8 @@ use crate::store::supplier::{StoreSupplier, TaskStore};
 pub(crate) struct KeyValueSpec<K, V> {
     pub(crate) options: StoreOptions,
     pub(crate) serdes: Serdes<K, V>,
+    /// Keeps no more than so many, in memory: what was not used for longest goes.
+    pub(crate) entries_max: Option<usize>,
 }
 
 debug_by_options!(KeyValueSpec);
@@ -36,17 +39,38 @@ impl<K: Data, V: Data> StoreSupplier for KeyValueSpec<K, V> {
         &self.options
     }
 
+    fn refusal(&self) -> Option<&'static str> {
+        (self.entries_max == Some(0)).then_some("it is to keep no entry at all")
+    }
+
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let (keys, values) = self.serdes.codecs(&self.options.name, place);
         let logged = Logged::open(&self.options, None, place)?;
+        let recency = self.entries_max.map(|max| opened(max, &logged)).transpose()?;
         Ok(TaskStore::new(KeyValueState {
             keys,
             values,
             logged,
+            recency,
             local: Vec::new(),
             bytes: Vec::new(),
         }))
     }
+}
+
+/// The order of the keys of a store that is opened. One with a changelog is restored, in the order of the last puts: what
+/// an abort left of it in memory does not say who was used when.
+fn opened<V: Data>(entries_max: usize, logged: &Logged<V>) -> Result<Recency> {
+    let mut recency = Recency::new(entries_max);
+    if logged.changelog().is_some() {
+        logged.stores().clear(logged.id())?;
+        return Ok(recency);
+    }
+    for entry in logged.stores().scan(logged.id(), KeyRange::all(), Direction::Forward) {
+        recency.uses(&entry?.0);
+    }
+    recency.commit();
+    Ok(recency)
 }
 
 /// The store itself.
@@ -54,6 +78,8 @@ pub(crate) struct KeyValueState<K, V> {
     pub(super) keys: Codec<K>,
     values: Codec<V>,
     pub(super) logged: Logged<V>,
+    /// Of bounded stores.
+    recency: Option<Recency>,
     /// The key in hand.
     local: Vec<u8>,
     /// The value in hand.
@@ -63,7 +89,11 @@ pub(crate) struct KeyValueState<K, V> {
 impl<K: Data, V: Data> KeyValueState<K, V> {
     pub(super) fn get(&mut self, key: &K) -> Result<Option<V>> {
         self.keys.encode_key(key, &mut self.local)?;
-        self.logged.find(&self.local, |bytes| self.values.decode(bytes))
+        let found = self.logged.find(&self.local, |bytes| self.values.decode(bytes))?;
+        if let Some(recency) = self.recency.as_mut().filter(|_| found.is_some()) {
+            recency.uses(&self.local);
+        }
+        Ok(found)
     }
 
     /// Puts a value (none deletes) and logs it at a time.
@@ -77,6 +107,17 @@ impl<K: Data, V: Data> KeyValueState<K, V> {
             },
             None => None,
         };
+        if let Some(recency) = &mut self.recency {
+            match value {
+                Some(_) => recency.uses(&self.local),
+                None => recency.forget(&self.local),
+            }
+            // The changelog has what goes before what comes, so that a restore never holds more.
+            while let Some(key) = recency.surplus() {
+                self.logged.log(&key, None, at)?;
+                self.logged.delete(&key);
+            }
+        }
         self.logged.log(&self.local, value.as_ref().map(|_| &*self.bytes), at)?;
         match value {
             Some(value) => self.logged.put(&self.local, value, &self.bytes),
@@ -124,18 +165,29 @@ impl<K: Data, V: Data> StateStore for KeyValueState<K, V> {
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
-        record.key.map_or(Ok(()), |key| self.logged.restore(batch, key, record.value))
+        let Some(key) = record.key else { return Ok(()) };
+        if let Some(recency) = &mut self.recency {
+            match record.value {
+                Some(_) => recency.uses(key),
+                None => recency.forget(key),
+            }
+            recency.commit();
+        }
+        self.logged.restore(batch, key, record.value)
     }
 
     fn drain(&mut self, batch: &mut Batch) {
         self.logged.drain(batch);
+        self.recency.iter_mut().for_each(Recency::commit);
     }
 
     fn rollback(&mut self) {
         self.logged.rollback();
+        self.recency.iter_mut().for_each(Recency::rollback);
     }
 
     fn clear(&mut self) -> Result<()> {
+        self.recency.iter_mut().for_each(Recency::clear);
         self.logged.clear()
     }
 

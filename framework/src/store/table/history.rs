@@ -24,7 +24,10 @@ use crate::store::place::StorePlace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
     Latest,
-    Past,
+    /// Valid up to then.
+    Past {
+        until: i64,
+    },
     /// It is older than the history.
     Not,
 }
@@ -45,7 +48,7 @@ pub(super) struct History {
 pub(super) struct Past {
     local: Vec<u8>,
     pub(super) from: i64,
-    to: i64,
+    pub(super) to: i64,
     /// `1 ‖ value`, or `0` for a deletion.
     pub(super) rest: Vec<u8>,
 }
@@ -165,14 +168,14 @@ impl History {
         Ok(None)
     }
 
-    /// Puts a version that begins before the latest one, which begins at `latest`.
+    /// Puts a version that begins before the latest one, which begins at `latest`. Returns when it ends.
     pub(super) fn put_into_past(
         &mut self,
         key: &[u8],
         from: i64,
         latest: i64,
         rest: &[u8],
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let to = match self.ended_after(key, from)? {
             // It begins with this one: replaced.
             Some(at) if at.from == from => at.to,
@@ -186,6 +189,6 @@ impl History {
             None => latest,
         };
         self.put_past(key, (from, to), rest);
-        Ok(())
+        Ok(to)
     }
 }

@@ -11,10 +11,12 @@ mod plain;
 mod windowed;
 mod session;
 
+pub(crate) use history::Placed;
 #[cfg(test)]
 pub(crate) use kept::Held;
 pub(crate) use kept::{Outcome, Stamp};
 pub(crate) use plain::TableSpec;
+pub(crate) use scan::TableRows;
 pub(crate) use session::SessionTableSpec;
 pub(crate) use table::TableStore;
 pub(crate) use windowed::WindowTableSpec;

@@ -74,8 +74,36 @@ impl<K: Data, V: Data> TableStore<K, V> {
         Ok(self.scan(vec![range], direction, Wanted::All))
     }
 
+    /// As [`Self::range`], without what has expired.
+    pub(crate) fn readable(
+        &self,
+        bounds: impl RangeBounds<K>,
+        direction: Direction,
+    ) -> Result<TableRows<K, V>> {
+        let keys = &self.keys;
+        let range = encoded_range(bounds, keys.all(), |key, into| keys.encode(key, into))?;
+        let layout = self.rows.logged().expiry().map(|expiry| *Expiry::layout(expiry));
+        Ok(match Wanted::of_all(layout, || self.clamp(0, i64::MAX)) {
+            Some(wanted) => self.scan(vec![range], direction, wanted),
+            None => self.scan(Vec::new(), direction, Wanted::All),
+        })
+    }
+
+    /// The rows whose keys begin, as bytes, with those of `prefix`.
+    pub(crate) fn beginning_with(&self, prefix: &K) -> Result<TableRows<K, V>> {
+        if self.rows.logged().expiry().is_some() {
+            return Err(Error::Fatal {
+                what: format!("reading store {} by a prefix", self.rows.logged().name()),
+                reason: "its keys are windows or sessions".to_owned(),
+            });
+        }
+        let mut bytes = Vec::new();
+        self.keys.encode(prefix, &mut bytes)?;
+        Ok(self.prefix_scan(&bytes))
+    }
+
     /// The rows whose keys' bytes begin with a prefix.
-    pub(crate) fn prefix_scan(&mut self, prefix: &[u8]) -> TableRows<K, V> {
+    pub(crate) fn prefix_scan(&self, prefix: &[u8]) -> TableRows<K, V> {
         self.scan(vec![KeyRange::prefix(prefix)], Direction::Forward, Wanted::All)
     }
 

@@ -1,15 +1,13 @@
 //! The store of a table of sessions.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use millstream_state::{Direction, SessionKey, SessionLayout, StoreKind, WindowOrder};
+use millstream_state::{Direction, SessionLayout, StoreKind, WindowOrder};
 
 use crate::error::{Error, Result};
-use crate::record::{Data, Session, Timestamp};
-use crate::store::codec::Codec;
+use crate::record::{Data, Session};
 use crate::store::expiry::Expiry;
-use crate::store::keys::RowKeys;
+use crate::store::keys::{RowKeys, SessionKeys};
 use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
@@ -57,48 +55,12 @@ impl<K: Data, V: Data> StoreSupplier for SessionTableSpec<K, V> {
         let (inner, values) = self.serdes.codecs(&self.options.name, place);
         let layout = self.layout();
         let logged = Logged::open(&self.options, Some(Layout::Session(layout)), place)?;
-        let keys: Rc<dyn RowKeys<Session<K>>> =
-            Rc::new(SessionKeys { inner, layout, written: RefCell::default() });
+        let keys: Rc<dyn RowKeys<Session<K>>> = Rc::new(SessionKeys::new(inner, layout));
         let cache = self.cached.then_some(&place.cache_budget);
         let mut store = TableStore::<Session<K>, V>::new(keys, Rows::new(logged, values), cache);
         store.told_by_keys();
         store.keep_ordered();
         Ok(TaskStore::new(store))
-    }
-}
-
-/// Keys of sessions, laid out so that they can expire.
-struct SessionKeys<K> {
-    inner: Codec<K>,
-    layout: SessionLayout,
-    /// The inner key in hand: the layout puts bytes before it, and its length is known only once it is written.
-    written: RefCell<Vec<u8>>,
-}
-
-impl<K: Data> RowKeys<Session<K>> for SessionKeys<K> {
-    fn encode(&self, key: &Session<K>, into: &mut Vec<u8>) -> Result<()> {
-        let mut written = self.written.borrow_mut();
-        self.inner.encode_key(&key.key, &mut written)?;
-        let (start, end) = (key.start, key.end);
-        self.layout.encode(SessionKey { key: &written, start, end }, into);
-        Ok(())
-    }
-
-    fn decode(&self, local: &[u8]) -> Result<Session<K>> {
-        let session = self.layout.decode(local).ok_or_else(|| Error::Fatal {
-            what: "reading the key of a session".to_owned(),
-            reason: "it is too short".to_owned(),
-        })?;
-        let (start, end) = (session.start, session.end);
-        Ok(Session { key: self.inner.decode(session.key)?, start, end })
-    }
-
-    fn start(&self, key: &Session<K>) -> i64 {
-        key.end
-    }
-
-    fn told_at(&self, key: &Session<K>, _: Timestamp) -> Timestamp {
-        Timestamp(key.end)
     }
 }
 

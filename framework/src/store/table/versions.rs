@@ -21,6 +21,27 @@ impl<K: Data, V: Data> TableStore<K, V> {
         self.rows.read_as_of(&self.local, at.0)
     }
 
+    /// As [`Self::get_as_of`], with the time at which the row was replaced, if it was.
+    pub(crate) fn version_as_of(
+        &mut self,
+        key: &K,
+        at: Timestamp,
+    ) -> Result<Option<(Row<V>, Option<i64>)>> {
+        self.keys.encode(key, &mut self.local)?;
+        self.rows.version_as_of(&self.local, at.0)
+    }
+
+    /// Puts a version (none: a deletion) into a store with a history, and says where it went.
+    pub(crate) fn put_version(
+        &mut self,
+        key: &K,
+        value: Option<V>,
+        from: Timestamp,
+    ) -> Result<Placed> {
+        self.keys.encode(key, &mut self.local)?;
+        self.rows.write_version(&self.local, value, from)
+    }
+
     /// A write of a store with a history.
     pub(super) fn write_version(
         &mut self,
@@ -29,7 +50,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
     ) -> Result<Outcome<V>> {
         let latest = match self.rows.write_version(&self.local, new.clone(), timestamp)? {
             Placed::Latest => true,
-            Placed::Past => false,
+            Placed::Past { .. } => false,
             Placed::Not => return Ok(Outcome::Expired),
         };
         Ok(Outcome::Forward { change: Change { new, old, latest }, timestamp })
@@ -40,10 +61,16 @@ impl<V: Data> Rows<V> {
     /// The row of a local key as of a time: the latest version that began by then; none where there was none, or the
     /// history is over.
     pub(super) fn read_as_of(&self, local: &[u8], at: i64) -> Result<Option<Row<V>>> {
-        let Some(history) = &self.history else { return self.find(local) };
+        let version = self.version_as_of(local, at)?;
+        Ok(version.map(|(row, _)| row))
+    }
+
+    /// As [`Self::read_as_of`], with the time at which it was replaced, if it was.
+    fn version_as_of(&self, local: &[u8], at: i64) -> Result<Option<(Row<V>, Option<i64>)>> {
         let latest = self.find(local)?;
+        let Some(history) = &self.history else { return Ok(latest.map(|row| (row, None))) };
         if latest.as_ref().is_some_and(|(_, from)| from.0 <= at) {
-            return Ok(latest);
+            return Ok(latest.map(|row| (row, None)));
         }
         let key = local.get(1..).unwrap_or_default();
         if !history.reaches(at) {
@@ -53,7 +80,10 @@ impl<V: Data> Rows<V> {
             return Ok(None);
         };
         match past.rest.split_first() {
-            Some((&VALUE, value)) => Ok(Some((self.values.decode(value)?, Timestamp(past.from)))),
+            Some((&VALUE, value)) => {
+                let row = (self.values.decode(value)?, Timestamp(past.from));
+                Ok(Some((row, Some(past.to))))
+            }
             _ => Ok(None),
         }
     }
@@ -106,8 +136,8 @@ impl<V: Data> Rows<V> {
         };
         let began = latest.as_ref().map(|(_, began)| began.0).or(deleted);
         if let Some(began) = began.filter(|began| *began > from) {
-            history.put_into_past(key, from, began, &rest(&bytes))?;
-            return Ok(Placed::Past);
+            let until = history.put_into_past(key, from, began, &rest(&bytes))?;
+            return Ok(Placed::Past { until });
         }
         if let Some(began) = began.filter(|began| *began < from) {
             history.put_past(key, (began, from), &rest(&before));

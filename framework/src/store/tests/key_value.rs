@@ -6,11 +6,11 @@ use crate::store::options::StoreOptions;
 use crate::store::supplier::StoreSupplier;
 
 fn counts() -> KeyValueSpec<String, i64> {
-    KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long() }
+    KeyValueSpec { options: StoreOptions::named("seen"), serdes: text_to_long(), entries_max: None }
 }
 
 fn texts() -> KeyValueSpec<String, String> {
-    KeyValueSpec { options: StoreOptions::named("kr"), serdes: text_to_text() }
+    KeyValueSpec { options: StoreOptions::named("kr"), serdes: text_to_text(), entries_max: None }
 }
 
 fn pairs<K: crate::record::Data, V: crate::record::Data>(

@@ -3,7 +3,11 @@
 mod buffer;
 mod key_value;
 mod model;
+mod bounded;
+mod custom;
 mod session;
+mod sessions;
+mod timestamped;
 mod table;
 mod versions;
 mod window;
@@ -98,17 +102,19 @@ impl Rig {
         log.create(&[NewTopic { name, partitions: 1, replication_factor: 1, config }]).unwrap();
         let producer = log.producer(&ProducerSpec::default()).unwrap();
         let producer = WorkerProducer::new(Arc::new(log.clone()), producer, false);
+        let time = RecordTime::default();
         let place = StorePlace {
             id: StoreId(0),
             stores: TaskStores::in_memory(&[supplier.spec()]),
             collector: Collector::new(Rc::new(RefCell::new(producer))),
             application_id: "app".into(),
+            record_time: time.clone(),
             partition: 0,
             cache_budget: CacheBudget::new(cache_bytes),
             uncommitted: UncommittedBytes::default(),
         };
         let store = supplier.make(&place).unwrap();
-        Self { log, place, time: RecordTime::default(), store, topic, cache_bytes }
+        Self { log, place, time, store, topic, cache_bytes }
     }
 
     /// The same store made anew over the same state: what a restart finds.

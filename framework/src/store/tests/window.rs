@@ -4,7 +4,7 @@ use super::{DAY_MS, Rig, text_to_text};
 use crate::record::{Timestamp, Windowed};
 use crate::store::options::StoreOptions;
 use crate::store::supplier::StoreSupplier;
-use crate::store::window::{WindowSpec, WindowStore};
+use crate::store::window::{WindowSpec, WindowStore, WindowedIterator};
 
 fn windows(duplicates: bool) -> WindowSpec<String, String> {
     WindowSpec {
@@ -82,6 +82,37 @@ fn one_key_is_read_over_time_in_both_directions() {
     assert_eq!(store.fetch(&key, Timestamp(104_932)).unwrap(), None);
     let (first, _) = everything(&store).remove(0);
     assert_eq!(first, Windowed { key, start: 98_884, end: 108_884 });
+}
+
+#[test]
+fn ranges_of_keys_are_read_over_segments_in_both_directions() {
+    let rig = Rig::new(&windows(false), 0);
+    for (key, value, start) in [
+        ("a", "a1", 119_000),
+        ("ab", "ab1", 119_500),
+        ("c", "c1", 119_700),
+        ("a", "a2", 121_000),
+        ("b", "b2", 122_000),
+        ("", "2", 123_000),
+    ] {
+        put(&rig, key, value, start);
+        if value == "c1" {
+            rig.commit();
+        }
+    }
+    let store = open(&rig);
+    let (from, to) = (Timestamp(119_200), Timestamp(123_000));
+    let read = |found: WindowedIterator<String, String>| {
+        found.map(|entry| entry.unwrap().1).collect::<Vec<_>>().join(" ")
+    };
+    let keys = || "a".to_owned()..="b".to_owned();
+    assert_eq!(read(store.fetch_keys(keys(), from, to).unwrap()), "ab1 a2 b2");
+    assert_eq!(read(store.backward_fetch_keys(keys(), from, to).unwrap()), "b2 a2 ab1");
+    assert_eq!(read(store.fetch_keys(.."b".to_owned(), from, to).unwrap()), "ab1 2 a2");
+    assert_eq!(read(store.fetch_keys("ab".to_owned().., from, to).unwrap()), "ab1 c1 b2");
+    let crossed = "b".to_owned().."a".to_owned();
+    assert_eq!(read(store.fetch_keys(crossed, from, to).unwrap()), "");
+    assert_eq!(read(store.backward_all()), "b2 a2 2 c1 ab1 a1");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::RangeBounds;
 use std::rc::Rc;
 
 use millstream_state::Direction;
@@ -65,8 +66,12 @@ use crate::store::window::state::WindowState;
 /// assert_eq!(values(store.backward_fetch(&ada, first, second)?)?, [5, 3]);
 /// assert_eq!(store.fetch_all(first, second).count(), 2);
 /// assert_eq!(store.backward_fetch_all(second, second).count(), 1);
+/// store.put("bob".to_owned(), 7, first)?;
+/// assert_eq!(store.fetch_keys("b".to_owned().., first, second)?.count(), 1);
+/// assert_eq!(store.backward_fetch_keys(..="ada".to_owned(), first, second)?.count(), 2);
 /// store.delete(&ada, first)?;
-/// assert_eq!(store.all().count(), 1);
+/// assert_eq!(store.all().count(), 2);
+/// assert_eq!(store.backward_all().last().transpose()?.map(|(window, _)| window.key), Some("ada".to_owned()));
 /// # Ok::<(), BoxError>(())
 /// ```
 pub struct WindowStore<K, V> {
@@ -155,8 +160,40 @@ impl<K: Data, V: Data> WindowStore<K, V> {
         self.state.borrow().of_all((from, to), Direction::Backward)
     }
 
+    /// The values of a range of keys in windows that start in `[from, to]`, in the order of
+    /// [`Self::fetch_all`]. Keys are compared as bytes.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn fetch_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<WindowedIterator<K, V>> {
+        self.state.borrow().of_keys(keys, (from, to), Direction::Forward)
+    }
+
+    /// As [`Self::fetch_keys`], in the opposite order.
+    ///
+    /// # Errors
+    /// See [`WindowStore`].
+    pub fn backward_fetch_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<WindowedIterator<K, V>> {
+        self.state.borrow().of_keys(keys, (from, to), Direction::Backward)
+    }
+
     /// All that has not expired, in the order of [`Self::fetch_all`].
     pub fn all(&self) -> WindowedIterator<K, V> {
         self.fetch_all(Timestamp(0), Timestamp(i64::MAX))
+    }
+
+    /// As [`Self::all`], in the opposite order.
+    pub fn backward_all(&self) -> WindowedIterator<K, V> {
+        self.backward_fetch_all(Timestamp(0), Timestamp(i64::MAX))
     }
 }

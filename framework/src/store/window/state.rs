@@ -1,6 +1,7 @@
 //! The window store of one task.
 
 use std::any::Any;
+use std::ops::RangeBounds;
 use std::rc::Rc;
 
 use millstream_state::{Batch, Direction, KeyRange, StoreId, StoreKind, WindowLayout, WindowOrder};
@@ -19,7 +20,7 @@ use crate::store::layout::Layout;
 use crate::store::logged::Logged;
 use crate::store::options::{Serdes, StoreOptions, debug_by_options};
 use crate::store::place::StorePlace;
-use crate::store::ranges::Wanted;
+use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::window_key;
 use crate::store::state_store::StateStore;
 use crate::store::supplier::{StoreSupplier, TaskStore};
@@ -188,6 +189,22 @@ impl<K: Data, V: Data> WindowState<K, V> {
             None => (Vec::new(), 0, 0),
         };
         self.scan(ranges, Wanted::Windows { layout, key: None, from, to }, direction)
+    }
+
+    /// As [`Self::of_all`], of a range of keys.
+    pub(super) fn of_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        (from, to): (Timestamp, Timestamp),
+        direction: Direction,
+    ) -> Result<WindowedIterator<K, V>> {
+        let encode = |key: &K, into: &mut Vec<u8>| self.keys.encode_key(key, into);
+        let (layout, keys) = (self.layout, encoded_range(keys, KeyRange::all(), encode)?);
+        let (ranges, from, to) = match self.clamp(from, to) {
+            Some((from, to)) => (layout.fetch_keys(&keys, from, to, direction), from, to),
+            None => (Vec::new(), 0, 0),
+        };
+        Ok(self.scan(ranges, Wanted::WindowsOf { layout, keys, from, to }, direction))
     }
 
     fn scan(
