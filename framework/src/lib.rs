@@ -56,7 +56,7 @@
 //! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`]; whole in each instance: [`GlobalKTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | futures: what waits for something outside | [`KStream::map_async`], [`KStream::flat_map_async`], [`KStream::for_each_async`], [`Async`] |
-//! | topics at both ends | [`Consumed`], [`Produced`] |
+//! | topics at both ends | [`Consumed`], [`Produced`] with [`Partitions`] |
 //! | a way out into a database or a lake | [`KStream::sink`], [`Outlet`] |
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
@@ -147,7 +147,7 @@ pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;
 pub use record::{RecordAt, RecordMetadata, RefusalKind, Shared, TaskId};
 pub use runtime::{CommitStep, ResetOffsets, ResetPlan, Streams, StreamsOptions, StreamsState};
-pub use sink::Produced;
+pub use sink::{Partitions, Produced};
 pub use source::Consumed;
 pub use store::{
     ChangelogRecord, CustomStore, KeyValueIterator, KeyValueStore, Materialized, ReadOnlyStore,

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::collector::{SinkTopic, WorkerProducer};
+use crate::collector::{SinkTopic, Target, WorkerProducer};
 use crate::error::BoxError;
 use crate::error::{Error, Result, caught};
 use crate::log::{Log, ProducerSpec};
 use crate::record::RecordAt;
 use crate::record::{Data, Record};
 use crate::serde::Null;
-use crate::sink::{Destination, Produced};
+use crate::sink::{Destination, Partitions, Produced};
 
 /// Writes records of one pair of types to a topic, or to the topics that they choose.
 ///
@@ -81,7 +81,7 @@ impl<K: Data, V: Data> Producer<K, V> {
     }
 
     /// Hands a record over, and returns before it is written: [`Self::flush`] waits for that. Waits
-    /// for room while too much is under way.
+    /// for room while too much is under way. One that the partitioner sends nowhere is not sent.
     ///
     /// # Errors
     /// `BadRecord` if a serde or the partitioner refuses it, `Refused` if it is larger than any topic
@@ -102,9 +102,18 @@ impl<K: Data, V: Data> Producer<K, V> {
             encoded.map_err(|error| not_written(Some(name.to_string()), error))?;
         let key = (null_key == Null::No).then_some(&**key);
         let value = (null_value == Null::No).then_some(&**value);
-        let target = produced.target(chosen, key);
         let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
-        let sent = producer.send(topic, target, (key, value), timestamp, &record.headers);
+        let mut send = |target: Target<'_>| {
+            producer.send(topic, target, (key, value), timestamp, &record.headers)
+        };
+        let sent = match chosen {
+            Partitions::ByKey => send(produced.by_key(key)),
+            Partitions::One(one) => send(Target::Partition(one)),
+            Partitions::Several(several) => {
+                several.into_iter().try_for_each(|one| send(Target::Partition(one)))
+            }
+            Partitions::Nowhere => Ok(()),
+        };
         sent.map_err(|error| self.told(error))
     }
 

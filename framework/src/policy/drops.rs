@@ -41,11 +41,13 @@ pub enum DropReason {
     Expired,
     /// What came was overtaken: an answer to a row that has changed since it asked, or a version that is not the latest.
     Stale,
+    /// The partitioner of a sink sent it nowhere.
+    NoPartition,
 }
 
 impl DropReason {
     /// All reasons, in the order of their labels.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Late,
         Self::NullKey,
         Self::NullValue,
@@ -55,6 +57,7 @@ impl DropReason {
         Self::Refused,
         Self::Expired,
         Self::Stale,
+        Self::NoPartition,
     ];
 
     /// The label in metrics.
@@ -69,6 +72,7 @@ impl DropReason {
             Self::Refused => "refused",
             Self::Expired => "expired",
             Self::Stale => "stale",
+            Self::NoPartition => "no_partition",
         }
     }
 }

@@ -180,7 +180,7 @@ mod tests {
         stream.group_by_key().count(store).updates().to("out");
     }
 
-    fn fixed(name: &str, partitions: i32) -> Repartitioned {
+    fn fixed<K, V>(name: &str, partitions: i32) -> Repartitioned<K, V> {
         Repartitioned::named(name).partitions(partitions)
     }
 

@@ -2,8 +2,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | emits | one record in a topic for each |
-//! | drops | those that a serde or the partitioner refuses, or panics at (`Failed`, by policy) |
+//! | emits | one record in a topic for each; with a partitioner, one to each partition that it chooses |
+//! | drops | those that a serde or the partitioner refuses, or panics at (`Failed`, by policy); those that the partitioner sends nowhere (`NoPartition`) |
 //! | key, value | as the serdes write them; null where the serde says so |
 //! | time, headers | the record's |
 //! | state | none |
@@ -11,12 +11,13 @@
 use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
-use crate::collector::SinkTopic;
+use crate::collector::{SinkTopic, Target};
 use crate::error::{Error, Result, caught};
 use crate::log::RawRecord;
 use crate::policy::DropReason;
-use crate::record::{Data, Record};
+use crate::record::{Data, Headers, Record};
 use crate::serde::Null;
+use crate::sink::partitions::Partitions;
 use crate::sink::produced::{Destination, Produced};
 
 /// Writes to one topic, or to the topic that each record chooses.
@@ -88,25 +89,54 @@ impl<K: Data, V: Data> Encoder<K, V> {
             Ok(nulls) => nulls,
             Err(error) => return self.faults.apply(DropReason::Failed, error, ctx),
         };
-        let chosen = match self.produced.partitioner {
-            None => None,
-            Some(_) => {
-                let partitions = ctx.collector.partitions(topic)?;
-                match caught(|| self.produced.chosen(name, &record, partitions)) {
-                    Ok(chosen) => chosen,
-                    Err(error) => return self.faults.apply(DropReason::Failed, error, ctx),
-                }
-            }
+        let output = Output {
+            topic,
+            key: (key == Null::No).then_some(&*self.key),
+            value: (value == Null::No).then_some(&*self.value),
+            timestamp: record.timestamp.0,
+            headers: &record.headers,
         };
-        let key = (key == Null::No).then_some(&*self.key);
-        let value = (value == Null::No).then_some(&*self.value);
-        let target = self.produced.target(chosen, key);
-        let timestamp = Some(record.timestamp.0).filter(|at| *at >= 0);
-        match ctx.collector.send(topic, target, (key, value), timestamp, &record.headers) {
+        if self.produced.partitioner.is_none() {
+            return output.send(self.produced.by_key(output.key), &self.faults, ctx);
+        }
+        let partitions = ctx.collector.partitions(topic)?;
+        match caught(|| self.produced.chosen(name, &record, partitions)) {
+            Ok(Partitions::ByKey) => {
+                output.send(self.produced.by_key(output.key), &self.faults, ctx)
+            }
+            Ok(Partitions::One(one)) => output.send(Target::Partition(one), &self.faults, ctx),
+            Ok(Partitions::Several(several)) => several
+                .into_iter()
+                .try_for_each(|one| output.send(Target::Partition(one), &self.faults, ctx)),
+            Ok(Partitions::Nowhere) => {
+                let why = format_args!("the partitioner of topic {name} sends it nowhere");
+                self.faults.dropped(DropReason::NoPartition, ctx, why);
+                Ok(())
+            }
+            Err(error) => self.faults.apply(DropReason::Failed, error, ctx),
+        }
+    }
+}
+
+/// A record as bytes, to be sent to one partition or several.
+struct Output<'a> {
+    topic: SinkTopic,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    timestamp: i64,
+    headers: &'a Headers,
+}
+
+impl Output<'_> {
+    #[inline]
+    fn send(&self, target: Target<'_>, faults: &Faults, ctx: &mut TaskContext) -> Result<()> {
+        let (key, value) = (self.key, self.value);
+        let timestamp = Some(self.timestamp).filter(|at| *at >= 0);
+        match ctx.collector.send(self.topic, target, (key, value), timestamp, self.headers) {
             Err(error @ Error::Refused { .. }) => {
-                let (timestamp, headers) = (record.timestamp.0, record.headers);
+                let (timestamp, headers) = (self.timestamp, self.headers.clone());
                 let output = RawRecord { offset: -1, timestamp, key, value, headers };
-                self.faults.refused(error.into(), &output, ctx)
+                faults.refused(error.into(), &output, ctx)
             }
             sent => sent,
         }
@@ -115,10 +145,17 @@ impl<K: Data, V: Data> Encoder<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::client::Producer;
     use crate::error::Error;
+    use crate::log::memory::MemoryRecord;
+    use crate::log::{Log, NewTopic};
+    use crate::operators::Repartitioned;
     use crate::policy::{DropReason, OnError};
-    use crate::record::{Record, Timestamp};
+    use crate::record::{Record, Timestamp, TopicPartition};
     use crate::serde::{Json, Plain};
+    use crate::sink::partitions::Partitions;
     use crate::sink::produced::Produced;
     use crate::testing::{TopologyDriver, text};
     use crate::topology::StreamsBuilder;
@@ -231,5 +268,68 @@ mod tests {
         }
         assert_eq!(driver.read::<String, String>("out").unwrap(), [text("near", "v", 1)]);
         assert_eq!(driver.dropped(DropReason::Failed), 1);
+    }
+
+    /// Three partitions of `out` with the values in them, over the memory log.
+    fn placed(partitioner: fn(&String) -> Partitions) -> (Vec<Vec<String>>, u64) {
+        let log = crate::log::memory::MemoryLog::new();
+        let (name, config) = ("out".to_owned(), Vec::new());
+        let topic = NewTopic { name, partitions: 3, replication_factor: 1, config };
+        log.create(&[topic]).unwrap();
+        let shared: Arc<dyn Log> = Arc::new(log.clone());
+        let sink = Produced::<String, String>::from("out")
+            .partitioner(move |_, _, value, partitions| {
+                assert_eq!(partitions, 3);
+                partitioner(value)
+            });
+        let mut producer = Producer::open(&shared, sink).unwrap();
+        let mut refused = 0;
+        for value in ["all", "none", "two", "far", "key"] {
+            refused += u64::from(producer.send(text("k", value, 1)).is_err());
+        }
+        producer.flush().unwrap();
+        let of = |partition| {
+            let records = log.records_from(&TopicPartition::new("out", partition), 0);
+            let value = |record: MemoryRecord| String::from_utf8(record.value.unwrap()).unwrap();
+            records.into_iter().map(value).collect()
+        };
+        ((0..3).map(of).collect(), refused)
+    }
+
+    #[test]
+    fn a_partitioner_may_say_several_none_or_one_that_is_not_there() {
+        let (found, refused) = placed(|value| match value.as_str() {
+            "all" => vec![0, 1, 2, 1].into(),
+            "none" => Partitions::Nowhere,
+            "two" => Some(2).into(),
+            "far" => vec![0, 3].into(),
+            _ => Partitions::ByKey,
+        });
+        assert_eq!(refused, 1, "of the one that is not there nothing is sent");
+        let mut expected = vec![vec!["all"], vec!["all"], vec!["all", "two"]];
+        let by_key = usize::try_from(crate::collector::murmur2_partition(b"k", 3)).unwrap();
+        expected[by_key].push("key");
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_goes_nowhere_is_counted_from_zero() {
+        let builder = StreamsBuilder::new();
+        let chosen = |_: &str, _: &String, value: &String, _| match value.as_str() {
+            "none" => Partitions::Nowhere,
+            _ => vec![0, 0].into(),
+        };
+        let stream = builder.stream::<String, String>("in");
+        stream.to(Produced::from("out").partitioner(chosen));
+        let by_value = Repartitioned::named("r").partitioner(chosen);
+        stream.repartition(by_value).to("through");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for value in ["none", "some"] {
+            driver.pipe("in", &text("k", value, 1)).unwrap();
+        }
+        for topic in ["out", "through"] {
+            assert_eq!(driver.read::<String, String>(topic).unwrap(), [text("k", "some", 1)]);
+        }
+        assert_eq!(driver.dropped(DropReason::NoPartition), 2);
     }
 }

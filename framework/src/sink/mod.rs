@@ -1,8 +1,10 @@
 //! The way out: from typed records to bytes in a partition of a topic.
 
+mod partitions;
 mod produced;
 mod encoding;
 
 pub(crate) use encoding::Encoding;
-pub(crate) use produced::Destination;
+pub use partitions::Partitions;
+pub(crate) use produced::{Destination, Partitioner};
 pub use produced::Produced;

@@ -9,9 +9,10 @@ use crate::error::BoxError;
 use crate::policy::OnError;
 use crate::record::{Data, Record, Shared};
 use crate::serde::{HasSerde, Null, Part, Place, Serde};
+use crate::sink::partitions::Partitions;
 
-/// Chooses a record's partition of so many; none leaves it to the key.
-pub(crate) type Partitioner<K, V> = Arc<dyn Fn(&str, &K, &V, i32) -> Option<i32> + Send + Sync>;
+/// Chooses a record's partitions of so many.
+pub(crate) type Partitioner<K, V> = Arc<dyn Fn(&str, &K, &V, i32) -> Partitions + Send + Sync>;
 
 /// Chooses a record's topic.
 pub(crate) type ChooseTopic<K, V> = Arc<dyn Fn(&Record<K, V>) -> Cow<'static, str> + Send + Sync>;
@@ -118,13 +119,15 @@ impl<K, V> Produced<K, V> {
     }
 
     /// Chooses the partition: it is told the topic, the record and the number of partitions.
-    /// `None` leaves the choice to the key.
+    /// `None` leaves the choice to the key. [`Partitions`] also says several, or none at all.
     #[must_use]
-    pub fn partitioner(
+    pub fn partitioner<P: Into<Partitions>>(
         mut self,
-        choose: impl Fn(&str, &K, &V, i32) -> Option<i32> + Shared,
+        choose: impl Fn(&str, &K, &V, i32) -> P + Shared,
     ) -> Self {
-        self.partitioner = Some(Arc::new(choose));
+        self.partitioner = Some(Arc::new(move |topic, key, value, partitions| {
+            choose(topic, key, value, partitions).into()
+        }));
         self
     }
 
@@ -173,30 +176,23 @@ impl<K: Data, V: Data> Produced<K, V> {
         Ok((null_key, null_value))
     }
 
-    /// The partition that the user's partitioner chose, if there is one and it chose.
+    /// The partitions that the user's partitioner chose; by key if there is none.
     pub(crate) fn chosen(
         &self,
         topic: &str,
         record: &Record<K, V>,
         partitions: i32,
-    ) -> Result<Option<i32>, BoxError> {
-        let Some(choose) = &self.partitioner else { return Ok(None) };
-        match choose(topic, &record.key, &record.value, partitions) {
-            Some(chosen) if !(0..partitions).contains(&chosen) => Err(format!(
-                "the partitioner chose partition {chosen}, and topic {topic} has {partitions}"
-            )
-            .into()),
-            chosen => Ok(chosen),
-        }
+    ) -> Result<Partitions, BoxError> {
+        let Some(choose) = &self.partitioner else { return Ok(Partitions::ByKey) };
+        choose(topic, &record.key, &record.value, partitions).checked(topic, partitions)
     }
 
     /// Where a record goes with these bytes of its key.
     #[inline]
-    pub(crate) fn target<'a>(&self, chosen: Option<i32>, key: Option<&'a [u8]>) -> Target<'a> {
-        match (chosen, key) {
-            (Some(partition), _) => Target::Partition(partition),
-            (None, Some(key)) => Target::ByKey(self.key.partitioned_by(key)),
-            (None, None) => Target::Any,
+    pub(crate) fn by_key<'a>(&self, key: Option<&'a [u8]>) -> Target<'a> {
+        match key {
+            Some(key) => Target::ByKey(self.key.partitioned_by(key)),
+            None => Target::Any,
         }
     }
 }

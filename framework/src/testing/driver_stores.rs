@@ -48,6 +48,14 @@ impl TopologyDriver {
 
     /// A session store of processors.
     ///
+    /// ```
+    /// use millstream::{Result, SessionStore, testing::TopologyDriver};
+    ///
+    /// fn visits(driver: &TopologyDriver) -> Result<SessionStore<String, i64>> {
+    ///     driver.session_store("visits")
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// If there is none of this name and these types.
     pub fn session_store<K: Data, V: Data>(&self, name: &str) -> Result<SessionStore<K, V>> {
@@ -55,6 +63,14 @@ impl TopologyDriver {
     }
 
     /// A timestamped key-value store of processors.
+    ///
+    /// ```
+    /// use millstream::{Result, TimestampedKeyValueStore, testing::TopologyDriver};
+    ///
+    /// fn newest(driver: &TopologyDriver) -> Result<TimestampedKeyValueStore<String, i64>> {
+    ///     driver.timestamped_store("newest")
+    /// }
+    /// ```
     ///
     /// # Errors
     /// If there is none of this name and these types.
@@ -66,6 +82,14 @@ impl TopologyDriver {
     }
 
     /// A versioned key-value store of processors.
+    ///
+    /// ```
+    /// use millstream::{Result, VersionedKeyValueStore, testing::TopologyDriver};
+    ///
+    /// fn prices(driver: &TopologyDriver) -> Result<VersionedKeyValueStore<String, i64>> {
+    ///     driver.versioned_store("prices")
+    /// }
+    /// ```
     ///
     /// # Errors
     /// If there is none of this name and these types.

@@ -1,9 +1,8 @@
 //! Reads a part of a column family.
 
-use super::DB;
 use crate::chunk::Chunk;
 use crate::range::Direction;
-use rocksdb::{ColumnFamily, Error, ReadOptions};
+use rocksdb::{ColumnFamily, DB, Error, ReadOptions};
 
 /// The entries of a chunk, in its direction.
 pub(super) fn read_chunk(

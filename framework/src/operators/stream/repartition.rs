@@ -7,11 +7,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | emits | every record, in the partition of its key |
-//! | drops | null keys (`NullKey`), as Kafka Streams does |
+//! | emits | every record, in the partition of its key, or in those that a partitioner chooses |
+//! | drops | null keys (`NullKey`), as Kafka Streams does; what a partitioner sends nowhere (`NoPartition`) |
 //! | key, time, headers | kept |
 //! | state | none; the topic is internal: created, purged and prefixed by the runtime |
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ use crate::operators::stream::placed::Placing;
 use crate::operators::stream::source::SourceDraft;
 use crate::operators::stream::to::SinkDraft;
 use crate::policy::{DropReason, Reset};
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Shared};
 use crate::serde::{HasSerde, Serde};
-use crate::sink::Produced;
+use crate::sink::{Partitioner, Partitions, Produced};
 use crate::source::Reading;
 use crate::store::Serdes;
 use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
@@ -38,25 +39,38 @@ use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault}
 /// # let builder = StreamsBuilder::new();
 /// let by_value = builder.stream::<String, String>("in").select_key(|_, value| value.clone());
 /// by_value.repartition(Repartitioned::named("by-value").partitions(12)).to("out");
+/// // All of one letter in one place.
+/// let by_letter = Repartitioned::named("by-letter")
+///     .partitioner(|_topic, key: &String, _value, partitions| key.bytes().next().map(|byte| i32::from(byte) % partitions));
+/// by_value.repartition(by_letter).to("letters");
 ///
 /// let mut driver = TopologyDriver::new(&builder.build()?)?;
 /// driver.pipe("in", &text("k", "v", 1))?;
 /// assert_eq!(driver.read_raw("app-by-value-repartition")?.len(), 1);
 /// # Ok::<(), millstream::BoxError>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Repartitioned {
+pub struct Repartitioned<K, V> {
     name: String,
     partitions: Option<i32>,
+    partitioner: Option<Partitioner<K, V>>,
 }
 
-impl From<&str> for Repartitioned {
-    fn from(name: &str) -> Self {
-        Self { name: name.to_owned(), partitions: None }
+impl<K, V> fmt::Debug for Repartitioned<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repartitioned")
+            .field("name", &self.name)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 
-impl Repartitioned {
+impl<K, V> From<&str> for Repartitioned<K, V> {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), partitions: None, partitioner: None }
+    }
+}
+
+impl<K, V> Repartitioned<K, V> {
     /// The topic is `<application>-<name>-repartition`.
     pub fn named(name: &str) -> Self {
         Self::from(name)
@@ -66,6 +80,19 @@ impl Repartitioned {
     #[must_use]
     pub fn partitions(mut self, count: i32) -> Self {
         self.partitions = Some(count);
+        self
+    }
+
+    /// Chooses the partition, as [`Produced::partitioner`] does: told the topic, the record and the number of partitions.
+    /// What is joined with the stream must then be partitioned by the same rule.
+    #[must_use]
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&str, &K, &V, i32) -> P + Shared,
+    ) -> Self {
+        self.partitioner = Some(Arc::new(move |topic, key, value, partitions| {
+            choose(topic, key, value, partitions).into()
+        }));
         self
     }
 }
@@ -86,7 +113,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// # Ok::<(), millstream::BoxError>(())
     /// ```
     #[must_use]
-    pub fn repartition(&self, how: impl Into<Repartitioned>) -> KStream<K, V>
+    pub fn repartition(&self, how: impl Into<Repartitioned<K, V>>) -> KStream<K, V>
     where
         K: HasSerde,
         V: HasSerde,
@@ -109,14 +136,14 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     #[must_use]
     pub fn repartition_with(
         &self,
-        how: impl Into<Repartitioned>,
+        how: impl Into<Repartitioned<K, V>>,
         key: impl Serde<K>,
         value: impl Serde<V>,
     ) -> KStream<K, V> {
         self.through(&how.into(), &Serdes { key: Arc::new(key), value: Arc::new(value) })
     }
 
-    fn through(&self, how: &Repartitioned, serdes: &Serdes<K, V>) -> KStream<K, V> {
+    fn through(&self, how: &Repartitioned<K, V>, serdes: &Serdes<K, V>) -> KStream<K, V> {
         let mut graph = self.graph.borrow_mut();
         graph.check_name("a repartition topic", &how.name);
         let node = through_topic(&mut graph, self.node, how, serdes);
@@ -129,7 +156,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
 pub(crate) fn through_topic<K: Data, V: Data>(
     graph: &mut Graph,
     parent: NodeId,
-    how: &Repartitioned,
+    how: &Repartitioned<K, V>,
     serdes: &Serdes<K, V>,
 ) -> NodeId {
     if let Some(partitions) = how.partitions.filter(|partitions| *partitions < 1) {
@@ -157,7 +184,10 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         name: format!("{topic}-sink"),
         internal: true,
         partitions: how.partitions,
-        produced: Produced::to_fixed(Arc::clone(&topic), Arc::clone(&key), Arc::clone(&value)),
+        produced: Produced {
+            partitioner: how.partitioner.clone(),
+            ..Produced::to_fixed(Arc::clone(&topic), Arc::clone(&key), Arc::clone(&value))
+        },
     }
     .add_to(graph, filter);
     SourceDraft {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::operators::stream::handle::KStream;
 use crate::operators::stream::placed::Placing;
+use crate::policy::DropReason;
 use crate::record::{Data, Record, Shared};
 use crate::serde::HasSerde;
 use crate::sink::{Destination, Encoding, Produced};
@@ -90,6 +91,9 @@ impl<K: Data, V: Data> SinkDraft<K, V> {
                 }
                 Destination::PerRecord(_) => None,
             };
+            if produced.partitioner.is_some() {
+                linker.may_drop(&[DropReason::NoPartition])?;
+            }
             let faults = linker.faults()?;
             linker.add(Encoding::new(fixed, Arc::clone(&produced), faults));
             Ok(())

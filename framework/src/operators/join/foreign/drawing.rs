@@ -221,8 +221,8 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
         let mut produced =
             Produced::to_fixed(Arc::clone(&topic), Arc::clone(&key), Arc::clone(&value));
         if let Some(choose) = self.how.partitioner.clone() {
-            produced = produced.partitioner(move |_, foreign, _, partitions| {
-                choose(foreign.as_ref()?, partitions)
+            produced = produced.partitioner(move |_, foreign: &Option<FK>, _, partitions| {
+                foreign.as_ref().and_then(|foreign| choose(foreign, partitions))
             });
         }
         let name = self.names.registration_sink.clone();
