@@ -61,6 +61,7 @@
 //! | how a result is kept | [`Materialized`] |
 //! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
 //! | stores of such an operator | [`KeyValue`], [`Window`]; in its hands [`KeyValueStore`], [`WindowStore`] |
+//! | counters, gauges and histograms of its own | [`Context::metrics`], [`OwnMetrics`] |
 //! | with times, versions, sessions, a bound | [`Timestamped`], [`Versioned`], [`Sessions`], [`Lru`] |
 //! | the rows of a table in such an operator, a store of one's own | [`ReadOnlyStore`]; [`Custom`], [`CustomStore`] |
 //!
@@ -126,7 +127,7 @@ mod logging;
 pub mod client;
 pub mod testing;
 
-pub use chain::{PunctuationType, Schedule};
+pub use chain::{Counter, Gauge, Histogram, OwnMetrics, PunctuationType, Schedule};
 pub use collector::murmur2_partition;
 #[cfg(feature = "clap")]
 pub use config::ConfigArgs;

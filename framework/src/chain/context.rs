@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::future::{FuturePool, Futures};
+use crate::chain::meters::Meters;
 use crate::chain::notices::Notices;
 use crate::chain::origin::{Held, HeldOrigin, HeldRow, HeldRows, Origin};
 use crate::chain::punctuation::{PunctuationType, Punctuations, Schedule};
@@ -40,6 +41,8 @@ pub(crate) struct TaskContext {
     pub(crate) progress: BTreeMap<String, i64>,
     /// Records dropped, by node and reason.
     pub(crate) drops: Drops,
+    /// The metrics of the user's own.
+    pub(crate) meters: Meters,
     notices: Notices,
     /// What counts the records that a store found expired, by the store's place in the task.
     pub(crate) expiring: Vec<Option<DropCounter>>,
@@ -76,6 +79,7 @@ impl TaskContext {
             commit_requested: false,
             progress: BTreeMap::new(),
             drops: Drops::default(),
+            meters: Meters::default(),
             notices: Notices::default(),
             expiring: Vec::new(),
             record_time: RecordTime::default(),

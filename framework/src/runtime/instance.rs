@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, StoreSpec, TaskStores};
 
-use crate::chain::FuturePool;
+use crate::chain::{FuturePool, MeterBoard};
 use crate::collector::SinkCounts;
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -40,6 +40,8 @@ pub(crate) struct Instance {
     pub(crate) state_dir: StateDir,
     pub(crate) positions: Positions,
     pub(crate) metrics: Metrics,
+    /// The metrics of the user's own.
+    pub(crate) meters: MeterBoard,
     pub(crate) board: TaskBoard,
     pub(crate) running: RunningTasks,
     pub(crate) globals: Globals,

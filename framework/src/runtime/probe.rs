@@ -33,7 +33,9 @@ impl Probe for InstanceProbe {
         let states = self.assigned().map(|(task, state)| (task, state.label())).collect();
         self.instance.metrics.task_states(&states);
         self.instance.metrics.brokers(self.brokers_connected());
-        self.instance.metrics.text()
+        let mut text = self.instance.metrics.text();
+        text.push_str(&self.instance.meters.text(&self.instance.application_id));
+        text
     }
 
     fn stuck(&self) -> Vec<String> {

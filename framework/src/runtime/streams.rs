@@ -20,7 +20,7 @@ use std::time::Duration;
 use actix::{Actor as _, Addr};
 use millstream_state::SharedResources;
 
-use crate::chain::FuturePool;
+use crate::chain::{FuturePool, MeterBoard};
 use crate::collector::SinkCounts;
 use crate::config::{GroupProtocol, HttpAddress, LogKind, StreamsConfig, UncaughtError};
 use crate::error::{Error, Result};
@@ -163,6 +163,7 @@ impl Streams {
             settings: settings(&config),
             resources: SharedResources::new(config.rocksdb_memory_bytes_max)?,
             metrics: Metrics::new(&config.application_id)?,
+            meters: MeterBoard::default(),
             board: TaskBoard::default(),
             running: RunningTasks::default(),
             globals: Globals::default(),

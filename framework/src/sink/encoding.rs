@@ -277,8 +277,8 @@ mod tests {
         let topic = NewTopic { name, partitions: 3, replication_factor: 1, config };
         log.create(&[topic]).unwrap();
         let shared: Arc<dyn Log> = Arc::new(log.clone());
-        let sink = Produced::<String, String>::from("out")
-            .partitioner(move |_, _, value, partitions| {
+        let sink =
+            Produced::<String, String>::from("out").partitioner(move |_, _, value, partitions| {
                 assert_eq!(partitions, 3);
                 partitioner(value)
             });

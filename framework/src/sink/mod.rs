@@ -6,5 +6,5 @@ mod encoding;
 
 pub(crate) use encoding::Encoding;
 pub use partitions::Partitions;
-pub(crate) use produced::{Destination, Partitioner};
 pub use produced::Produced;
+pub(crate) use produced::{Destination, Partitioner};

@@ -23,6 +23,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::log::RawRecord;
 use crate::record::{RecordTime, Shared, Timestamp};
 use crate::store::changelog::Changelog;
+use crate::store::described::{Described, short_name};
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
 use crate::store::state_store::StateStore;
@@ -272,5 +273,11 @@ impl<S: CustomStore> StateStore for CustomState<S> {
 
     fn committed(&self) -> Box<dyn Any> {
         Box::new(())
+    }
+}
+
+impl<S> Described for CustomState<S> {
+    fn described() -> String {
+        format!("a custom store {}", short_name::<S>())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use millstream_state::{SharedResources, TaskStores};
 
-use crate::chain::{FuturePool, TaskContext};
+use crate::chain::{FuturePool, MeterBoard, Meters, TaskContext};
 use crate::collector::{Collector, Refusals, WorkerProducer};
 use crate::error::{BoxError, Error, Result};
 use crate::log::memory::{MemoryLog, MemoryRecord};
@@ -78,6 +78,7 @@ impl Default for DriverOptions {
 /// assert_eq!(driver.read_raw("app-counts-changelog")?.len(), 3);
 /// assert_eq!(driver.read_with::<String, i64>("app-counts-changelog", &Plain, &Plain)?.len(), 0);
 /// assert!(driver.topic_names().contains(&"out".to_owned()));
+/// assert_eq!(driver.metrics(), "", "no processor has any");
 ///
 /// // With a record cache, under load: only the last change of each key comes out.
 /// let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
@@ -94,6 +95,7 @@ pub struct TopologyDriver {
     keeps_progress: bool,
     producer: Rc<RefCell<WorkerProducer>>,
     tasks: Vec<Task>,
+    meters: MeterBoard,
     pub(super) stores: Vec<TaskStore>,
     futures: FuturePool,
     now: Timestamp,
@@ -141,6 +143,7 @@ impl TopologyDriver {
             application_id: options.application_id.as_str().into(),
             producer: Rc::new(RefCell::new(producer)),
             tasks: Vec::new(),
+            meters: MeterBoard::default(),
             stores: Vec::new(),
             futures: FuturePool::default(),
             now: Timestamp(0),
@@ -173,6 +176,7 @@ impl TopologyDriver {
         }
         for task in &mut driver.tasks {
             task.init(driver.now)?;
+            task.ctx.meters.carry();
         }
         driver.run_to_the_end()?;
         Ok(driver)
@@ -189,6 +193,7 @@ impl TopologyDriver {
         let collector = Collector::new(Rc::clone(&self.producer));
         let ctx = TaskContext::new(id, Arc::clone(&self.application_id), collector);
         let mut ctx = ctx.with_futures(self.futures.clone(), Duration::MAX);
+        ctx.meters = Meters::of(&self.meters);
         // As with a committed position: processors go on where they were, and so does stream time.
         let mut kept = BTreeMap::new();
         for source in &sub.sources {
@@ -368,6 +373,7 @@ impl TopologyDriver {
                 batch.set_meta(&progress_note(&partition.topic), committed.metadata.as_bytes());
             }
         })?;
+        task.ctx.meters.carry();
         for Dropped { reason, records: count, .. } in task.ctx.drops.take() {
             *self.drops.entry(reason).or_default() += count;
         }
@@ -447,6 +453,11 @@ impl TopologyDriver {
     /// All topics there are, internal ones too, sorted.
     pub fn topic_names(&self) -> Vec<String> {
         self.log.topic_names()
+    }
+
+    /// The metrics of processors of one's own, in Prometheus' text format: see [`OwnMetrics`](crate::OwnMetrics).
+    pub fn metrics(&self) -> String {
+        self.meters.text(&self.application_id)
     }
 
     /// How many records were dropped so far, for a reason.

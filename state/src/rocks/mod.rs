@@ -24,7 +24,8 @@ use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE, SIZE_ALL_MEM_TABLES,
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chain::{Children, PunctuationType, Schedule, TaskContext};
+use crate::chain::{Children, OwnMetrics, PunctuationType, Schedule, TaskContext};
 use crate::error::{Error, Result};
 use crate::operators::process::fixed_key::FixedKeyRecord;
 use crate::record::{Data, Record, RecordMetadata, TaskId, Timestamp};
@@ -27,12 +27,12 @@ pub(crate) struct Ways<K, V> {
 ///
 /// ```
 /// use std::time::Duration;
-/// # use millstream::{BoxError, Context, Processor, PunctuationType, Schedule, StreamsBuilder};
+/// # use millstream::{BoxError, Context, Counter, Processor, PunctuationType, Schedule, StreamsBuilder};
 /// # use millstream::record::{Record, Timestamp};
 /// # use millstream::testing::{TopologyDriver, text};
 ///
 /// /// Counts, and tells the count of every ten seconds of stream time, at most three times.
-/// struct Count { seen: i64, told: u32 }
+/// struct Count { seen: i64, told: u32, tellings: Counter }
 ///
 /// impl Processor<String, String> for Count {
 ///     type KOut = String;
@@ -40,6 +40,7 @@ pub(crate) struct Ways<K, V> {
 ///
 ///     fn init(&mut self, ctx: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
 ///         ctx.schedule(Duration::from_secs(10), PunctuationType::StreamTime);
+///         self.tellings = ctx.metrics().counter("tellings_total", "Counts that were told.", &[])?;
 ///         Ok(())
 ///     }
 ///
@@ -55,6 +56,7 @@ pub(crate) struct Ways<K, V> {
 ///
 ///     fn punctuate(&mut self, which: Schedule, now: Timestamp, ctx: &mut Context<'_, String, i64>) -> Result<(), BoxError> {
 ///         self.told += 1;
+///         self.tellings.inc();
 ///         if self.told == 3 {
 ///             ctx.cancel(which);
 ///         }
@@ -66,7 +68,7 @@ pub(crate) struct Ways<K, V> {
 /// }
 ///
 /// let builder = StreamsBuilder::new();
-/// let counts = builder.stream("in").process("count", (), |()| Count { seen: 0, told: 0 });
+/// let counts = builder.stream("in").process("count", (), |()| Count { seen: 0, told: 0, tellings: Counter::default() });
 /// counts.filter(|_, _| true).named("urgent").to("urgent");
 /// counts.filter(|_, _| true).named("counts").to("counts");
 ///
@@ -177,6 +179,11 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         self.task.wall_clock
     }
 
+    /// Makes counters, gauges and histograms of one's own: in `init`.
+    pub fn metrics(&mut self) -> OwnMetrics<'_> {
+        OwnMetrics::of(&mut self.task.meters)
+    }
+
     /// Which task this is.
     pub fn task_id(&self) -> TaskId {
         self.task.task
@@ -193,16 +200,17 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 ///
 /// ```
 /// use std::time::Duration;
-/// # use millstream::{BoxError, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, PunctuationType, Schedule};
+/// # use millstream::{BoxError, Counter, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, PunctuationType, Schedule};
 /// # use millstream::record::Timestamp;
 /// /// Asks for a commit every minute of the machine's time, ten times.
-/// struct Committing(u32);
+/// struct Committing(u32, Counter);
 ///
 /// impl FixedKeyProcessor<String, String> for Committing {
 ///     type VOut = String;
 ///
 ///     fn init(&mut self, ctx: &mut FixedKeyContext<'_, String, String>) -> Result<(), BoxError> {
 ///         ctx.schedule(Duration::from_secs(60), PunctuationType::WallClockTime);
+///         self.1 = ctx.metrics().counter("asked_total", "Commits that were asked for.", &[])?;
 ///         Ok(())
 ///     }
 ///
@@ -220,12 +228,13 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
 ///         if self.0 == 10 {
 ///             ctx.cancel(which);
 ///         }
+///         self.1.inc();
 ///         ctx.request_commit();
 ///         Ok(())
 ///     }
 /// }
 /// # let builder = millstream::StreamsBuilder::new();
-/// # builder.stream("in").process_values("committing", (), |()| Committing(0)).to("out");
+/// # builder.stream("in").process_values("committing", (), |()| Committing(0, Counter::default())).to("out");
 /// # let mut driver = millstream::testing::TopologyDriver::new(&builder.build()?)?;
 /// # driver.pipe("in", &millstream::testing::text("k", "v", 1))?;
 /// let out = driver.read::<String, String>("out")?;
@@ -269,6 +278,11 @@ impl<K: Data, V: Data> FixedKeyContext<'_, K, V> {
     /// See [`Context::wall_clock`].
     pub fn wall_clock(&self) -> Timestamp {
         self.0.wall_clock()
+    }
+
+    /// See [`Context::metrics`].
+    pub fn metrics(&mut self) -> OwnMetrics<'_> {
+        self.0.metrics()
     }
 
     /// See [`Context::task_id`].

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use millstream_state::{Batch, SharedStore, StoreId, TaskStores};
 
-use crate::chain::{NamedNode, SourceNode, TaskContext};
+use crate::chain::{Meters, NamedNode, SourceNode, TaskContext};
 use crate::collector::{Collector, WorkerProducer};
 use crate::error::{Error, Result};
 use crate::log::{Isolation, Log, RecordBatch};
@@ -111,6 +111,7 @@ impl GlobalTable {
         let task = TaskId { sub_topology: sub.id, partition: 0 };
         let collector = Collector::new(Rc::clone(producer));
         let mut ctx = TaskContext::new(task, Arc::clone(&instance.application_id), collector);
+        ctx.meters = Meters::of(&instance.meters);
         let (cache_budget, globals) = (&CacheBudget::new(0), &GlobalStores::default());
         let seed = TaskSeed { ctx: &mut ctx, disk: &disk, cache_budget, globals };
         let parts = instance.topology.instantiate(sub, seed)?;
@@ -124,6 +125,7 @@ impl GlobalTable {
         for (_, node) in &parts.nodes {
             node.borrow_mut().init(&mut ctx)?;
         }
+        ctx.meters.carry();
         Ok(Self {
             name,
             topic,
@@ -269,8 +271,11 @@ impl GlobalTable {
         });
         if kept.is_err() {
             self.store.borrow_mut().rollback();
-            // They are dropped again with the next try.
+            // They are dropped and counted again with the next try.
             self.dropped().for_each(drop);
+            self.ctx.meters.forget();
+        } else {
+            self.ctx.meters.carry();
         }
         kept
     }

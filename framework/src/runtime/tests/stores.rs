@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::*;
+use crate::chain::Counter;
 use crate::log::memory::{Fault, Operation};
 use crate::operators::{Custom, Lru, Sessions, Timestamped, Versioned};
 use crate::record::{Session, Timestamp};
@@ -43,17 +44,25 @@ struct CountsInAll {
     timestamped: TimestampedKeyValueStore<String, i64>,
     versioned: VersionedKeyValueStore<String, i64>,
     sessions: SessionStore<String, i64>,
+    counted: Counter,
 }
 
 impl Processor<String, String> for CountsInAll {
     type KOut = String;
     type VOut = String;
 
+    fn init(&mut self, ctx: &mut Context<'_, String, String>) -> Result<(), BoxError> {
+        self.counted = ctx.metrics().counter("counted_total", "Records.", &[])?;
+        ctx.metrics().gauge("hosts", "Tasks.", &[])?.set(1.0);
+        Ok(())
+    }
+
     fn process(
         &mut self,
         record: Record<String, String>,
         ctx: &mut Context<'_, String, String>,
     ) -> Result<(), BoxError> {
+        self.counted.inc();
         let (key, at) = (record.key.clone(), record.timestamp);
         let custom = self.custom.borrow_mut().add(&key)?;
         let lru = self.lru.get(&key)?.unwrap_or(0) + 1;
@@ -87,6 +96,7 @@ fn counted() -> Topology {
         timestamped,
         versioned,
         sessions,
+        counted: Counter::default(),
     };
     builder.stream::<String, String>("in").process("count", stores, counting).to("out");
     builder.build().unwrap()
@@ -116,6 +126,10 @@ fn stores_of_every_kind_count_once_over_aborts_and_restarts() {
             wait_until(|| values(&log, "out"), |values| *values == wanted);
         }
         assert_eq!(aborts(&streams), 3);
+        // What was done again counts once, and of the tasks that were replaced nothing is left.
+        let lines = [r#"counted_total{application="app"} 12"#, r#"hosts{application="app"} 1"#];
+        let has = |metrics: &String| lines.iter().all(|line| metrics.lines().any(|it| it == *line));
+        wait_until(|| streams.metrics(), has);
         streams.close().unwrap();
 
         let other = tempfile::tempdir().unwrap();

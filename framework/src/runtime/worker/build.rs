@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use millstream_state::TaskStores;
 
-use crate::chain::{SourceNode, TaskContext};
+use crate::chain::{Meters, SourceNode, TaskContext};
 use crate::collector::{Collector, WorkerProducer};
 use crate::error::{Error, Result};
 use crate::record::TaskId;
@@ -49,6 +49,7 @@ pub(crate) fn build_chain(
     let wait_max = instance.settings.commit_wait_max;
     let mut ctx = ctx.with_futures(instance.futures.clone(), wait_max);
     ctx.wall_clock = instance.clock.now();
+    ctx.meters = Meters::of(&instance.meters);
     for start in inputs.iter().filter_map(|input| input.start.as_ref()) {
         ctx.progress.extend(start.progress.processors.clone());
     }

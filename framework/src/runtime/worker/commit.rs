@@ -260,6 +260,7 @@ pub(super) fn count_task(metrics: &Metrics, task: &mut Task) {
         metrics.received(&topic, records, bytes);
     }
     metrics.dropped(id, task.ctx.drops.take());
+    task.ctx.meters.carry();
 }
 
 fn measure_task(metrics: &Metrics, task: &mut Task) {

@@ -15,6 +15,7 @@ use crate::serde::Null;
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
+use crate::store::described::{self, Described};
 use crate::store::expiry::Expiry;
 use crate::store::keys::{RowKeys, SessionKeys};
 use crate::store::layout::Layout;
@@ -212,5 +213,11 @@ impl<K: Data, V: Data> StateStore for SessionState<K, V> {
 
     fn take_expired(&mut self) -> u64 {
         self.logged.take_expired()
+    }
+}
+
+impl<K, V> Described for SessionState<K, V> {
+    fn described() -> String {
+        described::of::<K, V>("a session store")
     }
 }
