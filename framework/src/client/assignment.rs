@@ -29,6 +29,7 @@ enum Start {
 /// let part = Assignment::<String, String>::from("orders").of_partitions([0, 3]);
 /// let at = Assignment::<String, String>::from("orders").from_offsets([(0, 1_200), (3, 0)]);
 /// let tuples = Assignment::<String, (u32, u32)>::with_serdes("pairs", Plain, Json);
+/// let lists = Assignment::<String, Vec<u32>>::with_values("lists", Json);
 /// let all = Assignment::<String, String>::from("orders").from_beginning().read_uncommitted();
 /// ```
 pub struct Assignment<K, V> {
@@ -61,6 +62,13 @@ impl<K: HasSerde, V: HasSerde> From<&str> for Assignment<K, V> {
 impl<K: HasSerde, V: HasSerde> From<String> for Assignment<K, V> {
     fn from(topic: String) -> Self {
         Self::from(topic.as_str())
+    }
+}
+
+impl<K: HasSerde, V> Assignment<K, V> {
+    /// A topic whose values this serde reads; keys that of their own.
+    pub fn with_values(topic: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(topic, K::Serde::default(), value)
     }
 }
 

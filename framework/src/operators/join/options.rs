@@ -54,6 +54,25 @@ impl<K: HasSerde, V: HasSerde> Joined<K, V> {
     }
 }
 
+impl<K: HasSerde, V> Joined<K, V> {
+    /// As [`Joined::with_serdes`], with keys as their own serde says.
+    ///
+    /// ```
+    /// use millstream::{Joined, serde::Json};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// # let names = builder.table::<String, String>("names", "names");
+    /// # let orders = builder.stream::<String, String>("orders").map_values(|order| vec![order]);
+    /// let how = Joined::with_values("named", Json);
+    /// orders.join_table_with(how, &names, |order, name| format!("{name}: {order:?}")).to("lines");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    pub fn with_values(name: &str, value: impl Serde<V>) -> Self {
+        Self::with_serdes(name, K::Serde::default(), value)
+    }
+}
+
 impl<K, V> Joined<K, V> {
     /// Under this name, with keys and values of the stream that are null as these serdes say.
     ///
@@ -170,6 +189,27 @@ impl<K: HasSerde, L: HasSerde, R: HasSerde> StreamJoined<K, L, R> {
             logged: true,
             changelog: Vec::new(),
         }
+    }
+}
+
+impl<K: HasSerde, L, R> StreamJoined<K, L, R> {
+    /// Under this name, with values of both streams in bytes of these serdes; keys in those of their own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millstream::{JoinWindows, StreamJoined, serde::{Json, Plain}};
+    /// # use millstream::StreamsBuilder;
+    /// # let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, String>("orders").map_values(|order| vec![order]);
+    /// let paid = builder.stream::<String, String>("paid");
+    /// let within = JoinWindows::within(Duration::from_secs(60)).no_grace();
+    /// let how = StreamJoined::with_values("settled", Json, Plain);
+    /// orders.join(how, &paid, within, |order, paid| format!("{order:?} {paid}")).to("settled");
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    pub fn with_values(name: &str, left: impl Serde<L>, right: impl Serde<R>) -> Self {
+        Self::with_serdes(name, K::Serde::default(), (left, right))
     }
 }
 
