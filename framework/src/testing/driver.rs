@@ -78,7 +78,6 @@ impl Default for DriverOptions {
 /// assert_eq!(driver.read_raw("app-counts-changelog")?.len(), 3);
 /// assert_eq!(driver.read_with::<String, i64>("app-counts-changelog", &Plain, &Plain)?.len(), 0);
 /// assert!(driver.topic_names().contains(&"out".to_owned()));
-/// assert_eq!(driver.metrics(), "", "no processor has any");
 ///
 /// // With a record cache, under load: only the last change of each key comes out.
 /// let options = DriverOptions { cache_bytes: 1 << 20, ..DriverOptions::default() };
@@ -90,18 +89,18 @@ impl Default for DriverOptions {
 pub struct TopologyDriver {
     log: MemoryLog,
     topics: DrivenTopics,
-    application_id: Arc<str>,
+    pub(super) application_id: Arc<str>,
     /// Whether progress is kept with the stores.
     keeps_progress: bool,
     producer: Rc<RefCell<WorkerProducer>>,
     tasks: Vec<Task>,
-    meters: MeterBoard,
+    pub(super) meters: MeterBoard,
     pub(super) stores: Vec<TaskStore>,
     futures: FuturePool,
     now: Timestamp,
     /// The next offset to read of each output.
     read: BTreeMap<String, i64>,
-    drops: BTreeMap<DropReason, u64>,
+    pub(super) drops: BTreeMap<DropReason, u64>,
 }
 
 /// What a task shares with others.
@@ -453,16 +452,6 @@ impl TopologyDriver {
     /// All topics there are, internal ones too, sorted.
     pub fn topic_names(&self) -> Vec<String> {
         self.log.topic_names()
-    }
-
-    /// The metrics of processors of one's own, in Prometheus' text format: see [`OwnMetrics`](crate::OwnMetrics).
-    pub fn metrics(&self) -> String {
-        self.meters.text(&self.application_id)
-    }
-
-    /// How many records were dropped so far, for a reason.
-    pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.drops.get(&reason).copied().unwrap_or(0)
     }
 }
 

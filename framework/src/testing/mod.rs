@@ -18,6 +18,7 @@
 //! ```
 
 mod driver;
+mod driver_counts;
 mod driver_stores;
 mod driver_topics;
 mod queue;

@@ -4,12 +4,15 @@ use crate::chunk::Chunk;
 use crate::range::Direction;
 use rocksdb::{ColumnFamily, DB, Error, ReadOptions};
 
+/// Keys and values, in order.
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The entries of a chunk, in its direction.
 pub(super) fn read_chunk(
     db: &DB,
     family: &ColumnFamily,
     chunk: Chunk<'_>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+) -> Result<Entries, Error> {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(chunk.start);
     if let Some(end) = chunk.end {
