@@ -10,7 +10,7 @@ mod process;
 mod asynchronous;
 
 pub use asynchronous::Async;
-pub use group::{CogroupedStream, KGroupedStream, KGroupedTable, WindowedCogroup};
+pub use group::{CogroupedStream, KGroupedStream, KGroupedTable};
 pub use join::{Joined, StreamJoined, TableJoined};
 pub use process::{
     Context, Custom, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Lru, Processor,
@@ -20,4 +20,4 @@ pub use stream::{
     And, InPlace, KStream, Outlet, Placed, Placing, Rekeyed, Repartitioned, Split, SunkStream,
 };
 pub use table::{Buffer, GlobalKTable, KTable};
-pub use window::WindowedStream;
+pub use window::{WindowedCogroup, WindowedStream};

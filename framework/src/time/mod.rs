@@ -1,5 +1,6 @@
 //! Windows over event time: which windows a record falls into, and when one is closed.
 
+mod any_windows;
 mod emit;
 mod time_windows;
 mod unlimited_windows;
@@ -8,6 +9,7 @@ mod session_windows;
 mod sliding_windows;
 mod suppress;
 
+pub(crate) use any_windows::AnyWindows;
 pub use emit::Emit;
 pub use join_windows::JoinWindows;
 pub use session_windows::SessionWindows;

@@ -1,44 +1,37 @@
-//! `cogroup`: several grouped streams into one row for each key, or for each key and window, without a join.
+//! `cogroup`: several grouped streams into one row for each key, without a join. By windows: `window/cogroup.rs`.
 //!
 //! | | |
 //! |---|---|
 //! | emits | the change of the row: at each record of any stream, or with a record cache once per key and flush |
-//! | drops | as `aggregate` of each stream: null keys (`NullKey`), null values (`NullValue`; over windows they are handed to the aggregation), late records (`Late`), rows that the store cannot write (`Failed`, by policy) |
-//! | key | the group's, or `Windowed`; the streams must be partitioned alike |
+//! | drops | as `aggregate` of each stream: null keys (`NullKey`), null values (`NullValue`), rows that the store cannot write (`Failed`, by policy) |
+//! | key | the group's; the streams must be partitioned alike |
 //! | time | the later one of the record's and the row's |
 //! | headers | of the record |
-//! | state | one store, which all streams write: key-value with timestamps, or of windows |
+//! | state | one key-value store with timestamps, which all streams write |
 
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::Result;
 use crate::operators::group::aggregate::{First, add_aggregate};
 use crate::operators::group::grouped::KGroupedStream;
 use crate::operators::stream::Pass;
 use crate::operators::table::KTable;
-use crate::operators::window::{add_windowed, closing, window_store};
-use crate::record::{Change, Data, Shared, Timestamp, Windowed};
-use crate::serde::{Serde, WindowedSerde};
+use crate::operators::window::{Merge, add_sessions, add_sliding, add_windowed, adding};
+use crate::record::{Change, Data, Shared};
+use crate::serde::Serde;
 use crate::store::{Materialized, StoreSupplier, TableSpec};
-use crate::time::{Emit, WindowStarts, Windows};
+use crate::time::{AnyWindows, Emit, SessionWindows, SlidingWindows};
 use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, TableTraits, TopologyFault,
 };
 
 /// Streams that are aggregated together: each adds to the same rows in its own way.
 pub struct CogroupedStream<K, A> {
-    graph: SharedGraph,
+    pub(crate) graph: SharedGraph,
     init: First<A>,
     members: Vec<Box<dyn Member<K, A>>>,
-}
-
-/// The same, by windows.
-pub struct WindowedCogroup<K, A, W> {
-    streams: CogroupedStream<K, A>,
-    windows: W,
 }
 
 impl<K, A> fmt::Debug for CogroupedStream<K, A> {
@@ -47,13 +40,12 @@ impl<K, A> fmt::Debug for CogroupedStream<K, A> {
     }
 }
 
-impl<K, A, W: fmt::Debug> fmt::Debug for WindowedCogroup<K, A, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowedCogroup")
-            .field("streams", &self.streams)
-            .field("windows", &self.windows)
-            .finish()
-    }
+/// What the rows are of.
+pub(crate) enum RowsOf<K, A> {
+    Keys,
+    Windows(AnyWindows, Emit),
+    Sliding(SlidingWindows, Emit),
+    Sessions(SessionWindows, Emit, Merge<K, A>),
 }
 
 /// What makes the node of one stream.
@@ -64,9 +56,13 @@ trait Member<K, A> {
     /// The node to aggregate from: behind a repartition topic, if the stream was re-keyed.
     fn repartitioned(&self, graph: &mut Graph, store: &str) -> NodeId;
 
-    fn rows(&self, store: StoreIndex, init: First<A>) -> MakeNode;
-
-    fn windowed_rows(&self, store: StoreIndex, init: First<A>, windows: AnyWindows) -> MakeNode;
+    /// Makes the node that writes this store; the first one that does is named if it is another.
+    fn writer(
+        &self,
+        store: (StoreIndex, Option<NodeId>),
+        init: &First<A>,
+        rows: &RowsOf<K, A>,
+    ) -> MakeNode;
 }
 
 /// A stream, and how a value of it is added.
@@ -80,60 +76,47 @@ impl<K: Data, V: Data, A: Data, F: Fn(&K, V, &mut A) + Shared> Member<K, A> for 
         self.grouped.repartitioned(graph, store)
     }
 
-    fn rows(&self, store: StoreIndex, init: First<A>) -> MakeNode {
-        let (f, serdes) = (Arc::clone(&self.f), self.grouped.serdes.clone());
-        let first = Some(Arc::clone(&init));
-        let add = Arc::new(move |key: &K, value, row: Option<A>| {
-            let mut row = row.unwrap_or_else(|| init());
-            f(key, value, &mut row);
-            Some(row)
-        });
-        Box::new(move |linker| {
-            add_aggregate(linker, store, (serdes.clone(), first.clone()), Arc::clone(&add))
-        })
-    }
-
-    fn windowed_rows(&self, store: StoreIndex, init: First<A>, windows: AnyWindows) -> MakeNode {
-        let (f, serdes) = (Arc::clone(&self.f), self.grouped.serdes.clone());
-        let first = Some(Arc::clone(&init));
-        let add = Arc::new(move |key: &K, value, row: Option<A>| {
-            let mut row = row.unwrap_or_else(|| init());
-            f(key, value, &mut row);
-            row
-        });
-        Box::new(move |linker| {
-            let (what, how) = ((serdes.clone(), first.clone()), (windows.clone(), Emit::OnUpdate));
-            add_windowed(linker, store, what, how, Arc::clone(&add))
-        })
-    }
-}
-
-/// Windows of any kind.
-#[derive(Clone)]
-struct AnyWindows {
-    starts: Arc<dyn Fn(Timestamp) -> WindowStarts + Send + Sync>,
-    size_ms: i64,
-    grace_ms: i64,
-}
-
-impl AnyWindows {
-    fn of<W: Windows>(windows: &W) -> Self {
-        let (size_ms, grace_ms, of) = (windows.size_ms(), windows.grace_ms(), windows.clone());
-        Self { starts: Arc::new(move |at| of.windows_for(at)), size_ms, grace_ms }
-    }
-}
-
-impl Windows for AnyWindows {
-    fn windows_for(&self, at: Timestamp) -> WindowStarts {
-        (self.starts)(at)
-    }
-
-    fn size_ms(&self) -> i64 {
-        self.size_ms
-    }
-
-    fn grace_ms(&self) -> i64 {
-        self.grace_ms
+    fn writer(
+        &self,
+        (store, first): (StoreIndex, Option<NodeId>),
+        init: &First<A>,
+        rows: &RowsOf<K, A>,
+    ) -> MakeNode {
+        let f = Arc::clone(&self.f);
+        let add = adding(Arc::clone(init), move |key: &K, value, row: &mut A| f(key, value, row));
+        let what = (self.grouped.serdes.clone(), Some(Arc::clone(init)));
+        match rows {
+            RowsOf::Keys => {
+                let add = Arc::new(move |key: &K, value, row| Some(add(key, value, row)));
+                Box::new(move |linker| add_aggregate(linker, store, what.clone(), Arc::clone(&add)))
+            }
+            RowsOf::Windows(windows, emit) => {
+                let (how, add) = ((windows.clone(), *emit), Arc::new(add));
+                Box::new(move |linker| {
+                    add_windowed(
+                        linker,
+                        (store, first),
+                        what.clone(),
+                        how.clone(),
+                        Arc::clone(&add),
+                    )
+                })
+            }
+            RowsOf::Sliding(windows, emit) => {
+                let (how, add) = ((*windows, *emit), Arc::new(add));
+                Box::new(move |linker| {
+                    add_sliding(linker, first, what.clone(), how, Arc::clone(&add))
+                })
+            }
+            RowsOf::Sessions(windows, emit, merge) => {
+                let (how, add, merge) = ((*windows, *emit), Arc::new(add), Arc::clone(merge));
+                Box::new(move |linker| {
+                    let (serdes, init) = what.clone();
+                    let rows = (init, Arc::clone(&merge), Arc::clone(&add));
+                    add_sessions(linker, first, serdes, how, rows)
+                })
+            }
+        }
     }
 }
 
@@ -188,93 +171,50 @@ impl<K: Data, A: Data> CogroupedStream<K, A> {
     pub fn aggregate(self, store: impl Into<Materialized<K, A>>) -> KTable<K, A> {
         let store = store.into();
         let key = Arc::clone(&store.serdes.key);
-        let supplier = Arc::new(TableSpec::from(store));
-        let init = self.init;
-        let make = |member: &dyn Member<K, A>, store| member.rows(store, Arc::clone(&init));
-        table(&self.graph, &self.members, (supplier, key), make)
+        self.table(Arc::new(TableSpec::from(store)), key, &RowsOf::Keys)
     }
 
-    /// Divides the records of each key into windows.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use millstream::{StreamsBuilder, TimeWindows, WindowedCogroup, testing::{TopologyDriver, text}};
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let orders = builder.stream::<String, String>("orders").group_by_key();
-    /// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
-    /// let scores: WindowedCogroup<String, i64, TimeWindows> = clicks
-    ///     .cogroup(|| 0_i64, |_, _, score| *score += 1)
-    ///     .cogroup(&orders, |_, _, score| *score += 100)
-    ///     .windowed_by(minute);
-    /// scores.aggregate("scores");
-    ///
-    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
-    /// driver.pipe("clicks", &text("ada", "/", 1_000))?;
-    /// driver.pipe("orders", &text("ada", "ink", 2_000))?;
-    /// assert_eq!(driver.windowed_table::<String, i64>("scores")?[0].1, 101);
-    /// # Ok::<(), millstream::BoxError>(())
-    /// ```
-    pub fn windowed_by<W: Windows>(self, windows: W) -> WindowedCogroup<K, A, W> {
-        WindowedCogroup { streams: self, windows }
-    }
-}
-
-impl<K: Data, A: Data, W: Windows> WindowedCogroup<K, A, W> {
-    /// The rows, one for each key and window. They are emitted at each change, as in Kafka Streams.
-    pub fn aggregate(self, store: impl Into<Materialized<K, A>>) -> KTable<Windowed<K>, A> {
-        let store = store.into();
-        let CogroupedStream { graph, init, members } = self.streams;
-        let size = Duration::from_millis(self.windows.size_ms().unsigned_abs());
-        let key = Arc::new(WindowedSerde::around(Arc::clone(&store.serdes.key), size));
-        let supplier = window_store(&graph, (&self.windows, Emit::OnUpdate), store);
-        let windows = AnyWindows::of(&self.windows);
-        let make = |member: &dyn Member<K, A>, store| {
-            member.windowed_rows(store, Arc::clone(&init), windows.clone())
-        };
-        closing(table(&graph, &members, (supplier, key), make), &self.windows)
-    }
-}
-
-/// Adds a node for each stream, and one in which their changes come together.
-fn table<K: Data, A: Data, K2: Data>(
-    shared: &SharedGraph,
-    members: &[Box<dyn Member<K, A>>],
-    (supplier, key): (Arc<dyn StoreSupplier>, Arc<dyn Serde<K2>>),
-    make: impl Fn(&dyn Member<K, A>, StoreIndex) -> MakeNode,
-) -> KTable<K2, A> {
-    let mut graph = shared.borrow_mut();
-    let parents: Vec<NodeId> =
-        members.iter().map(|member| member.repartitioned(&mut graph, supplier.name())).collect();
-    let store = graph.add_store(supplier);
-    let mut writers = Vec::new();
-    for (member, parent) in members.iter().zip(parents) {
-        let name = graph.generate("COGROUPKSTREAM-AGGREGATE-");
+    /// Adds a node for each stream, and one in which their changes come together.
+    pub(crate) fn table<K2: Data>(
+        self,
+        supplier: Arc<dyn StoreSupplier>,
+        key: Arc<dyn Serde<K2>>,
+        rows: &RowsOf<K, A>,
+    ) -> KTable<K2, A> {
+        let Self { graph: shared, init, members } = self;
+        let mut graph = shared.borrow_mut();
+        let parents: Vec<NodeId> =
+            members.iter().map(|of| of.repartitioned(&mut graph, supplier.name())).collect();
+        let store = graph.add_store(supplier);
+        let mut writers = Vec::new();
+        for (member, parent) in members.iter().zip(parents) {
+            let name = graph.generate("COGROUPKSTREAM-AGGREGATE-");
+            let node = graph.add(NodeDraft {
+                name,
+                kind: NodeKind::Processor,
+                parents: vec![parent],
+                stores: vec![store],
+                make: member.writer((store, writers.first().copied()), &init, rows),
+            });
+            graph.set_table(node, TableTraits::kept());
+            writers.push(node);
+        }
+        let name = graph.generate("COGROUPKSTREAM-MERGE-");
         let node = graph.add(NodeDraft {
             name,
             kind: NodeKind::Processor,
-            parents: vec![parent],
-            stores: vec![store],
-            make: make(&**member, store),
+            parents: writers.clone(),
+            stores: Vec::new(),
+            make: Box::new(|linker: &mut Linker<'_>| {
+                let children = linker.children::<K2, Change<A>>()?;
+                linker.add(Pass { children });
+                Ok(())
+            }),
         });
-        graph.set_table(node, TableTraits::kept());
-        writers.push(node);
+        graph.set_table(node, TableTraits::written_by(writers, store));
+        drop(graph);
+        KTable::new(shared, node, key)
     }
-    let name = graph.generate("COGROUPKSTREAM-MERGE-");
-    let node = graph.add(NodeDraft {
-        name,
-        kind: NodeKind::Processor,
-        parents: writers.clone(),
-        stores: Vec::new(),
-        make: Box::new(|linker: &mut Linker<'_>| {
-            let children = linker.children::<K2, Change<A>>()?;
-            linker.add(Pass { children });
-            Ok(())
-        }),
-    });
-    graph.set_table(node, TableTraits::written_by(writers, store));
-    drop(graph);
-    KTable::new(Rc::clone(shared), node, key)
 }
 
 #[cfg(test)]
@@ -338,21 +278,5 @@ mod tests {
             assert_eq!(found.contains(&twice), !named, "{found:?}");
             assert_eq!(found.is_empty(), named, "{found:?}");
         }
-    }
-
-    #[test]
-    fn windows_are_written_by_all() {
-        let builder = StreamsBuilder::new();
-        let (left, right) = (builder.stream("l"), builder.stream::<String, String>("r"));
-        let windows = TimeWindows::of(Duration::from_millis(10)).no_grace();
-        let both = left.group_by_key().cogroup(|| 0_i64, |_, _: String, n| *n += 1);
-        let both = both.cogroup(&right.group_by_key(), |_, _, n| *n += 10);
-        both.windowed_by(windows).aggregate("n").updates().map(|w, n| (w.key, n)).to("out");
-        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
-        for (topic, at) in [("l", 1), ("r", 2), ("l", 12)] {
-            driver.pipe(topic, &text("k", "v", at)).unwrap();
-        }
-        let out = driver.read::<String, i64>("out").unwrap();
-        assert_eq!(out.iter().map(|record| record.value).collect::<Vec<_>>(), [1, 11, 1]);
     }
 }

@@ -6,6 +6,7 @@ mod cogroup;
 mod grouped_table;
 
 pub(crate) use aggregate::First;
-pub use cogroup::{CogroupedStream, WindowedCogroup};
+pub use cogroup::CogroupedStream;
+pub(crate) use cogroup::RowsOf;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;

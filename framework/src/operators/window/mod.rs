@@ -5,7 +5,11 @@ mod closing;
 mod time;
 mod session;
 mod sliding;
+mod cogroup;
 
+pub use cogroup::WindowedCogroup;
+pub(crate) use session::{Merge, add_sessions};
+pub(crate) use sliding::add_sliding;
 pub(crate) use time::add_windowed;
 pub use windowed_by::WindowedStream;
-pub(crate) use windowed_by::{closing, window_store};
+pub(crate) use windowed_by::adding;

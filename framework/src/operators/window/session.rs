@@ -18,19 +18,27 @@ use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
-use crate::operators::window::closing::Closing;
+use crate::operators::window::closing::WindowTime;
 use crate::operators::window::windowed_by::{
     WindowedStream, adding, counting, found_by_key, reducing, retention_ms,
 };
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Session, Shared, Timestamp};
-use crate::serde::SessionSerde;
-use crate::store::{Materialized, Serdes, SessionTableSpec, StateStore};
+use crate::serde::{Serde, SessionSerde};
+use crate::store::{Materialized, Serdes, SessionTableSpec};
 use crate::time::{Emit, SessionWindows};
-use crate::topology::Linker;
+use crate::topology::{Linker, NodeId, SharedGraph};
 
 /// Makes one row of those of two sessions.
-type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
+pub(crate) type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
+
+/// The one that adds the row of a session to that of an earlier one, in place.
+pub(super) fn merging<K, A>(merge: impl Fn(&K, &mut A, A) + Shared) -> Merge<K, A> {
+    Arc::new(move |key, mut row, later| {
+        merge(key, &mut row, later);
+        row
+    })
+}
 
 impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
     /// How many records there are per key and session.
@@ -112,11 +120,7 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
     ) -> KTable<Session<K>, A> {
         let init: First<A> = Arc::new(init);
         let add = adding(Arc::clone(&init), f);
-        let merge: Merge<K, A> = Arc::new(move |key, mut row, later| {
-            merge(key, &mut row, later);
-            row
-        });
-        self.rows("KSTREAM-AGGREGATE-", store.into(), (Some(init), merge), add)
+        self.rows("KSTREAM-AGGREGATE-", store.into(), (Some(init), merging(merge)), add)
     }
 
     fn rows<A: Data>(
@@ -126,49 +130,66 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
         (init, merge): (Option<First<A>>, Merge<K, A>),
         add: impl Fn(&K, V, Option<A>) -> A + Shared,
     ) -> KTable<Session<K>, A> {
-        let key = Arc::new(SessionSerde(Arc::clone(&store.serdes.key)));
-        let supplier = self.session_store(store);
-        let add = Arc::new(add);
         let (windows, emit, serdes) = (self.windows, self.emit, self.grouped.serdes.clone());
+        let (supplier, key) = session_store(&self.grouped.graph, (windows, emit), store);
+        let add = Arc::new(add);
         let table = self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
-                linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
-                let faults = linker.faults()?;
-                if let Rows::Kept(rows) = linker.rows::<Session<K>, A>()? {
-                    let name = rows.store.borrow().name().to_owned();
-                    let node = SessionAggregate {
-                        add: Arc::clone(&add),
-                        init: init.clone(),
-                        merge: Arc::clone(&merge),
-                        serdes: serdes.clone(),
-                        windows,
-                        rows,
-                        faults,
-                        observed: -1,
-                        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(&name)),
-                    };
-                    linker.add::<K, V, _>(node);
-                }
-                Ok(())
+                let rows = (init.clone(), Arc::clone(&merge), Arc::clone(&add));
+                add_sessions(linker, None, serdes.clone(), (windows, emit), rows)
             }
         });
-        // One more than in Kafka Streams: it takes records up to there, the end included.
-        let closes =
-            self.windows.gap_ms().saturating_add(self.windows.grace_ms()).saturating_add(1);
-        table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
-        table
+        closing(table, windows)
     }
+}
 
-    /// The store of an aggregation over these sessions; notes what does not fit.
-    fn session_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<SessionTableSpec<K, A>> {
-        let least = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
-        let least = (least, "gap and grace");
-        let refusal = self.windows.refusal();
-        let retention_ms = retention_ms(&self.grouped.graph, &store, least, refusal);
-        let Materialized { options, serdes, cached, .. } = store;
-        let (cached, order) = found_by_key(self.emit, cached);
-        Arc::new(SessionTableSpec { options, serdes, cached, retention_ms, order })
+/// Notes when the sessions of a table close, for `suppress`.
+pub(super) fn closing<K, A>(table: KTable<K, A>, windows: SessionWindows) -> KTable<K, A> {
+    // One more than in Kafka Streams: it takes records up to there, the end included.
+    let closes = windows.gap_ms().saturating_add(windows.grace_ms()).saturating_add(1);
+    table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
+    table
+}
+
+/// The store of an aggregation over sessions, and the bytes of its keys.
+pub(super) type SessionStore<K, A> = (Arc<SessionTableSpec<K, A>>, Arc<dyn Serde<Session<K>>>);
+
+/// The store of an aggregation over these sessions; notes what does not fit.
+pub(super) fn session_store<K: Data, A: Data>(
+    graph: &SharedGraph,
+    (windows, emit): (SessionWindows, Emit),
+    store: Materialized<K, A>,
+) -> SessionStore<K, A> {
+    let key = Arc::new(SessionSerde(Arc::clone(&store.serdes.key)));
+    let least = windows.gap_ms().saturating_add(windows.grace_ms());
+    let least = (least, "gap and grace");
+    let retention_ms = retention_ms(graph, &store, least, windows.refusal());
+    let Materialized { options, serdes, cached, .. } = store;
+    let (cached, order) = found_by_key(emit, cached);
+    (Arc::new(SessionTableSpec { options, serdes, cached, retention_ms, order }), key)
+}
+
+/// Makes the node that adds records to the rows of their sessions; `init` makes a row that is not there yet. Where several
+/// nodes write its store, the first of them is named.
+pub(crate) fn add_sessions<K: Data, V: Data, A: Data>(
+    linker: &mut Linker<'_>,
+    writer: Option<NodeId>,
+    serdes: Serdes<K, V>,
+    (windows, emit): (SessionWindows, Emit),
+    (init, merge, add): (
+        Option<First<A>>,
+        Merge<K, A>,
+        Arc<impl Fn(&K, V, Option<A>) -> A + 'static>,
+    ),
+) -> Result<()> {
+    linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
+    let faults = linker.faults()?;
+    let time = WindowTime::of(linker, emit, writer)?;
+    if let Rows::Kept(rows) = linker.rows::<Session<K>, A>()? {
+        let node = SessionAggregate { add, init, merge, serdes, windows, rows, faults, time };
+        linker.add::<K, V, _>(node);
     }
+    Ok(())
 }
 
 struct SessionAggregate<K, V, A, F> {
@@ -180,17 +201,12 @@ struct SessionAggregate<K, V, A, F> {
     windows: SessionWindows,
     rows: Kept<Session<K>, A>,
     faults: Faults,
-    /// Stream time as this operator has seen it.
-    observed: i64,
-    closing: Option<Closing>,
+    time: WindowTime,
 }
 
 impl<K: Data, V: Data, A: Data, F> Node for SessionAggregate<K, V, A, F> {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
-        match &mut self.closing {
-            Some(closing) => closing.init(&self.rows.store, ctx, |closed| closed),
-            None => Ok(()),
-        }
+        self.time.init(&self.rows.store, ctx, |closed| closed)
     }
 
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
@@ -242,19 +258,16 @@ where
             self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
-        self.observed = self.observed.max(timestamp.0);
         let open = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
-        let closed = self.closing.as_ref().map_or(i64::MIN, Closing::closed);
         // Sessions that end earlier are closed.
-        let close = self.observed.saturating_sub(open).max(closed);
+        let close = self.time.sees(timestamp.0, open);
         match self.joined(&key, timestamp.0) {
             Ok(joined) if joined.whole.end < close => self.late(timestamp, close, ctx),
             Ok(joined) => self.update((key, value), joined, timestamp, ctx)?,
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
-        let Some(closing) = &mut self.closing else { return Ok(()) };
         let into = (&self.rows.store, &self.rows.children);
-        closing.emit((close, close.saturating_sub(1)), into, &headers, ctx)
+        self.time.emit((close, close.saturating_sub(1)), into, &headers, ctx)
     }
 }
 
@@ -269,7 +282,7 @@ where
     #[cold]
     fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
         let (observed, gap, grace) =
-            (self.observed, self.windows.gap_ms(), self.windows.grace_ms());
+            (self.time.observed(), self.windows.gap_ms(), self.windows.grace_ms());
         let why = format_args!(
             "its session is closed: its time is {} ms, stream time {observed} ms, the gap {gap} ms, the grace {grace} \
              ms, and all sessions that end before {close} are closed",
@@ -303,11 +316,11 @@ where
         ctx: &mut TaskContext,
     ) -> Result<()> {
         let headers = Headers::default();
-        let Some(closing) = &mut self.closing else {
+        if !self.time.emits_on_close() {
             return self.rows.put(session, row, (timestamp, headers), ctx);
-        };
+        }
         if row.is_some() {
-            closing.opens(session.end);
+            self.time.opens(session.end);
         }
         self.rows.put_unseen(&session, row, (timestamp, &headers), ctx)
     }

@@ -25,16 +25,16 @@ use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
-use crate::operators::window::closing::Closing;
+use crate::operators::window::closing::WindowTime;
 use crate::operators::window::windowed_by::{
     WindowedStream, adding, counting, found_by_key, reducing, retention_ms,
 };
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Shared, Timestamp, Windowed};
-use crate::serde::WindowedSerde;
-use crate::store::{Materialized, Outcome, Serdes, Stamp, StateStore, WindowTableSpec};
+use crate::serde::{Serde, WindowedSerde};
+use crate::store::{Materialized, Outcome, Serdes, Stamp, WindowTableSpec};
 use crate::time::{Emit, SlidingWindows};
-use crate::topology::Linker;
+use crate::topology::{Linker, NodeId, SharedGraph};
 
 impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
     /// How many records there are per key and window.
@@ -120,57 +120,66 @@ impl<K: Data, V: Data> WindowedStream<K, V, SlidingWindows> {
         init: Option<First<A>>,
         f: impl Fn(&K, V, Option<A>) -> A + Shared,
     ) -> KTable<Windowed<K>, A> {
-        let size = Duration::from_millis(self.windows.difference_ms().unsigned_abs());
-        let key = Arc::new(WindowedSerde::around(Arc::clone(&store.serdes.key), size));
-        let supplier = self.sliding_store(store);
-        let f = Arc::new(f);
         let (windows, emit, serdes) = (self.windows, self.emit, self.grouped.serdes.clone());
+        let (supplier, key) = sliding_store(&self.grouped.graph, (windows, emit), store);
+        let f = Arc::new(f);
         let table = self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
-                linker.may_drop(&[DropReason::NullKey, DropReason::NullValue, DropReason::Late])?;
-                let faults = linker.faults()?;
-                let sends_old = linker.sends_old();
-                if let Rows::Kept(rows) = linker.rows::<Windowed<K>, A>()? {
-                    let name = rows.store.borrow().name().to_owned();
-                    linker.add::<K, V, _>(SlidingAggregate {
-                        f: Arc::clone(&f),
-                        init: init.clone(),
-                        serdes: serdes.clone(),
-                        windows,
-                        rows,
-                        sends_old,
-                        faults,
-                        observed: -1,
-                        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(&name)),
-                    });
-                }
-                Ok(())
+                let what = (serdes.clone(), init.clone());
+                add_sliding(linker, None, what, (windows, emit), Arc::clone(&f))
             }
         });
-        // One more than in Kafka Streams: it takes records up to there, the end included.
-        let closes = self.windows.grace_ms().saturating_add(1);
-        table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
-        table
+        closing(table, windows)
     }
+}
 
-    /// The store of an aggregation over these windows; notes what does not fit.
-    fn sliding_store<A: Data>(&self, store: Materialized<K, A>) -> Arc<WindowTableSpec<K, A>> {
-        let least = (self.windows.retention_ms(), "twice the difference and the grace");
-        let retention_ms = retention_ms(&self.grouped.graph, &store, least, None);
-        let Materialized { options, serdes, cached, .. } = store;
-        let (cached, order) = found_by_key(self.emit, cached);
-        let window_size_ms = self.windows.difference_ms();
-        let ranged = true;
-        Arc::new(WindowTableSpec {
-            options,
-            serdes,
-            cached,
-            retention_ms,
-            window_size_ms,
-            order,
-            ranged,
-        })
+/// Notes when the windows of a table close, for `suppress`.
+pub(super) fn closing<K, A>(table: KTable<K, A>, windows: SlidingWindows) -> KTable<K, A> {
+    // One more than in Kafka Streams: it takes records up to there, the end included.
+    let closes = windows.grace_ms().saturating_add(1);
+    table.graph.borrow_mut().set_closes_after(table.node, Some(closes));
+    table
+}
+
+/// The store of an aggregation over sliding windows, and the bytes of its keys.
+pub(super) type SlidingStore<K, A> = (Arc<WindowTableSpec<K, A>>, Arc<dyn Serde<Windowed<K>>>);
+
+/// The store of an aggregation over these windows; notes what does not fit.
+pub(super) fn sliding_store<K: Data, A: Data>(
+    graph: &SharedGraph,
+    (windows, emit): (SlidingWindows, Emit),
+    store: Materialized<K, A>,
+) -> SlidingStore<K, A> {
+    let window_size_ms = windows.difference_ms();
+    let size = Duration::from_millis(window_size_ms.unsigned_abs());
+    let key = Arc::new(WindowedSerde::around(Arc::clone(&store.serdes.key), size));
+    let least = (windows.retention_ms(), "twice the difference and the grace");
+    let retention_ms = retention_ms(graph, &store, least, None);
+    let Materialized { options, serdes, cached, .. } = store;
+    let (cached, order) = found_by_key(emit, cached);
+    let ranged = true;
+    let spec =
+        WindowTableSpec { options, serdes, cached, retention_ms, window_size_ms, order, ranged };
+    (Arc::new(spec), key)
+}
+
+/// Makes the node that adds records to the rows of their windows; `init` makes a row that is not there yet. Where several
+/// nodes write its store, the first of them is named.
+pub(crate) fn add_sliding<K: Data, V: Data, A: Data>(
+    linker: &mut Linker<'_>,
+    writer: Option<NodeId>,
+    (serdes, init): (Serdes<K, V>, Option<First<A>>),
+    (windows, emit): (SlidingWindows, Emit),
+    f: Arc<impl Fn(&K, V, Option<A>) -> A + 'static>,
+) -> Result<()> {
+    linker.may_drop(&[DropReason::NullKey, DropReason::NullValue, DropReason::Late])?;
+    let (faults, sends_old) = (linker.faults()?, linker.sends_old());
+    let time = WindowTime::of(linker, emit, writer)?;
+    if let Rows::Kept(rows) = linker.rows::<Windowed<K>, A>()? {
+        let node = SlidingAggregate { f, init, serdes, windows, rows, sends_old, faults, time };
+        linker.add::<K, V, _>(node);
     }
+    Ok(())
 }
 
 /// What a window has come to, and the time of the latest record in it.
@@ -226,20 +235,13 @@ struct SlidingAggregate<K, V, A, F> {
     rows: Kept<Windowed<K>, A>,
     sends_old: bool,
     faults: Faults,
-    /// Stream time as this operator has seen it.
-    observed: i64,
-    closing: Option<Closing>,
+    time: WindowTime,
 }
 
 impl<K: Data, V: Data, A: Data, F> Node for SlidingAggregate<K, V, A, F> {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let difference = self.windows.difference_ms();
-        match &mut self.closing {
-            Some(closing) => {
-                closing.init(&self.rows.store, ctx, |closed| closed.saturating_sub(difference))
-            }
-            None => Ok(()),
-        }
+        self.time.init(&self.rows.store, ctx, |closed| closed.saturating_sub(difference))
     }
 
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
@@ -265,9 +267,7 @@ where
             self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
             return Ok(());
         }
-        self.observed = self.observed.max(at);
-        let closed = self.closing.as_ref().map_or(i64::MIN, Closing::closed);
-        let close = self.observed.saturating_sub(self.windows.grace_ms()).max(closed);
+        let close = self.time.sees(at, self.windows.grace_ms());
         let difference = self.windows.difference_ms();
         let in_hand = InHand { key: &key, value, at, headers: &headers, close };
         let taken = if at.saturating_add(difference) < close {
@@ -282,9 +282,8 @@ where
             Ok(false) => self.late(at, close, ctx),
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
-        let Some(closing) = &mut self.closing else { return Ok(()) };
         let last = close.saturating_sub(difference).saturating_sub(1);
-        closing.emit((close, last), (&self.rows.store, &self.rows.children), &headers, ctx)
+        self.time.emit((close, last), (&self.rows.store, &self.rows.children), &headers, ctx)
     }
 }
 
@@ -298,7 +297,7 @@ where
     /// Drops a record of which no window is open.
     #[cold]
     fn late(&self, at: i64, close: i64, ctx: &mut TaskContext) {
-        let (observed, grace) = (self.observed, self.windows.grace_ms());
+        let (observed, grace) = (self.time.observed(), self.windows.grace_ms());
         let why = format_args!(
             "its windows are closed: its time is {at} ms, stream time {observed} ms, the grace {grace} ms, and all \
              windows that end before {close} are closed"
@@ -440,8 +439,8 @@ where
     ) -> Result<()> {
         let end = start.saturating_add(self.windows.difference_ms());
         let window = Windowed { key: in_hand.key.clone(), start, end };
-        if let Some(closing) = &mut self.closing {
-            closing.opens(start);
+        if self.time.emits_on_close() {
+            self.time.opens(start);
             let stamp = (Timestamp(newest), in_hand.headers);
             return self.rows.put_unseen(&window, Some(row), stamp, ctx);
         }

@@ -24,7 +24,7 @@ use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, forward_held, settle};
-use crate::operators::window::closing::Closing;
+use crate::operators::window::closing::WindowTime;
 use crate::operators::window::windowed_by::{
     WindowedStream, adding, closing, counting, reducing, window_store,
 };
@@ -33,7 +33,7 @@ use crate::record::{Change, Data, Headers, Record, Shared, Timestamp, Windowed};
 use crate::serde::WindowedSerde;
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableStore};
 use crate::time::{Emit, Windows};
-use crate::topology::{Linker, StoreIndex};
+use crate::topology::{Linker, NodeId, StoreIndex};
 
 impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
     /// How many records there are per key and window.
@@ -101,17 +101,18 @@ impl<K: Data, V: Data, W: Windows> WindowedStream<K, V, W> {
         let table = self.grouped.aggregated(prefix, supplier, Arc::new(key), |index| {
             move |linker: &mut Linker<'_>| {
                 let what = (serdes.clone(), first.clone());
-                add_windowed(linker, index, what, (windows.clone(), emit), Arc::clone(&f))
+                add_windowed(linker, (index, None), what, (windows.clone(), emit), Arc::clone(&f))
             }
         });
         closing(table, &self.windows)
     }
 }
 
-/// Makes the node that adds records to the rows of their windows; `first` makes a row that is not there yet.
+/// Makes the node that adds records to the rows of their windows; `first` makes a row that is not there yet. Where several
+/// nodes write the store, the first of them is named.
 pub(crate) fn add_windowed<K: Data, V: Data, W: Windows, A: Data>(
     linker: &mut Linker<'_>,
-    index: StoreIndex,
+    (index, writer): (StoreIndex, Option<NodeId>),
     (serdes, first): (Serdes<K, V>, Option<First<A>>),
     (windows, emit): (W, Emit),
     f: Arc<impl Fn(&K, V, Option<A>) -> A + 'static>,
@@ -120,7 +121,6 @@ pub(crate) fn add_windowed<K: Data, V: Data, W: Windows, A: Data>(
     if linker.sends_old() {
         store.borrow_mut().send_old_values();
     }
-    let name = linker.store(index)?.state().borrow().name().to_owned();
     linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
     let node = WindowedAggregate {
         f,
@@ -130,8 +130,7 @@ pub(crate) fn add_windowed<K: Data, V: Data, W: Windows, A: Data>(
         store,
         children: linker.children::<Windowed<K>, Change<A>>()?,
         faults: linker.faults()?,
-        observed: -1,
-        closing: (emit == Emit::OnWindowClose).then(|| Closing::of(&name)),
+        time: WindowTime::of(linker, emit, writer)?,
     };
     linker.add::<K, V, _>(node);
     Ok(())
@@ -146,9 +145,7 @@ struct WindowedAggregate<K, V, A, W, F> {
     store: Rc<RefCell<TableStore<Windowed<K>, A>>>,
     children: Children<Windowed<K>, Change<A>>,
     faults: Faults,
-    /// Stream time as this operator has seen it.
-    observed: i64,
-    closing: Option<Closing>,
+    time: WindowTime,
 }
 
 impl<K, V, A, W, F> Node for WindowedAggregate<K, V, A, W, F>
@@ -160,19 +157,14 @@ where
 {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let size = self.windows.size_ms();
-        match &mut self.closing {
-            Some(closing) => {
-                closing.init(&self.store, ctx, |closed| closed.saturating_sub(size) + 1)
-            }
-            None => Ok(()),
-        }
+        self.time.init(&self.store, ctx, |closed| closed.saturating_sub(size) + 1)
     }
 
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
-        match self.closing {
-            Some(_) => settle(&self.store, &self.faults, ctx),
-            None => forward_held(&self.store, &self.children, &self.faults, ctx),
+        if self.time.emits_on_close() {
+            return settle(&self.store, &self.faults, ctx);
         }
+        forward_held(&self.store, &self.children, &self.faults, ctx)
     }
 }
 
@@ -191,9 +183,7 @@ where
             return Ok(());
         }
         let (timestamp, headers) = (record.timestamp, record.headers);
-        self.observed = self.observed.max(timestamp.0);
-        let closed = self.closing.as_ref().map_or(-1, Closing::closed);
-        let close = self.observed.saturating_sub(self.windows.grace_ms()).max(closed);
+        let close = self.time.sees(timestamp.0, self.windows.grace_ms());
         let mut late = false;
         let mut taken = None;
         let mut pair = (record.key, record.value);
@@ -228,7 +218,7 @@ where
     /// Drops a record all of whose windows are closed.
     #[cold]
     fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
-        let (observed, grace) = (self.observed, self.windows.grace_ms());
+        let (observed, grace) = (self.time.observed(), self.windows.grace_ms());
         let why = format_args!(
             "its windows are closed: its time is {} ms, stream time {observed}, the grace {grace} \
              ms, and all windows that end by {close} are closed",
@@ -259,8 +249,8 @@ where
             Ok(outcome) => outcome,
             Err(error) => return self.faults.apply_to_row(error, ctx),
         };
-        if let Some(closing) = &mut self.closing {
-            closing.opens(start);
+        if self.time.emits_on_close() {
+            self.time.opens(start);
             return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };
         }
         match outcome {
@@ -278,9 +268,8 @@ where
     /// Emits the windows that end at `close` or before.
     #[inline]
     fn emit_closed(&mut self, close: i64, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
-        let Some(closing) = &mut self.closing else { return Ok(()) };
         let last = close.saturating_sub(self.windows.size_ms());
-        closing.emit((close, last), (&self.store, &self.children), headers, ctx)
+        self.time.emit((close, last), (&self.store, &self.children), headers, ctx)
     }
 }
 

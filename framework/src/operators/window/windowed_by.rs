@@ -104,7 +104,7 @@ pub(super) fn reducing<K: Data, V: Data>(
 }
 
 /// What `f` adds up, beginning with what `init` makes.
-pub(super) fn adding<K: Data, V: Data, A: Data>(
+pub(crate) fn adding<K: Data, V: Data, A: Data>(
     init: First<A>,
     f: impl Fn(&K, V, &mut A) + Shared,
 ) -> impl Fn(&K, V, Option<A>) -> A + Shared {
