@@ -59,7 +59,7 @@
 //! | topics at both ends | [`Consumed`], [`Produced`] with [`Partitions`] |
 //! | a way out into a database or a lake | [`KStream::sink`], [`Outlet`] |
 //! | how a result is kept | [`Materialized`] |
-//! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`] |
+//! | an operator of one's own | [`Processor`] with [`Context`], [`FixedKeyProcessor`] with [`FixedKeyContext`], [`PunctuationType`]; of tables [`ValueTransformer`] with [`TransformContext`] |
 //! | stores of such an operator | [`KeyValue`], [`Window`]; in its hands [`KeyValueStore`], [`WindowStore`] |
 //! | counters, gauges and histograms of its own | [`Context::metrics`], [`OwnMetrics`] |
 //! | with times, versions, sessions, a bound | [`Timestamped`], [`Versioned`], [`Sessions`], [`Lru`] |
@@ -140,9 +140,7 @@ pub use logging::init_logging;
 pub use operators::{
     And, Async, Buffer, CogroupedStream, Context, Custom, FixedKeyContext, FixedKeyProcessor,
     FixedKeyRecord, GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
-    KeyValue, Lru, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Sessions, Split,
-    Store, StoreKind, Stores, StreamJoined, SunkStream, TableJoined, Timestamped, Versioned,
-    Window, WindowedCogroup, WindowedStream,
+    KeyValue, Lru, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Sessions, Split, Store, StoreKind, Stores, StreamJoined, SunkStream, TableJoined, Timestamped, TransformContext, ValueTransformer, Versioned, Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

@@ -19,5 +19,5 @@ pub use process::{
 pub use stream::{
     And, InPlace, KStream, Outlet, Placed, Placing, Rekeyed, Repartitioned, Split, SunkStream,
 };
-pub use table::{Buffer, GlobalKTable, KTable};
+pub use table::{Buffer, GlobalKTable, KTable, TransformContext, ValueTransformer};
 pub use window::{WindowedCogroup, WindowedStream};

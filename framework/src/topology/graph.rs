@@ -15,7 +15,7 @@ use crate::store::StoreSupplier;
 use crate::topology::fault::TopologyFault;
 use crate::topology::ids::{NodeId, StoreIndex};
 use crate::topology::linker::Linker;
-use crate::topology::name::refusal;
+use crate::topology::name::{NodeName, refusal};
 use crate::topology::table_traits::TableTraits;
 
 /// The graph as builder and handles share it.
@@ -213,10 +213,23 @@ impl Graph {
         self.node(node).is_some_and(|node| !node.children.is_empty())
     }
 
-    /// Connects a store to a node.
+    /// The name of a node that must have one: as in Kafka Streams, a name of its own takes no number.
+    pub(crate) fn named(&mut self, prefix: &str, name: NodeName) -> String {
+        if let Some(name) = name.into_text() {
+            self.check_name("a node", &name);
+            return name;
+        }
+        let generated = self.generate(prefix);
+        if !self.generated_names_allowed {
+            self.fault(TopologyFault::Unnamed(generated.clone()));
+        }
+        generated
+    }
+
+    /// Connects a node with the store that it keeps its rows in: the first of its stores.
     pub(super) fn connect(&mut self, node: NodeId, store: StoreIndex) {
         if let Some(node) = self.nodes.get_mut(node.0) {
-            node.stores.push(store);
+            node.stores.insert(0, store);
         }
     }
 
@@ -304,6 +317,11 @@ impl GraphNode {
     /// A node downstream needs the old values of this table.
     pub(crate) fn sends_old(&self) -> bool {
         self.table.as_ref().is_some_and(|table| table.sends_old)
+    }
+
+    /// The store that it keeps its rows in, if it does.
+    pub(super) fn store_of_rows(&self) -> Option<StoreIndex> {
+        self.table.as_ref().filter(|table| table.kept).and(self.stores.first().copied())
     }
 }
 

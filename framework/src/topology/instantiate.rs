@@ -92,7 +92,7 @@ fn make(graph: &Graph, id: NodeId, place: usize, linker: &mut Linker<'_>) -> Res
         policy: node.policy.clone(),
         is_source: node.kind.is_source(),
         sends_old: node.sends_old(),
-        store: node.stores.first().copied(),
+        store: node.store_of_rows(),
         children: node.children.iter().filter_map(child).collect(),
         place,
     });

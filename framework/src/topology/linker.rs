@@ -13,7 +13,7 @@ use millstream_state::TaskStores;
 use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode, TaskContext};
 use crate::error::{Error, Result};
 use crate::policy::{DropCounter, DropReason, OnError};
-use crate::record::{Data, RecordTime};
+use crate::record::{Data, RecordTime, TaskId};
 use crate::store::{CacheBudget, GlobalStores, StateStore, TaskStore, UncommittedBytes};
 use crate::topology::ids::{NodeId, StoreIndex};
 
@@ -64,7 +64,7 @@ pub(crate) struct Seat {
     pub(crate) is_source: bool,
     /// A node downstream needs the old values of this table.
     pub(crate) sends_old: bool,
-    /// The first of its stores.
+    /// The store that it keeps its rows in, if it does.
     pub(crate) store: Option<StoreIndex>,
     /// Its children with their names, in order.
     pub(crate) children: Vec<(NodeId, Arc<str>)>,
@@ -154,6 +154,11 @@ impl<'a> Linker<'a> {
         self.seed.ctx
     }
 
+    /// Which task is being made.
+    pub(crate) fn task(&self) -> TaskId {
+        self.seed.ctx.task
+    }
+
     /// The time of the current record, as the nodes of the task set it.
     pub(crate) fn record_time(&self) -> &RecordTime {
         &self.seed.ctx.record_time
@@ -211,7 +216,7 @@ impl<'a> Linker<'a> {
         self.seed.globals
     }
 
-    /// The store of the node being made; none if it has none.
+    /// The store that the node being made keeps its rows in, if it does.
     pub(crate) fn own_store(&self) -> Option<&TaskStore> {
         self.seat.store.and_then(|index| self.store(index).ok())
     }

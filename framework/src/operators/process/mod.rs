@@ -8,6 +8,7 @@ mod process;
 mod fixed_key;
 mod process_values;
 
+pub(crate) use connected_store::Connection;
 pub use connected_store::{Store, StoreKind, Stores};
 pub use context::{Context, FixedKeyContext};
 pub use fixed_key::FixedKeyRecord;

@@ -17,7 +17,7 @@ use crate::operators::process::connected_store::Stores;
 use crate::operators::process::context::{Context, Ways};
 use crate::operators::stream::{KStream, Placing, Rekeyed};
 use crate::record::{Data, Record, Shared, Timestamp};
-use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex, TopologyFault};
+use crate::topology::{Linker, NodeDraft, NodeKind, NodeName, StoreIndex};
 
 /// A processor: one per task, on one worker at a time. Neither `Send` nor `Sync` is asked of it,
 /// only of the closure that makes it.
@@ -142,19 +142,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
     ) -> KStream<K2, V2, P2> {
         let mut graph = self.graph.borrow_mut();
-        let name = match name.into_text() {
-            Some(name) => {
-                graph.check_name("a node", &name);
-                name
-            }
-            None => {
-                let generated = graph.generate(prefix);
-                if !graph.generated_names_allowed {
-                    graph.fault(TopologyFault::Unnamed(generated.clone()));
-                }
-                generated
-            }
-        };
+        let name = graph.named(prefix, name);
         let node = graph.add(NodeDraft {
             name,
             kind: NodeKind::Processor,

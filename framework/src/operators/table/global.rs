@@ -17,7 +17,7 @@ use crate::operators::table::source::RowsOfTopic;
 use crate::record::Data;
 use crate::source::Consumed;
 use crate::store::{GlobalRows, GlobalSpec, Materialized, Serdes, TableSpec};
-use crate::topology::{Linker, SharedGraph, StreamsBuilder, TopologyFault};
+use crate::topology::{Linker, SharedGraph, StreamsBuilder, TableTraits, TopologyFault};
 
 /// A table that each instance has as a whole, to be joined by any key: see
 /// [`StreamsBuilder::global_table`] and [`KStream::join_global`](crate::KStream::join_global).
@@ -130,7 +130,8 @@ impl StreamsBuilder {
         let (name, topic) = (Arc::clone(&options.name), Arc::clone(&draft.topic));
         let table = TableSpec { options, serdes: serdes.clone(), cached: false, history_ms: None };
         let store = graph.add_store(Arc::new(GlobalSpec { table, topic: Arc::clone(&topic) }));
-        draft.add_to(&mut graph, vec![store]);
+        let node = draft.add_to(&mut graph, vec![store]);
+        graph.set_table(node, TableTraits::kept());
         drop(graph);
         GlobalKTable::new(&self.graph, name, topic, serdes)
     }

@@ -10,7 +10,7 @@ use crate::operators::table::view::View;
 use crate::policy::OnError;
 use crate::record::{Data, Shared};
 use crate::serde::Serde;
-use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph, TableTraits};
+use crate::topology::{Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, TableTraits};
 
 /// A table: the latest value of each key, as a stream of changes.
 ///
@@ -87,13 +87,23 @@ impl<K: Data, V: Data> KTable<K, V> {
         view: impl Fn(View<K, V>) -> View<K, V2> + 'static,
         make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
     ) -> KTable<K, V2> {
+        let name = self.graph.borrow_mut().generate(prefix);
+        self.derived_as((name, Vec::new()), view, make)
+    }
+
+    /// As [`Self::derived`], under this name and with these stores.
+    pub(crate) fn derived_as<V2: Data>(
+        &self,
+        (name, stores): (String, Vec<StoreIndex>),
+        view: impl Fn(View<K, V>) -> View<K, V2> + 'static,
+        make: impl Fn(&mut Linker<'_>) -> Result<()> + Shared,
+    ) -> KTable<K, V2> {
         let mut graph = self.graph.borrow_mut();
-        let name = graph.generate(prefix);
         let node = graph.add(NodeDraft {
             name,
             kind: NodeKind::Processor,
             parents: vec![self.node],
-            stores: Vec::new(),
+            stores,
             make: Box::new(make),
         });
         graph.set_table(node, TableTraits::computed_from(self.node));
