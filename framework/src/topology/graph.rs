@@ -189,6 +189,13 @@ impl Graph {
         for sink in self.nodes.iter_mut().filter(|sink| is_its_sink(&sink.kind)) {
             sink.policy = policy.clone();
         }
+        // A table that others write meets no record that fails: they do.
+        let writers = self.table(node).map(|table| table.writers.clone()).unwrap_or_default();
+        for writer in writers {
+            if let Some(writer) = self.nodes.get_mut(writer.0) {
+                writer.policy = policy.clone();
+            }
+        }
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.policy = policy;
         }

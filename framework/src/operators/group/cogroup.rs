@@ -221,7 +221,10 @@ impl<K: Data, A: Data> CogroupedStream<K, A> {
 mod tests {
     use std::time::Duration;
 
+    use crate::policy::{DropReason, OnError};
     use crate::record::{Record, Timestamp};
+    use crate::serde::{Json, Plain};
+    use crate::store::Materialized;
     use crate::testing::{DriverOptions, TopologyDriver, text};
     use crate::time::TimeWindows;
     use crate::topology::{StreamsBuilder, Topology, TopologyFault};
@@ -278,5 +281,23 @@ mod tests {
             assert_eq!(found.contains(&twice), !named, "{found:?}");
             assert_eq!(found.is_empty(), named, "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_written_follows_the_policy_of_the_table() {
+        let builder = StreamsBuilder::new();
+        let stream = |topic| builder.stream::<String, f64>(topic).group_by_key();
+        let sums = stream("l").cogroup(|| 0.0, |_, value, sum| *sum += value);
+        let sums = sums.cogroup(&stream("r"), |_, value, sum| *sum += value);
+        // JSON knows no infinity.
+        let store = Materialized::with_serdes("sums", Plain, Json);
+        sums.aggregate(store).on_error(OnError::Skip).updates().to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for (topic, value) in [("l", 1.5), ("l", f64::INFINITY), ("r", f64::NAN), ("r", 2.0)] {
+            driver.pipe(topic, &Record::new("k".to_owned(), value, Timestamp(1))).unwrap();
+        }
+        let out = driver.read::<String, f64>("out").unwrap();
+        assert_eq!(out.iter().map(|record| record.value).collect::<Vec<_>>(), [1.5, 3.5]);
+        assert_eq!(driver.dropped(DropReason::Failed), 2);
     }
 }
