@@ -2,6 +2,7 @@
 
 mod plain;
 mod nullable;
+mod list;
 mod json;
 mod bincode;
 mod session;
@@ -11,6 +12,7 @@ mod change;
 pub use bincode::Bincode;
 pub(crate) use change::ChangeSerde;
 pub use json::Json;
+pub use list::ListSerde;
 pub use nullable::Nullable;
 pub use plain::Plain;
 pub use session::SessionSerde;
@@ -117,6 +119,12 @@ pub trait Serde<T>: Send + Sync + 'static {
         false
     }
 
+    /// How many bytes each value has that is not null, if all have as many and Kafka's own serde knows it, as those of
+    /// numbers do: a list of them holds no lengths.
+    fn width(&self) -> Option<usize> {
+        None
+    }
+
     /// The part of serialised key bytes that chooses the partition: all of them, but for windowed
     /// keys the inner key alone (as Java's `WindowedStreamPartitioner` does).
     fn partitioned_by<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
@@ -140,6 +148,10 @@ impl<T: 'static> Serde<T> for Arc<dyn Serde<T>> {
 
     fn is_null(&self, value: &T) -> bool {
         (**self).is_null(value)
+    }
+
+    fn width(&self) -> Option<usize> {
+        (**self).width()
     }
 
     fn partitioned_by<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {

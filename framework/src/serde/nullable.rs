@@ -46,6 +46,10 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
     }
 
+    fn width(&self) -> Option<usize> {
+        self.0.width()
+    }
+
     fn partitioned_by<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         self.0.partitioned_by(bytes)
     }

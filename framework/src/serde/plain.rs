@@ -116,6 +116,10 @@ macro_rules! number {
                 })?;
                 Ok(<$number>::from_be_bytes(width))
             }
+
+            fn width(&self) -> Option<usize> {
+                Some(size_of::<$number>())
+            }
         }
 
         impl HasSerde for $number {

@@ -99,7 +99,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// # use millstream::StreamsBuilder;
     /// # let builder = StreamsBuilder::new();
     /// let lists = builder.stream::<String, String>("in").map(|key, value| (value, vec![key]));
-    /// // Lists have no serde of their own here.
+    /// // In JSON, not in the bytes that Java gives its lists.
     /// let store = Materialized::with_values("joined", Json);
     /// lists.group_by_key_with(Plain, Json).reduce(store, |a, b| [a, b].concat());
     /// # builder.build()?;

@@ -128,7 +128,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// # use millstream::StreamsBuilder;
     /// # let builder = StreamsBuilder::new();
     /// let lists = builder.stream::<String, String>("in").map(|key, value| (value, vec![key]));
-    /// // Lists have no serde of their own here.
+    /// // In JSON, not in the bytes that Java gives its lists.
     /// lists.repartition_with("lists", Plain, Json).for_each(|_, _| {});
     /// # builder.build()?;
     /// # Ok::<(), millstream::BoxError>(())
