@@ -9,6 +9,7 @@ mod examples;
 mod guarantees;
 mod layers;
 mod names;
+mod refused;
 mod semantics;
 mod shapes;
 mod source;
