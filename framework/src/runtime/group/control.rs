@@ -30,6 +30,19 @@ const POLL_AGAIN_MAX: Duration = Duration::from_millis(500);
 /// How long a topic of the user may be missing: the one who creates it may be starting too.
 const MISSING_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 
+/// What was told last. The same again at each try is a wall of lines: what is waited for is said by the thread that
+/// watches, ever more rarely.
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn is_new(&mut self, what: String) -> bool {
+        let is_new = self.0.as_ref() != Some(&what);
+        self.0 = Some(what);
+        is_new
+    }
+}
+
 /// The control thread.
 pub(crate) struct Control {
     instance: Arc<Instance>,
@@ -89,7 +102,7 @@ impl Control {
     /// Describes and creates topics, trying again while the broker does not answer. `None`: told
     /// to stop meanwhile.
     fn prepare(&self) -> Result<Option<Vec<SubTopologyShape>>> {
-        let mut missing_since = None;
+        let (mut missing_since, mut told) = (None, Told::default());
         let mut tries = 0;
         self.instance.waits_for_topics();
         loop {
@@ -107,7 +120,8 @@ impl Control {
                 }
                 Err(error) => error,
             };
-            self.instance.waits_for(Waiter::Start, format!("the topics: {error:?}"));
+            let why = format!("{error:?}");
+            self.instance.waits_for(Waiter::Start, format!("the topics: {why}"));
             // Counted from the first answer: before it no topic could be created.
             let now = self.instance.clock.elapsed();
             let patient = matches!(error, Error::MissingTopic { .. })
@@ -117,7 +131,9 @@ impl Control {
             }
             self.instance.metrics.error(&error);
             let wait = self.instance.settings.backoff(tries);
-            tracing::warn!(?error, ?wait, tries, "not ready to start: trying again");
+            if told.is_new(why) {
+                tracing::warn!(?error, "not ready to start: trying again");
+            }
             tries += 1;
             if self.stop.wait(wait) {
                 return Ok(None);
@@ -322,5 +338,18 @@ impl Control {
 fn leave(membership: Box<dyn Membership>, listener: &mut Listener) {
     if let Err(error) = membership.leave(listener) {
         tracing::warn!(?error, "the group was not told that this instance leaves");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_told_again_when_it_changes() {
+        let mut told = Told::default();
+        let tries = ["no broker", "no broker", "no topic a", "no topic a", "no broker"];
+        let new: Vec<_> = tries.iter().map(|why| told.is_new((*why).to_owned())).collect();
+        assert_eq!(new, [true, false, true, false, true]);
     }
 }
