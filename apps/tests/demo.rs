@@ -101,3 +101,25 @@ fn it_counts_ends_cleanly_and_goes_on_where_it_ended() {
     second.line_with("last 5 s");
     assert_eq!(second.interrupt(), Some(0));
 }
+
+/// It is asked by those who have built nothing yet, and may have no Rust.
+#[test]
+fn run_says_at_once_what_there_is() {
+    let help = |command: &mut Command| {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    };
+    let program = help(Command::new(env!("CARGO_BIN_EXE_invoice-totals")).arg("--help"));
+    let commands = program.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = commands.take_while(|line| !line.is_empty()).collect();
+    assert!(commands.len() > 4, "{program}");
+    let nowhere = tempfile::tempdir().unwrap();
+    for asked in ["--help", "-h", "help"] {
+        let mut run = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../run"));
+        let said = help(run.arg(asked).env("PATH", "/usr/bin:/bin").env("HOME", nowhere.path()));
+        for command in commands.iter().filter(|line| !line.trim().starts_with("help ")) {
+            assert!(said.contains(command.trim()), "{command:?} is missing:\n{said}");
+        }
+    }
+}
