@@ -140,7 +140,9 @@ pub use logging::init_logging;
 pub use operators::{
     And, Async, Buffer, CogroupedStream, Context, Custom, FixedKeyContext, FixedKeyProcessor,
     FixedKeyRecord, GlobalKTable, InPlace, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
-    KeyValue, Lru, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Sessions, Split, Store, StoreKind, Stores, StreamJoined, SunkStream, TableJoined, Timestamped, TransformContext, ValueTransformer, Versioned, Window, WindowedCogroup, WindowedStream,
+    KeyValue, Lru, Outlet, Placed, Placing, Processor, Rekeyed, Repartitioned, Sessions, Split,
+    Store, StoreKind, Stores, StreamJoined, SunkStream, TableJoined, Timestamped, TransformContext,
+    ValueTransformer, Versioned, Window, WindowedCogroup, WindowedStream,
 };
 pub use policy::{DropCounts, DropReason, OnError, Reset};
 pub use query::StoreQuery;

@@ -4,7 +4,7 @@
 //! the worker's thread and never two at a time:
 //!
 //! ```text
-//! init ──► { process | collect | punctuate | flush }* ──► close
+//! init ──► { process | collect | punctuate | time_passes | flush }* ──► close
 //! ```
 //!
 //! `complete` makes outlets durable, after all flushes of a commit. `collect` takes in what futures came to; it is called only on operators that have some.
@@ -38,6 +38,13 @@ pub(crate) trait Node {
         _ctx: &mut TaskContext,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// Time has passed up to `to` though no record came: what a record of that time would have closed is emitted, and
+    /// what comes later is late. Called for all nodes in the order in which records flow. True if it did anything that
+    /// has to be committed.
+    fn time_passes(&mut self, _to: Timestamp, _ctx: &mut TaskContext) -> Result<bool> {
+        Ok(false)
     }
 
     /// Emits what is held back in record caches.

@@ -139,6 +139,10 @@ settings! {
     /// has nothing fetched, so that records are taken in the order of their time; -1 never waits.
     /// Larger: better order, more delay when an input is slow.
     max_task_idle_ms: i64 [i64] in (-1..=DAY_MS) = 0;
+    /// Milliseconds that all inputs of a task must be empty before its stream time follows the clock,
+    /// so that windows close without another record; unset, only records move stream time. Larger:
+    /// results of a quiet topic come later. Smaller: what was held up on its way (a failover) is late.
+    idle_timeout_ms: Option<u64> [u64] in (1..=DAY_MS) = None;
     /// `classic` (brokers from 2.5) or `consumer` (KIP-848, brokers from 4.0: a rebalance stops
     /// only what moves).
     group_protocol: GroupProtocol [GroupProtocol] = GroupProtocol::Classic;

@@ -8,6 +8,8 @@ mod join;
 mod window;
 mod process;
 mod asynchronous;
+#[cfg(test)]
+mod tests;
 
 pub use asynchronous::Async;
 pub use group::{CogroupedStream, KGroupedStream, KGroupedTable};

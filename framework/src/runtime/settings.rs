@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     /// Records that a task processes between two looks at the clock.
     pub(crate) turn_records_max: usize,
     pub(crate) task_idle_ms_max: i64,
+    /// After so long without any input a task's stream time follows the clock.
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) uncommitted_bytes_max: usize,
     pub(crate) cache_bytes_max: usize,
     pub(crate) transaction_timeout: Duration,

@@ -451,6 +451,7 @@ pub(super) fn settings(config: &StreamsConfig) -> Settings {
         workers: config.num_stream_threads,
         turn_records_max: config.task_turn_records_max,
         task_idle_ms_max: config.max_task_idle_ms,
+        idle_timeout: config.idle_timeout_ms.map(ms),
         uncommitted_bytes_max: config.uncommitted_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
         transaction_timeout: ms(config.transaction_timeout_ms),

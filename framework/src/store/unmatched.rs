@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use millstream_state::{Batch, Direction, Found, KeyRange, Merged, StoreId};
 
+use crate::collector::{HandsOnRows, RowInHand};
 use crate::error::{Error, Result};
 use crate::log::RawRecord;
-use crate::record::{Data, Timestamp};
+use crate::record::{Data, Headers, Timestamp};
 use crate::serde::{Null, Part, Serde};
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
@@ -72,6 +73,7 @@ impl<K: Data, L: Data, R: Data> StoreSupplier for UnmatchedSpec<K, L, R> {
             logged: Logged::open(&self.options, None, place)?,
             key: Vec::new(),
             local: Vec::new(),
+            in_hand: None,
         }))
     }
 }
@@ -84,8 +86,10 @@ pub(crate) struct Unmatched<K, L, R> {
     /// Values are lists as they are stored.
     logged: Logged<Vec<u8>>,
     key: Vec<u8>,
-    /// The local key in hand.
+    /// The local key of what is written or looked up.
     local: Vec<u8>,
+    /// The record that is being handed on: local key and value.
+    in_hand: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Records of one key, side and time.
@@ -94,6 +98,8 @@ pub(crate) struct Group<K, L, R> {
     pub(crate) key: K,
     pub(crate) values: Vec<Either<L, R>>,
     local: Vec<u8>,
+    /// The bytes of the values.
+    bytes: Vec<Vec<u8>>,
 }
 
 const LEFT: u8 = 1;
@@ -143,6 +149,12 @@ impl<K: Data, L: Data, R: Data> Unmatched<K, L, R> {
             self.logged.delete(&self.local);
         }
         Ok(())
+    }
+
+    /// Takes note of the record of a group that is being handed on.
+    pub(crate) fn hands_on(&mut self, group: &Group<K, L, R>, place: usize) {
+        let bytes = group.bytes.get(place).cloned();
+        self.in_hand = bytes.map(|bytes| (group.local.clone(), bytes));
     }
 
     /// Lets go of a group that was given out.
@@ -243,7 +255,7 @@ impl<K: Data, L: Data, R: Data> Groups<K, L, R> {
         };
         let (at, _, key) = decoded(&local).ok_or_else(damaged)?;
         let key = self.keys.decode(key)?;
-        let mut values = Vec::new();
+        let (mut values, mut bytes) = (Vec::new(), Vec::new());
         let mut rest = list.get(5..).ok_or_else(damaged)?;
         while !rest.is_empty() {
             let (length, after) = take_i32(rest).ok_or_else(damaged)?;
@@ -253,9 +265,10 @@ impl<K: Data, L: Data, R: Data> Groups<K, L, R> {
                 Some((_, value)) => Either::Right(self.right.decode(value)?),
                 None => return Err(damaged()),
             });
+            bytes.push(value.get(1..).unwrap_or_default().to_vec());
             rest = after;
         }
-        Ok(Group { at, key, values, local })
+        Ok(Group { at, key, values, local, bytes })
     }
 }
 
@@ -307,6 +320,7 @@ impl<K: Data, L: Data, R: Data> StateStore for Unmatched<K, L, R> {
 
     fn rollback(&mut self) {
         self.logged.rollback();
+        self.in_hand = None;
     }
 
     fn clear(&mut self) -> Result<()> {
@@ -317,5 +331,19 @@ impl<K: Data, L: Data, R: Data> StateStore for Unmatched<K, L, R> {
         let keys: Rc<dyn RowKeys<K>> = Rc::new(PlainKeys(self.keys.clone()));
         let place = (self.logged.stores().clone(), self.logged.id());
         Box::new(Committed::new(place, keys, self.left.clone(), false, None))
+    }
+}
+
+impl<K: Data, L: Data, R: Data> HandsOnRows for Unmatched<K, L, R> {
+    fn changelog_name(&self) -> &Arc<str> {
+        self.left.topic()
+    }
+
+    fn row_in_hand(&self) -> Result<RowInHand> {
+        let nothing = || self.damaged("none of its records is being handed on");
+        let (local, value) = self.in_hand.as_ref().ok_or_else(nothing)?;
+        let (timestamp, _, key) = decoded(local).ok_or_else(nothing)?;
+        let (key, value) = (key.to_vec(), Some(value.clone()));
+        Ok(RowInHand { key, value, timestamp, headers: Headers::default() })
     }
 }

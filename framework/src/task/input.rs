@@ -177,6 +177,11 @@ impl Input {
         self.head.map_or(self.position, |(_, offset)| offset)
     }
 
+    /// True if there is nothing to take, and nothing more in the log as far as the client knows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_none() && self.batch.is_none() && self.remaining() == Some(0)
+    }
+
     /// How many records are behind the position, as far as the client knows.
     pub(crate) fn remaining(&self) -> Option<u64> {
         self.queue.remaining(self.position)

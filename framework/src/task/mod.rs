@@ -2,6 +2,7 @@
 //! it down the fused chain of operators, and owns their state.
 
 mod care;
+mod idle;
 mod input;
 mod life;
 mod pace;

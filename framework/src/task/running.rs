@@ -20,6 +20,7 @@ use crate::log::{Committed, PartitionQueue, Wake};
 use crate::record::{TaskId, Timestamp, TopicPartition};
 use crate::store::{Changelog, StateStore, UncommittedBytes};
 use crate::task::care::Care;
+use crate::task::idle::{IdleTime, TOLD};
 use crate::task::input::{Input, Loaded};
 use crate::task::pace::Pace;
 use crate::task::progress::Progress;
@@ -30,6 +31,8 @@ use crate::task::uncommitted::{UncommittedBudget, UncommittedShare};
 pub(crate) struct TaskLimits {
     /// Java's `max.task.idle.ms`.
     pub(crate) idle_ms_max: i64,
+    /// After so long without any input stream time follows the clock, if it is to.
+    pub(crate) idle_timeout: Option<Duration>,
     /// What the tasks of the worker may hold uncommitted, together. When they hold more, a commit
     /// comes before the next record.
     pub(crate) uncommitted: UncommittedBudget,
@@ -119,6 +122,7 @@ pub(crate) struct Task {
     /// Punctuations run since the host last asked.
     punctuations: u64,
     care: Care,
+    idle: IdleTime,
     /// True once it failed in the middle of something: it must not be committed any more.
     failed: bool,
 }
@@ -145,6 +149,7 @@ impl Task {
             disk: stores.disk,
             uncommitted_bytes: stores.uncommitted,
             uncommitted: limits.uncommitted.share(),
+            idle: IdleTime::after(limits.idle_timeout),
             limits,
             wake: None,
             ctx,
@@ -200,7 +205,11 @@ impl Task {
         for (_, node) in &self.nodes {
             node.borrow_mut().init(&mut self.ctx)?;
         }
-        Ok(())
+        // What the nodes had been told before a restart they know again.
+        match self.ctx.progress.get(TOLD).copied() {
+            Some(told) => self.tell_time(Timestamp(told)),
+            None => Ok(()),
+        }
     }
 
     /// Processes records until there are none, or until a limit is reached.
@@ -209,7 +218,10 @@ impl Task {
             self.takes_more()?;
         }
         let most = self.care.left().unwrap_or(usize::MAX);
-        let turn = self.process_some(limits, limits.records.min(most));
+        let mut turn = self.process_some(limits, limits.records.min(most));
+        if self.idle.is_on() {
+            turn = turn.and_then(|turn| self.pass_time(turn, (limits.clock)()));
+        }
         self.weigh();
         if let Ok(turn) = &turn {
             self.care.took(turn.records);
@@ -289,6 +301,47 @@ impl Task {
     /// True if a commit waits for its futures, and there are none any more.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_closed() && self.in_flight() == 0
+    }
+
+    /// Moves stream time by the clock if all inputs have been empty for long enough.
+    fn pass_time(&mut self, turn: Turn, now: Duration) -> Result<Turn> {
+        // What futures will hand on came before.
+        let rests = turn.rest == Rest::Empty && self.in_flight() == 0;
+        let empty = rests && self.inputs.iter().all(Input::is_empty);
+        if turn.records > 0 || !empty {
+            self.idle.not_empty();
+        }
+        if empty && let Some(to) = self.idle.look(now, self.ctx.stream_time) {
+            self.dirty |= self.idle.is_noted(to);
+            self.ctx.progress.insert(TOLD.to_owned(), to.0);
+            self.tell_time(to)?;
+            self.punctuate(PunctuationType::StreamTime)?;
+        }
+        Ok(turn)
+    }
+
+    fn tell_time(&mut self, to: Timestamp) -> Result<()> {
+        self.ctx.stream_time = self.ctx.stream_time.max(to);
+        self.ctx.leave_record();
+        for (_, node) in &self.nodes {
+            self.dirty |= node.borrow_mut().time_passes(to, &mut self.ctx)?;
+        }
+        Ok(())
+    }
+
+    /// It is not known whether the inputs are empty: the log cannot be reached.
+    pub(crate) fn hold_time(&mut self) {
+        self.idle.not_empty();
+    }
+
+    /// True if stream time follows the clock while there is no input.
+    pub(crate) fn follows_the_clock(&self) -> bool {
+        self.idle.is_on()
+    }
+
+    /// How long to wait before the next turn, if none comes before, for time to be moved.
+    pub(crate) fn idle_wait(&self, now: Duration) -> Option<Duration> {
+        self.idle.wait(now)
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {

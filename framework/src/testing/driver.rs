@@ -41,11 +41,14 @@ pub struct DriverOptions {
     /// Where stores and the progress of processors are kept on disk, for the next driver to go on
     /// from; without it they are in memory.
     pub state_dir: Option<PathBuf>,
+    /// After so long without any input stream time follows the wall clock: `idle_timeout_ms` of an application.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Default for DriverOptions {
     fn default() -> Self {
-        Self { application_id: "app".to_owned(), cache_bytes: 0, state_dir: None }
+        let application_id = "app".to_owned();
+        Self { application_id, cache_bytes: 0, state_dir: None, idle_timeout: None }
     }
 }
 
@@ -107,6 +110,7 @@ pub struct TopologyDriver {
 #[derive(Default)]
 struct Shares {
     cache_bytes: usize,
+    idle_timeout: Option<Duration>,
     globals: GlobalStores,
 }
 
@@ -169,7 +173,8 @@ impl TopologyDriver {
             driver.add_task(topology, sub, disk, &Shares::default())?;
         }
         let globals = globals.into_iter().collect();
-        let shares = Shares { cache_bytes: options.cache_bytes, globals };
+        let (cache_bytes, idle_timeout) = (options.cache_bytes, options.idle_timeout);
+        let shares = Shares { cache_bytes, idle_timeout, globals };
         for sub in topology.sub_topologies() {
             driver.add_task(topology, sub, open(sub)?, &shares)?;
         }
@@ -218,7 +223,8 @@ impl TopologyDriver {
         }
         self.stores.extend(parts.typed_stores);
         let uncommitted = UncommittedBudget::new(usize::MAX);
-        let limits = TaskLimits { idle_ms_max: -1, uncommitted };
+        let idle_timeout = shares.idle_timeout;
+        let limits = TaskLimits { idle_ms_max: -1, idle_timeout, uncommitted };
         let stores = OpenStores { all: parts.stores, disk, uncommitted: parts.uncommitted };
         let mut task = Task::new(ctx, parts.nodes, stores, limits);
         for (topic, source) in parts.sources {
@@ -328,7 +334,29 @@ impl TopologyDriver {
         }
     }
 
-    /// Moves the wall clock and runs the punctuations that are due then.
+    /// Moves the wall clock and runs the punctuations that are due then. With an
+    /// [idle timeout](DriverOptions::idle_timeout) stream time follows it:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::testing::{DriverOptions, TopologyDriver, text};
+    /// # use millstream::{Emit, StreamsBuilder, TimeWindows};
+    /// # let builder = StreamsBuilder::new();
+    /// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(minute);
+    /// let counts = clicks.emit(Emit::OnWindowClose).count("per-minute");
+    /// counts.updates().map(|window, count| (window.key, count)).to("out");
+    ///
+    /// let idle_timeout = Some(Duration::from_secs(5));
+    /// let options = DriverOptions { idle_timeout, ..DriverOptions::default() };
+    /// let mut driver = TopologyDriver::with_options(&builder.build()?, &options)?;
+    /// driver.pipe("clicks", &text("ada", "/", 1_000))?;
+    /// driver.advance_wall_clock(Duration::from_secs(58))?;
+    /// assert!(driver.read::<String, i64>("out")?.is_empty());
+    /// driver.advance_wall_clock(Duration::from_secs(1))?;
+    /// assert_eq!(driver.read::<String, i64>("out")?[0].value, 1);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     ///
     /// # Errors
     /// Whatever the application would have stopped with.
@@ -341,22 +369,25 @@ impl TopologyDriver {
             }
             self.commit(index)?;
         }
-        self.run_to_the_end()
+        self.run_to_the_end()?;
+        // What time it is, is not forgotten.
+        (0..self.tasks.len()).try_for_each(|index| self.commit(index))
     }
 
     /// Processes until no task has anything left, a commit after each record.
     fn run_to_the_end(&mut self) -> Result<()> {
         loop {
-            let mut records = 0;
+            let mut ended = true;
             for index in 0..self.tasks.len() {
                 let Some(task) = self.tasks.get_mut(index) else { continue };
-                let taken = task.process(&turn(1, self.now))?.records;
+                let taken = take(task, 1, self.now)?.records;
+                // What time alone has set off may be the input of others.
                 if taken > 0 || task.is_dirty() {
                     self.commit(index)?;
+                    ended = false;
                 }
-                records += taken;
             }
-            if records == 0 {
+            if ended {
                 return Ok(());
             }
         }
@@ -476,7 +507,7 @@ fn process_all(task: &mut Task, futures: &FuturePool, now: Timestamp) -> Result<
     let mut records = 0;
     loop {
         let seen = futures.arrived();
-        let Turn { records: taken, rest } = task.process(&turn(usize::MAX, now))?;
+        let Turn { records: taken, rest } = take(task, usize::MAX, now)?;
         records += taken;
         if rest != Rest::InFlight {
             return Ok(records);
@@ -486,8 +517,9 @@ fn process_all(task: &mut Task, futures: &FuturePool, now: Timestamp) -> Result<
 }
 
 /// A turn without an end by time.
-fn turn(records: usize, now: Timestamp) -> TurnLimits<'static> {
-    TurnLimits { records, now, clock: &|| Duration::ZERO, ends: Duration::MAX }
+fn take(task: &mut Task, records: usize, now: Timestamp) -> Result<Turn> {
+    let clock = || Duration::from_millis(now.0.unsigned_abs());
+    task.process(&TurnLimits { records, now, clock: &clock, ends: Duration::MAX })
 }
 
 /// Under which name a task's stores keep the progress of an input.

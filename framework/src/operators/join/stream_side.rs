@@ -133,6 +133,8 @@ where
     K: Data,
     L: Data,
     R: Data,
+    VO: Data,
+    F: Fn(Option<&L>, Option<&R>) -> Option<VO>,
     S: Side<L, R>,
 {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
@@ -147,6 +149,13 @@ where
             (time.next, time.floor) = (at.0, at.0);
         }
         Ok(())
+    }
+
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        let mut time = self.time.borrow_mut();
+        time.stream = time.stream.max(to.0);
+        drop(time);
+        self.give_out(&Headers::default(), ctx)
     }
 
     /// Notes the stream time of the join in the progress of the task. Whether a record waits or is emitted at once
@@ -211,9 +220,9 @@ where
         Ok(None)
     }
 
-    /// Emits the records that can match none any more.
-    fn give_out(&self, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
-        let Some(store) = &self.unmatched else { return Ok(()) };
+    /// Emits the records that can match none any more; false if it is known that there are none.
+    fn give_out(&self, headers: &Headers, ctx: &mut TaskContext) -> Result<bool> {
+        let Some(store) = &self.unmatched else { return Ok(false) };
         let (stream, next, floor) = {
             let time = self.time.borrow();
             (time.stream, time.next, time.floor)
@@ -221,7 +230,7 @@ where
         let grace = self.windows.grace_ms();
         let waits = |at: i64, reach: i64| at.saturating_add(reach).saturating_add(grace) >= stream;
         if waits(next, self.reach().1) {
-            return Ok(());
+            return Ok(false);
         }
         let reach = |left| if left { self.windows.after_ms() } else { self.windows.before_ms() };
         // From here on nothing can be emitted, on neither side.
@@ -237,22 +246,26 @@ where
             if waits(group.at.0, reach(left)) {
                 continue;
             }
-            for value in &group.values {
-                let value = match value {
-                    Either::Left(value) => (self.f)(Some(value), None),
-                    Either::Right(value) => (self.f)(None, Some(value)),
-                };
-                let (key, timestamp) = (group.key.clone(), group.at);
-                let headers = headers.clone();
-                self.forward(Record { key, value, timestamp, headers }, ctx)?;
-            }
+            ctx.with_rows(store, |ctx| {
+                for (place, value) in group.values.iter().enumerate() {
+                    let value = match value {
+                        Either::Left(value) => (self.f)(Some(value), None),
+                        Either::Right(value) => (self.f)(None, Some(value)),
+                    };
+                    store.borrow_mut().hands_on(&group, place);
+                    let (key, timestamp) = (group.key.clone(), group.at);
+                    let headers = headers.clone();
+                    self.forward(Record { key, value, timestamp, headers }, ctx)?;
+                }
+                Ok(())
+            })?;
             store.borrow_mut().given_out(&group, Timestamp(stream))?;
         }
         seen.rest(&store.borrow(), Timestamp(end.max(floor)), self.both_sides)?;
         let mut time = self.time.borrow_mut();
         time.next = seen.last.unwrap_or(i64::MAX);
         time.floor = seen.first_open.unwrap_or(end).max(floor);
-        Ok(())
+        Ok(true)
     }
 }
 

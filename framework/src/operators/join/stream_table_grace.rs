@@ -8,7 +8,7 @@
 //! | key, time, headers | of the stream's record |
 //! | state | a buffer of the records that wait, and its changelog |
 //!
-//! Stream time is the largest timestamp of the stream's records that waited here.
+//! Stream time is the largest timestamp of the stream's records that waited here; `idle_timeout_ms` moves it on.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::chain::{Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::join::stream_row::StreamTable;
-use crate::record::{Data, Record};
+use crate::record::{Data, Record, Timestamp};
 use crate::store::WaitingStore;
 
 /// The join, and the records that wait for it.
@@ -28,7 +28,40 @@ pub(super) struct StreamTableGrace<K, V, R, VO, F> {
     pub(super) observed: i64,
 }
 
-impl<K, V, R, VO, F> Node for StreamTableGrace<K, V, R, VO, F> {}
+impl<K, V, R, VO, F> Node for StreamTableGrace<K, V, R, VO, F>
+where
+    K: Data,
+    V: Data,
+    R: Data,
+    VO: Data,
+    F: Fn(V, Option<&R>) -> Option<VO>,
+{
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        self.observed = self.observed.max(to.0);
+        self.let_out(ctx)
+    }
+}
+
+impl<K, V, R, VO, F> StreamTableGrace<K, V, R, VO, F>
+where
+    K: Data,
+    V: Data,
+    R: Data,
+    VO: Data,
+    F: Fn(V, Option<&R>) -> Option<VO>,
+{
+    /// Joins the records whose time has come; false if there are none.
+    #[inline]
+    fn let_out(&mut self, ctx: &mut TaskContext) -> Result<bool> {
+        let due = self.observed.saturating_sub(self.grace_ms);
+        if self.waiting.borrow_mut().first()?.is_none_or(|first| first > due) {
+            return Ok(false);
+        }
+        let Self { join, waiting, .. } = self;
+        ctx.with_rows(waiting, |ctx| join_due((join, waiting), due, ctx))?;
+        Ok(true)
+    }
+}
 
 impl<K, V, R, VO, F> Operator<K, V> for StreamTableGrace<K, V, R, VO, F>
 where
@@ -49,12 +82,7 @@ where
             return self.join.faults.apply_to_row(error, ctx);
         }
         self.observed = self.observed.max(record.timestamp.0);
-        let due = self.observed.saturating_sub(self.grace_ms);
-        if self.waiting.borrow_mut().first()?.is_none_or(|first| first > due) {
-            return Ok(());
-        }
-        let Self { join, waiting, .. } = self;
-        ctx.with_rows(waiting, |ctx| join_due((join, waiting), due, ctx))
+        self.let_out(ctx).map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | emits | until windows close: each window or session once, when stream time is past its end and grace, by end, then key; until a time limit: the latest change of a row when the first that was held back is so old, by that time, then key. Only a record that comes moves stream time |
+//! | emits | until windows close: each window or session once, when stream time is past its end and grace, by end, then key; until a time limit: the latest change of a row when the first that was held back is so old, by that time, then key. What moves stream time is a record that comes, or `idle_timeout_ms` |
 //! | emits not | until windows close: deletions |
 //! | drops | rows that the store cannot write (`Failed`, by policy) |
 //! | key | kept |
@@ -251,6 +251,11 @@ struct SuppressNode<K, V> {
 }
 
 impl<K: Data, V: Data> Node for SuppressNode<K, V> {
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        self.observed = self.observed.max(to.0);
+        self.let_out(ctx)
+    }
+
     fn flush(&mut self, _: &mut TaskContext) -> Result<()> {
         self.store.borrow_mut().log_changes()
     }
@@ -265,11 +270,7 @@ impl<K: Data, V: Data> Operator<K, Change<V>> for SuppressNode<K, V> {
         if let Err(error) = held {
             self.faults.apply_to_row(error, ctx)?;
         }
-        let due = self.observed.saturating_sub(self.limit_ms);
-        if self.store.borrow_mut().first()?.is_none_or(|first| first > due) && !self.is_full()? {
-            return Ok(());
-        }
-        ctx.with_rows(&self.store, |ctx| self.give_out(due, ctx))
+        self.let_out(ctx).map(drop)
     }
 }
 
@@ -282,7 +283,17 @@ impl<K: Data, V: Data> SuppressNode<K, V> {
         Ok(held.records > self.bounds.records || held.bytes > self.bounds.bytes)
     }
 
-    /// Gives out what is due, and what is too much.
+    /// Gives out what is due, and what is too much; false if there is nothing.
+    #[inline]
+    fn let_out(&self, ctx: &mut TaskContext) -> Result<bool> {
+        let due = self.observed.saturating_sub(self.limit_ms);
+        if self.store.borrow_mut().first()?.is_none_or(|first| first > due) && !self.is_full()? {
+            return Ok(false);
+        }
+        ctx.with_rows(&self.store, |ctx| self.give_out(due, ctx))?;
+        Ok(true)
+    }
+
     fn give_out(&self, due: i64, ctx: &mut TaskContext) -> Result<()> {
         loop {
             let first = self.store.borrow_mut().first()?;

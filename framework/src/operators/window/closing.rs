@@ -99,7 +99,7 @@ impl WindowTime {
         }
     }
 
-    /// Emits the rows whose times are `last` or earlier, which `close` closes, by time.
+    /// Emits the rows whose times are `last` or earlier, which `close` closes, by time; false if there can be none.
     #[inline]
     pub(super) fn emit<K: Data, A: Data>(
         &self,
@@ -107,10 +107,10 @@ impl WindowTime {
         into: (&Store<K, A>, &Children<K, Change<A>>),
         headers: &Headers,
         ctx: &mut TaskContext,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         match &self.closing {
             Some(closing) => closing.borrow_mut().emit((close, last), into, headers, ctx),
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 }
@@ -135,9 +135,9 @@ impl Closing {
         (store, children): (&Store<K, A>, &Children<K, Change<A>>),
         headers: &Headers,
         ctx: &mut TaskContext,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if last < self.earliest {
-            return Ok(());
+            return Ok(false);
         }
         let first = self.earliest;
         self.closed = close;
@@ -157,6 +157,6 @@ impl Closing {
             }
         })?;
         self.earliest = store.borrow().first_by_time(last.saturating_add(1))?.unwrap_or(i64::MAX);
-        Ok(())
+        Ok(true)
     }
 }

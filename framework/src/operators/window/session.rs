@@ -209,6 +209,11 @@ impl<K: Data, V: Data, A: Data, F> Node for SessionAggregate<K, V, A, F> {
         self.time.init(&self.rows.store, ctx, |closed| closed)
     }
 
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        let close = self.closed_before(to);
+        self.emit_closed(close, &Headers::default(), ctx)
+    }
+
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         self.rows.flush(ctx)
     }
@@ -222,6 +227,24 @@ struct Joined<K, A> {
 }
 
 impl<K: Data, V: Data, A: Data, F> SessionAggregate<K, V, A, F> {
+    /// Sessions that end earlier than this are closed, once that time was seen.
+    #[inline]
+    fn closed_before(&mut self, seen: Timestamp) -> i64 {
+        let open = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
+        self.time.sees(seen.0, open)
+    }
+
+    #[inline]
+    fn emit_closed(
+        &mut self,
+        close: i64,
+        headers: &Headers,
+        ctx: &mut TaskContext,
+    ) -> Result<bool> {
+        let into = (&self.rows.store, &self.rows.children);
+        self.time.emit((close, close.saturating_sub(1)), into, headers, ctx)
+    }
+
     fn joined(&self, key: &K, at: i64) -> Result<Joined<K, A>> {
         let gap = self.windows.gap_ms();
         let found = {
@@ -258,16 +281,13 @@ where
             self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
             return Ok(());
         }
-        let open = self.windows.gap_ms().saturating_add(self.windows.grace_ms());
-        // Sessions that end earlier are closed.
-        let close = self.time.sees(timestamp.0, open);
+        let close = self.closed_before(timestamp);
         match self.joined(&key, timestamp.0) {
             Ok(joined) if joined.whole.end < close => self.late(timestamp, close, ctx),
             Ok(joined) => self.update((key, value), joined, timestamp, ctx)?,
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
-        let into = (&self.rows.store, &self.rows.children);
-        self.time.emit((close, close.saturating_sub(1)), into, &headers, ctx)
+        self.emit_closed(close, &headers, ctx).map(drop)
     }
 }
 

@@ -244,8 +244,27 @@ impl<K: Data, V: Data, A: Data, F> Node for SlidingAggregate<K, V, A, F> {
         self.time.init(&self.rows.store, ctx, |closed| closed.saturating_sub(difference))
     }
 
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        let close = self.time.sees(to.0, self.windows.grace_ms());
+        self.emit_closed(close, &Headers::default(), ctx)
+    }
+
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         self.rows.flush(ctx)
+    }
+}
+
+impl<K: Data, V: Data, A: Data, F> SlidingAggregate<K, V, A, F> {
+    /// Emits the windows that end before `close`.
+    #[inline]
+    fn emit_closed(
+        &mut self,
+        close: i64,
+        headers: &Headers,
+        ctx: &mut TaskContext,
+    ) -> Result<bool> {
+        let last = close.saturating_sub(self.windows.difference_ms()).saturating_sub(1);
+        self.time.emit((close, last), (&self.rows.store, &self.rows.children), headers, ctx)
     }
 }
 
@@ -282,8 +301,7 @@ where
             Ok(false) => self.late(at, close, ctx),
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
-        let last = close.saturating_sub(difference).saturating_sub(1);
-        self.time.emit((close, last), (&self.rows.store, &self.rows.children), &headers, ctx)
+        self.emit_closed(close, &headers, ctx).map(drop)
     }
 }
 

@@ -160,11 +160,30 @@ where
         self.time.init(&self.store, ctx, |closed| closed.saturating_sub(size) + 1)
     }
 
+    fn time_passes(&mut self, to: Timestamp, ctx: &mut TaskContext) -> Result<bool> {
+        let close = self.time.sees(to.0, self.windows.grace_ms());
+        self.emit_closed(close, &Headers::default(), ctx)
+    }
+
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         if self.time.emits_on_close() {
             return settle(&self.store, &self.faults, ctx);
         }
         forward_held(&self.store, &self.children, &self.faults, ctx)
+    }
+}
+
+impl<K: Data, V: Data, A: Data, W: Windows, F> WindowedAggregate<K, V, A, W, F> {
+    /// Emits the windows that end at `close` or before.
+    #[inline]
+    fn emit_closed(
+        &mut self,
+        close: i64,
+        headers: &Headers,
+        ctx: &mut TaskContext,
+    ) -> Result<bool> {
+        let last = close.saturating_sub(self.windows.size_ms());
+        self.time.emit((close, last), (&self.store, &self.children), headers, ctx)
     }
 }
 
@@ -203,7 +222,7 @@ where
             None if late => self.late(timestamp, close, ctx),
             None => {}
         }
-        self.emit_closed(close, &headers, ctx)
+        self.emit_closed(close, &headers, ctx).map(drop)
     }
 }
 
@@ -263,13 +282,6 @@ where
             Outcome::Held | Outcome::Expired => Ok(()),
             Outcome::Full => self.flush(ctx),
         }
-    }
-
-    /// Emits the windows that end at `close` or before.
-    #[inline]
-    fn emit_closed(&mut self, close: i64, headers: &Headers, ctx: &mut TaskContext) -> Result<()> {
-        let last = close.saturating_sub(self.windows.size_ms());
-        self.time.emit((close, last), (&self.store, &self.children), headers, ctx)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::topology::{StreamsBuilder, Topology};
 mod growing;
 mod interleavings;
 mod health;
+mod idle;
 mod stopping;
 mod waiting;
 

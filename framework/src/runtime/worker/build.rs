@@ -60,6 +60,7 @@ pub(crate) fn build_chain(
     let parts = instance.topology.instantiate(sub_topology, seed)?;
     let limits = TaskLimits {
         idle_ms_max: instance.settings.task_idle_ms_max,
+        idle_timeout: instance.settings.idle_timeout,
         uncommitted: making.uncommitted.clone(),
     };
     let stores = OpenStores { all: parts.stores, disk, uncommitted: parts.uncommitted };

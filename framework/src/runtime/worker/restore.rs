@@ -414,7 +414,7 @@ mod tests {
             let id = TaskId { sub_topology: 0, partition: self.partition };
             let ctx = TaskContext::new(id, "app".into(), collector);
             let uncommitted = UncommittedBudget::new(usize::MAX);
-            let limits = TaskLimits { idle_ms_max: 0, uncommitted };
+            let limits = TaskLimits { idle_ms_max: 0, idle_timeout: None, uncommitted };
             {
                 let uncommitted = UncommittedBytes::default();
                 let stores = OpenStores { all: stores, disk: self.disk.clone(), uncommitted };

@@ -43,6 +43,8 @@ pub(crate) struct TaskActor {
     punctuation: Option<(Timestamp, SpawnHandle)>,
     /// True while a look for a slower input is planned.
     look_planned: bool,
+    /// True while a look at the clock is planned, for inputs that stay empty.
+    idle_look_planned: bool,
     next_tick: NextTick,
 }
 
@@ -56,7 +58,7 @@ impl TaskActor {
         next_tick: NextTick,
     ) -> Addr<Self> {
         let woken = Arc::new(AtomicBool::new(false));
-        let (punctuation, look_planned) = (None, false);
+        let (punctuation, look_planned, idle_look_planned) = (None, false, false);
         Self {
             id,
             cell,
@@ -66,6 +68,7 @@ impl TaskActor {
             woken,
             punctuation,
             look_planned,
+            idle_look_planned,
             next_tick,
         }
         .start()
@@ -81,6 +84,9 @@ impl TaskActor {
         if started > self.next_tick.get().saturating_add(TURN_MAX) {
             // The worker first: with several tasks of slow records it would wait for each of them.
             return Ok(Some(Turn { records: 0, rest: Rest::Budget }));
+        }
+        if task.follows_the_clock() && self.instance.log.brokers_connected() == Some(0) {
+            task.hold_time();
         }
         let ends = started.saturating_add(TURN_MAX);
         let slice_records = self.instance.settings.turn_records_max;
@@ -105,7 +111,8 @@ impl TaskActor {
             Rest::Budget => wake_after_others(ctx.address(), &self.woken),
             Rest::Waiting => self.plan_look(ctx),
             Rest::Full => self.want_commit(),
-            Rest::Empty | Rest::InFlight => {}
+            Rest::Empty => self.plan_idle_look(ctx),
+            Rest::InFlight => {}
         }
         let wanted = self.cell.borrow_mut().as_mut().is_some_and(|task| {
             // A commit that waits for its futures goes on.
@@ -123,6 +130,20 @@ impl TaskActor {
         if !std::mem::replace(&mut self.look_planned, true) {
             ctx.run_later(WAITING_RETRY, |actor, ctx| {
                 actor.look_planned = false;
+                actor.take_turn(ctx);
+            });
+        }
+    }
+
+    /// Looks at the clock when stream time is to be moved by it.
+    fn plan_idle_look(&mut self, ctx: &mut Context<Self>) {
+        let now = self.instance.clock.elapsed();
+        let wait = self.cell.borrow().as_ref().and_then(|task| task.idle_wait(now));
+        if let Some(wait) = wait
+            && !std::mem::replace(&mut self.idle_look_planned, true)
+        {
+            ctx.run_later(wait, |actor, ctx| {
+                actor.idle_look_planned = false;
                 actor.take_turn(ctx);
             });
         }

@@ -1,0 +1,3 @@
+//! What several operators have in common.
+
+mod idle;
