@@ -67,16 +67,15 @@ fn library(built: &Path) -> Result<PathBuf> {
 /// All that a message of the compiler says, if it is an error.
 fn error_text(line: &str) -> Result<Option<String>> {
     let message: Value = serde_json::from_str(line)?;
-    let list = |name: &str| message[name].as_array().cloned().unwrap_or_default();
-    let spans = list("spans");
+    let list = |name: &str| message.get(name).and_then(Value::as_array).into_iter().flatten();
+    let text = |of: &'_ Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
     // The last one only counts the others.
-    if message["level"] != "error" || spans.is_empty() {
+    if text(&message, "level").as_deref() != Some("error") || list("spans").next().is_none() {
         return Ok(None);
     }
-    let mut said = vec![message["message"].clone()];
-    said.extend(spans.iter().map(|span| span["label"].clone()));
-    said.extend(list("children").iter().map(|child| child["message"].clone()));
-    let said: Vec<&str> = said.iter().filter_map(Value::as_str).collect();
+    let mut said: Vec<String> = text(&message, "message").into_iter().collect();
+    said.extend(list("spans").filter_map(|span| text(span, "label")));
+    said.extend(list("children").filter_map(|child| text(child, "message")));
     Ok(Some(said.join("\n")))
 }
 
