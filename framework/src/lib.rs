@@ -162,7 +162,9 @@ pub use time::{
     Suppresses, TimeWindows, UnlimitedWindows, UntilTimeLimit, UntilWindowCloses, WindowStarts,
     Windowing, Windows,
 };
-pub use topology::{NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault};
+pub use topology::{
+    NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault, TopologyOptions,
+};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

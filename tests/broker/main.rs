@@ -14,6 +14,7 @@ mod rows;
 mod scale_out;
 mod unequal_topics;
 mod growing;
+mod patterns;
 mod waiting;
 mod restart;
 mod global_table;

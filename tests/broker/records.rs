@@ -62,11 +62,24 @@ impl<'a> Bench<'a> {
         keys: u64,
         bytes: usize,
     ) -> anyhow::Result<()> {
-        let topic = self.input();
+        self.send_records(&self.input(), (records, keys), bytes)
+    }
+
+    /// As `send`, to another topic that counts as input.
+    pub(crate) fn send_to(&mut self, topic: &str, records: u64, keys: u64) -> anyhow::Result<()> {
+        self.send_records(topic, (records, keys), 0)
+    }
+
+    fn send_records(
+        &mut self,
+        topic: &str,
+        (records, keys): (u64, u64),
+        bytes: usize,
+    ) -> anyhow::Result<()> {
         for _ in 0..records {
             let key = format!("key-{}", self.sent * 7919 % keys);
             let value = format!("{:>bytes$}", self.sent);
-            let mut record = BaseRecord::to(&topic).key(&key).payload(&value);
+            let mut record = BaseRecord::to(topic).key(&key).payload(&value);
             while let Err((error, unsent)) = self.producer.send(record) {
                 let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
                 ensure!(error == full, "{error}");

@@ -59,6 +59,7 @@ contract! {
     topics::are_created_once,
     topics::with_impossible_names_are_refused,
     topics::are_deleted_with_all_they_hold,
+    topics::are_listed,
     topics::may_grow,
     topics::know_their_ends,
     topics::find_offsets_by_time,

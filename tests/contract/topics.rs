@@ -33,6 +33,28 @@ pub(crate) fn are_created_once(under_test: &dyn LogUnderTest) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn are_listed(under_test: &dyn LogUnderTest) -> Result<()> {
+    let log = under_test.log();
+    let mut names: Vec<String> = (0..2).map(|_| unique("listed")).collect();
+    names.sort();
+    let new = |name: &String| {
+        let (name, config) = (name.clone(), Vec::new());
+        NewTopic { name, partitions: 1, replication_factor: 1, config }
+    };
+    log.create(&names.iter().map(new).collect::<Vec<_>>())?;
+    let listed = || -> Result<Vec<String>> {
+        let all = log.topics()?;
+        assert!(all.is_sorted(), "{all:?}");
+        // The broker's own are not among them, though a group has positions.
+        assert!(all.iter().all(|name| !name.starts_with("__")), "{all:?}");
+        Ok(all.into_iter().filter(|name| names.contains(name)).collect())
+    };
+    until("the topics are listed", || Ok((listed()? == names).then_some(())))?;
+    let (first, rest) = names.split_first().context("two topics")?;
+    log.delete_topics(&[first])?;
+    until("the deleted one is listed no more", || Ok((listed()? == rest).then_some(())))
+}
+
 pub(crate) fn with_impossible_names_are_refused(under_test: &dyn LogUnderTest) -> Result<()> {
     let log = under_test.log();
     let name = "no spaces allowed".to_owned();

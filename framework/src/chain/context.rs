@@ -12,10 +12,10 @@ use crate::chain::meters::Meters;
 use crate::chain::notices::Notices;
 use crate::chain::origin::{Held, HeldOrigin, HeldRow, HeldRows, Origin};
 use crate::chain::punctuation::{PunctuationType, Punctuations, Schedule};
-use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand};
+use crate::collector::{Collector, DeadLetter, HandsOnRows, RowInHand, Written};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::{RawRecord, RecordBatch};
-use crate::policy::{DropCounter, DropReason, Drops, OnError};
+use crate::policy::{DropCounter, DropReason, Drops, OnError, RecordDropped};
 use crate::record::{RecordAt, RecordMetadata, RecordTime, TaskId, Timestamp, TopicPartition};
 
 /// A task as its operators see it.
@@ -256,9 +256,33 @@ impl TaskContext {
             OnError::DeadLetter(topic) => {
                 let why = excerpt(&Chain(&*error));
                 self.dropped(node, reason, format_args!("{why} (a dead letter in {topic})"));
-                self.send_dead_letter(topic, node, &error)
+                self.send_dead_letter(topic, node, &error, None)
             }
         }
+    }
+
+    /// Applies a node's policy for records that have no place there; `written` is the record in its bytes, if it can
+    /// be written.
+    ///
+    /// # Errors
+    /// As [`Self::fault`].
+    pub(crate) fn drop_record(
+        &mut self,
+        (node, policy): (&Arc<str>, &OnError),
+        reason: DropReason,
+        why: fmt::Arguments<'_>,
+        written: Option<&dyn Fn() -> Written>,
+    ) -> Result<()> {
+        let error = |why: String| -> BoxError { RecordDropped::new(reason, why).into() };
+        match policy {
+            OnError::Skip => self.dropped(node, reason, why),
+            OnError::Fail => return Err(self.bad_record(node, error(why.to_string()))),
+            OnError::DeadLetter(topic) => {
+                self.dropped(node, reason, format_args!("{why} (a dead letter in {topic})"));
+                return self.send_dead_letter(topic, node, &error(why.to_string()), written);
+            }
+        }
+        Ok(())
     }
 
     /// The error about the record in hand.
@@ -293,9 +317,22 @@ impl TaskContext {
         self.collector.send_dead_letter(topic, &DeadLetter { raw: output, source, error: &error })
     }
 
-    fn send_dead_letter(&mut self, topic: &str, node: &str, error: &BoxError) -> Result<()> {
+    fn send_dead_letter(
+        &mut self,
+        topic: &str,
+        node: &str,
+        error: &BoxError,
+        written: Option<&dyn Fn() -> Written>,
+    ) -> Result<()> {
         let mut collector = self.collector.clone();
         let Some(source) = self.record_metadata() else {
+            if let Some(Written { key, value, timestamp, headers }) = written.map(|write| write()) {
+                let (offset, timestamp) = (-1, timestamp.0);
+                let (key, value) = (key.as_deref(), value.as_deref());
+                let raw = &RawRecord { offset, timestamp, key, value, headers };
+                let source = RecordMetadata { topic: "", partition: -1, offset };
+                return collector.send_dead_letter(topic, &DeadLetter { raw, source, error });
+            }
             let why = format!("there is no source record for a dead letter: {}", Chain(&**error));
             return Err(self.bad_record(node, excerpt(&why).into()));
         };

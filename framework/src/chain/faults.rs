@@ -4,20 +4,23 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::chain::context::TaskContext;
+use crate::collector::Written;
 use crate::error::{BoxError, Error, Reaction, Result, excerpt};
 use crate::log::RawRecord;
 use crate::policy::{DropReason, OnError};
 
-/// The name and the policy of one node.
+/// The name and the policies of one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
     node: Arc<str>,
     policy: OnError,
+    /// For records that have no place here.
+    drops: OnError,
 }
 
 impl Faults {
-    pub(crate) fn new(node: Arc<str>, policy: OnError) -> Self {
-        Self { node, policy }
+    pub(crate) fn new(node: Arc<str>, policy: OnError, drops: OnError) -> Self {
+        Self { node, policy, drops }
     }
 
     /// The name of the node.
@@ -25,15 +28,35 @@ impl Faults {
         &self.node
     }
 
-    /// Counts the record in hand, which has no place here, and says so now and then.
+    /// Drops the record in hand, which has no place here: by the policy for that, which only counts it unless it is
+    /// said otherwise.
+    ///
+    /// # Errors
+    /// `BadRecord` if the policy is to fail, or to send a letter about a record of which there are no bytes.
     #[cold]
     pub(crate) fn dropped(
         &self,
         reason: DropReason,
         ctx: &mut TaskContext,
         why: fmt::Arguments<'_>,
-    ) {
-        ctx.dropped(&self.node, reason, why);
+    ) -> Result<()> {
+        ctx.drop_record((&self.node, &self.drops), reason, why, None)
+    }
+
+    /// As [`Self::dropped`], by a node that can write the record: one that came from nowhere, as from a punctuation,
+    /// is a dead letter too.
+    ///
+    /// # Errors
+    /// As [`Self::dropped`].
+    #[cold]
+    pub(crate) fn dropped_record(
+        &self,
+        reason: DropReason,
+        ctx: &mut TaskContext,
+        why: fmt::Arguments<'_>,
+        written: &dyn Fn() -> Written,
+    ) -> Result<()> {
+        ctx.drop_record((&self.node, &self.drops), reason, why, Some(written))
     }
 
     /// Applies the policy to the record in hand.

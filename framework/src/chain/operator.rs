@@ -98,6 +98,12 @@ impl<K, V> Default for Children<K, V> {
     }
 }
 
+impl<K, V> Clone for Children<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<K: Data, V: Data> Children<K, V> {
     pub(crate) fn push(&mut self, child: Link<K, V>) {
         self.0.push(child);

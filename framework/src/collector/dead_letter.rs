@@ -8,6 +8,7 @@ use std::fmt;
 use crate::collector::collector::{Collector, SinkTopic, Target};
 use crate::error::{BoxError, Chain, Error, Result, excerpt};
 use crate::log::RawRecord;
+use crate::policy::RecordDropped;
 use crate::record::{Headers, RecordMetadata, RefusalKind};
 
 /// Says what of a letter was cut off.
@@ -117,7 +118,7 @@ impl DeadLetter<'_> {
         let mut headers = before.clone();
         let mut add = |name: &str, value: String| mark(&mut headers, name, value);
         add("__streams.errors.exception", error_name(self.error));
-        add("__streams.errors.message", excerpt(&Chain(&**self.error)));
+        add("__streams.errors.message", message(self.error));
         add("__streams.errors.stacktrace", excerpt(&Causes(self.error)));
         if !self.source.topic.is_empty() {
             add("__streams.errors.topic", self.source.topic.to_owned());
@@ -130,6 +131,14 @@ impl DeadLetter<'_> {
 
 fn mark(headers: &mut Headers, name: &str, value: String) {
     headers.push(name, Some(value.into_bytes()));
+}
+
+/// The error and what caused it; of a record that was only dropped the reason alone, by which letters are told apart.
+fn message(error: &BoxError) -> String {
+    match error.downcast_ref::<RecordDropped>() {
+        Some(dropped) => dropped.to_string(),
+        None => excerpt(&Chain(&**error)),
+    }
 }
 
 /// Rust errors carry no class name; their `Debug` text starts with the type's name.

@@ -12,4 +12,4 @@ pub(crate) use counts::SinkCounts;
 pub(crate) use dead_letter::DeadLetter;
 pub use partitioner::murmur2_partition;
 pub(crate) use refusals::Refusals;
-pub(crate) use row_in_hand::{HandsOnRows, RowInHand};
+pub(crate) use row_in_hand::{HandsOnRows, RowInHand, Written};

@@ -27,3 +27,23 @@ pub(crate) trait HandsOnRows {
     /// When the local state fails.
     fn row_in_hand(&self) -> Result<RowInHand>;
 }
+
+/// A record as its node would write it, for a dead letter about one that came from nowhere.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) headers: Headers,
+}
+
+impl Written {
+    /// Key and value with time and headers.
+    pub(crate) fn new(
+        (key, value): (Option<Vec<u8>>, Option<Vec<u8>>),
+        timestamp: Timestamp,
+        headers: &Headers,
+    ) -> Self {
+        Self { key, value, timestamp, headers: headers.clone() }
+    }
+}

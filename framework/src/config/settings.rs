@@ -196,8 +196,9 @@ settings! {
     /// Milliseconds that the producer waits to fill a batch (a commit never waits for it). Larger:
     /// bigger batches, more delay. Smaller: more requests.
     linger_ms: u64 [u64] in (0..=900_000) = 20;
-    /// Milliseconds after which the partition counts of sink topics are looked up again, so that
-    /// records spread over partitions that were added. Smaller: noticed sooner, more requests.
+    /// Milliseconds after which topics are looked at again: partition counts of sink topics, so that
+    /// records spread over partitions that were added, and topics that match the patterns of sources.
+    /// Smaller: noticed sooner, more requests.
     metadata_max_age_ms: u64 [u64] in (1..=DAY_MS) = 300_000;
     /// How the producer packs batches: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
     compression: Compression [Compression] = Compression::Lz4;

@@ -199,6 +199,12 @@ pub trait Membership: Send {
     /// `Unavailable` when the broker cannot be reached (going on polling is right), others stop.
     fn poll(&mut self, timeout: Duration, listener: &mut dyn GroupListener) -> Result<()>;
 
+    /// Reads these topics from now on, and no others; the group shares out anew what there is.
+    ///
+    /// # Errors
+    /// `Fatal` when the client refuses.
+    fn subscribe(&mut self, topics: &[String]) -> Result<()>;
+
     /// The handle with which other threads act for this member.
     fn member(&self) -> Arc<dyn Member>;
 
@@ -378,6 +384,14 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// `Unavailable`.
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>>;
+
+    /// The names of all topics, without those in which a broker keeps its own notes, sorted.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn topics(&self) -> Result<Vec<String>> {
+        Err(not_offered("the list of topics"))
+    }
 
     /// Creates topics; one that exists already is left as it is.
     ///

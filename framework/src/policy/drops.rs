@@ -1,5 +1,7 @@
 //! Dropped records, by reason: nothing disappears uncounted.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +78,43 @@ impl DropReason {
         }
     }
 }
+
+/// A record that goes no further, as an error: its text is the label of the reason, its cause says more.
+#[derive(Debug)]
+pub(crate) struct RecordDropped {
+    reason: DropReason,
+    why: Why,
+}
+
+/// What there is to say of a dropped record.
+#[derive(Debug)]
+struct Why(String);
+
+impl RecordDropped {
+    pub(crate) fn new(reason: DropReason, why: String) -> Self {
+        Self { reason, why: Why(why) }
+    }
+}
+
+impl fmt::Display for RecordDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.label())
+    }
+}
+
+impl Error for RecordDropped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Why {}
 
 /// How many records an instance has dropped since it started, by reason: a handle that is cheap to
 /// clone. The numbers are about a second old.

@@ -4,7 +4,7 @@ mod on_error;
 mod reset;
 mod drops;
 
-pub(crate) use drops::{DropCounter, Dropped, Drops};
+pub(crate) use drops::{DropCounter, Dropped, Drops, RecordDropped};
 pub use drops::{DropCounts, DropReason};
 pub use on_error::OnError;
 pub use reset::Reset;

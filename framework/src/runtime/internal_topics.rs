@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::log::{Log, NewTopic, RECORD_BYTES_MAX, SIZE_BOUND, TIME_BOUNDS};
 use crate::policy::OnError;
+use crate::runtime::group::subscription::Subscription;
 use crate::runtime::partition_counts::{Counts, count_repartition_topics};
 use crate::runtime::settings::Settings;
 use crate::runtime::task_plan::TaskPlan;
@@ -37,11 +38,17 @@ pub(crate) fn prepare(
     application_id: &str,
     settings: &Settings,
 ) -> Result<Vec<SubTopologyShape>> {
-    let mut counts = user_topics(log, topology, application_id)?;
-    count_repartition_topics(topology.sub_topologies(), application_id, &mut counts)?;
-    let shapes = shapes(topology, application_id, &counts);
+    let Subscription { subs, unmatched } = Subscription::of_now(log, topology, application_id)?;
+    let mut counts = user_topics(log, (topology, &subs), application_id)?;
+    let counted = count_repartition_topics(&subs, application_id, &mut counts);
+    let shapes = shapes(&subs, application_id, &counts);
+    let nothing = counted.is_err() || shapes.iter().all(|shape| shape.topics.is_empty());
+    if let Some(pattern) = unmatched.first().filter(|_| nothing) {
+        return Err(no_topic_matches(pattern));
+    }
+    counted?;
     TaskPlan::new(&shapes)?;
-    let wanted = internal_topics(topology, application_id, settings, &counts);
+    let wanted = internal_topics((topology, &subs), application_id, settings, &counts);
     let missing = check(log, &wanted)?;
     if !missing.is_empty() {
         create(log, &missing)?;
@@ -55,25 +62,39 @@ pub(crate) fn prepare(
     Ok(shapes)
 }
 
-fn shapes(topology: &Topology, application_id: &str, counts: &Counts) -> Vec<SubTopologyShape> {
+/// What a pattern waits for that no topic matches: the one who creates it may come later, as in Kafka Streams.
+fn no_topic_matches(pattern: &str) -> Error {
+    let (what, reason) =
+        (format!("a topic that matches {pattern}"), "there is none yet".to_owned());
+    Error::Unavailable { what, reason }
+}
+
+fn shapes(subs: &[SubTopology], application_id: &str, counts: &Counts) -> Vec<SubTopologyShape> {
     let shape = |sub: &SubTopology| SubTopologyShape {
         id: sub.id,
         topics: sub
             .sources
             .iter()
-            .map(|source| source.in_log(application_id))
+            .filter_map(|source| source.in_log(application_id))
             .filter_map(|topic| counts.get(&topic).map(|count| (topic, *count)))
             .collect(),
-        copartitioned: !sub.copartitioned.is_empty(),
+        copartitioned: sub.copartitioned.iter().any(|group| group.len() > 1),
+        whole: sub.keeps_patterns,
     };
-    topology.sub_topologies().iter().map(shape).collect()
+    subs.iter().map(shape).collect()
 }
 
-fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Result<Counts> {
-    let all = topology.sub_topologies().iter().chain(topology.global_tables());
+fn user_topics(
+    log: &dyn Log,
+    (topology, subs): (&Topology, &[SubTopology]),
+    application_id: &str,
+) -> Result<Counts> {
+    let all = subs.iter().chain(topology.global_tables());
     let sources = all.flat_map(|sub| &sub.sources);
-    let topics: Vec<Arc<str>> =
-        sources.filter(|source| !source.internal).map(|s| s.in_log(application_id)).collect();
+    let topics: Vec<Arc<str>> = sources
+        .filter(|source| !source.internal)
+        .filter_map(|s| s.in_log(application_id))
+        .collect();
     let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
     let described = log.describe(&names)?;
     let (mut counts, mut missing) = (Counts::new(), Vec::new());
@@ -103,38 +124,27 @@ fn user_topics(log: &dyn Log, topology: &Topology, application_id: &str) -> Resu
 fn written_topics(topology: &Topology, application_id: &str) -> BTreeSet<Arc<str>> {
     let sinks = topology.sub_topologies().iter().flat_map(|sub| &sub.sinks);
     let sinks = sinks.filter(|sink| !sink.internal).map(|sink| sink.in_log(application_id));
-    let letters = topology.nodes().filter_map(|node| match &node.policy {
+    let policies = topology.nodes().flat_map(|node| [&node.policy, &node.drops]);
+    let letters = policies.filter_map(|policy| match policy {
         OnError::DeadLetter(topic) => Some(Arc::from(&**topic)),
         OnError::Fail | OnError::Skip => None,
     });
     sinks.chain(letters).collect()
 }
 
-/// The names of all internal topics, as the log knows them.
-pub(crate) fn names(topology: &Topology, application_id: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for sub in topology.sub_topologies() {
-        let internal = sub.sources.iter().filter(|source| source.internal);
-        names.extend(internal.map(|source| source.in_log(application_id).to_string()));
-        let stores = sub.stores.iter().filter_map(|index| topology.store(*index));
-        let logged = stores.filter(|store| store.changelog_config(0).is_some());
-        names.extend(logged.map(|store| changelog_topic(application_id, store.name())));
-    }
-    names
-}
-
 fn internal_topics(
-    topology: &Topology,
+    (topology, subs): (&Topology, &[SubTopology]),
     application_id: &str,
     settings: &Settings,
     counts: &Counts,
 ) -> Vec<NewTopic> {
     let replication_factor = settings.replication_factor;
     let mut wanted = Vec::new();
-    for sub in topology.sub_topologies() {
+    // One whose patterns match nothing yet: nobody knows how many partitions its state will have.
+    for sub in subs.iter().filter(|sub| !sub.sources.is_empty()) {
         let mut most = 1;
         for source in &sub.sources {
-            let name = source.in_log(application_id);
+            let Some(name) = source.in_log(application_id) else { continue };
             let partitions = counts.get(&name).copied().unwrap_or(1);
             most = most.max(partitions);
             if source.internal {
@@ -288,7 +298,7 @@ mod tests {
         prepared(&log, &meeting()).unwrap();
         let made = ["app-both-changelog", "app-values-changelog", "app-values-repartition"];
         assert_eq!(log.topic_names(), [&made[..], &["left", "out", "right"]].concat());
-        assert_eq!(names(&meeting(), "app"), [made[0], made[2], made[1]]);
+        assert_eq!(meeting().internal_topics("app"), [made[0], made[2], made[1]]);
     }
 
     /// The first bad record would end the instance, long after the start.

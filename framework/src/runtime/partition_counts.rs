@@ -59,17 +59,18 @@ impl TopicGraph {
     fn new(subs: &[SubTopology], application_id: &str) -> Self {
         let name = |source: &SourcePlan| source.in_log(application_id);
         let sources = subs.iter().flat_map(|sub| &sub.sources);
-        let internal =
-            sources.filter(|s| s.internal).map(|source| (name(source), source.partitions));
+        let internal = sources
+            .filter(|s| s.internal)
+            .filter_map(|source| Some((name(source)?, source.partitions)));
         let mut above: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         let mut groups: Vec<BTreeSet<Arc<str>>> = Vec::new();
         for sub in subs {
             for sink in sub.sinks.iter().filter(|sink| sink.internal) {
-                let read = sub.sources.iter().map(name);
+                let read = sub.sources.iter().filter_map(name);
                 above.entry(sink.in_log(application_id)).or_default().extend(read);
             }
             for group in &sub.copartitioned {
-                join_group(&mut groups, group.iter().map(name).collect());
+                join_group(&mut groups, group.iter().filter_map(name).collect());
             }
         }
         Self { internal: internal.collect(), above, groups }

@@ -14,6 +14,7 @@ use crate::log::{Committed, Isolation, Log, OffsetRange};
 use crate::policy::Reset;
 use crate::record::{Timestamp, TopicPartition};
 use crate::task::Progress;
+use crate::topology::TopicPattern;
 
 /// Where a partition starts, and what was noted there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +41,21 @@ pub(crate) struct Positions {
     group: String,
     /// Reset policies of the user's sources; internal topics start at their first record.
     resets: BTreeMap<Arc<str>, Reset>,
+    /// Those of sources that read patterns.
+    matched: Vec<(TopicPattern, Reset)>,
     /// Of partitions of which nothing usable is committed yet.
     choices: Mutex<BTreeMap<TopicPartition, Choice>>,
 }
 
 impl Positions {
     pub(crate) fn new(log: Arc<dyn Log>, group: &str, resets: BTreeMap<Arc<str>, Reset>) -> Self {
-        Self { log, group: group.to_owned(), resets, choices: Mutex::default() }
+        let (group, matched) = (group.to_owned(), Vec::new());
+        Self { log, group, resets, matched, choices: Mutex::default() }
+    }
+
+    /// And these policies for topics that match patterns.
+    pub(crate) fn with_patterns(self, matched: Vec<(TopicPattern, Reset)>) -> Self {
+        Self { matched, ..self }
     }
 
     /// Takes note that positions are committed: what was chosen before is of no use any more.
@@ -132,7 +141,9 @@ impl Positions {
     }
 
     fn reset(&self, partition: &TopicPartition, range: OffsetRange, now: Timestamp) -> Result<i64> {
-        let policy = self.resets.get(&partition.topic).copied().unwrap_or_default();
+        let matching = self.matched.iter().find(|(pattern, _)| pattern.matches(&partition.topic));
+        let named = self.resets.get(&partition.topic).copied();
+        let policy = named.or(matching.map(|(_, reset)| *reset)).unwrap_or_default();
         Ok(match policy {
             Reset::Earliest => range.earliest,
             Reset::Latest => range.end,

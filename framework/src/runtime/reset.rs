@@ -9,7 +9,7 @@ use crate::config::StreamsConfig;
 use crate::error::{Error, Result};
 use crate::log::{Committed, Isolation, Log, TopicDescription};
 use crate::record::TopicPartition;
-use crate::runtime::internal_topics;
+use crate::runtime::group::subscription::Subscription;
 use crate::runtime::state_dir::StateDir;
 use crate::topology::Topology;
 
@@ -120,10 +120,11 @@ fn topics(
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok::<Vec<_>, Error>(log.describe(&names)?.into_iter().flatten().collect())
     };
-    let sources = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
-    let given: Vec<String> =
-        sources.filter(|s| !s.internal).map(|s| s.in_log(application_id).to_string()).collect();
-    Ok((existing(&internal_topics::names(topology, application_id))?, existing(&given)?))
+    let subscription = Subscription::of_now(log, topology, application_id)?;
+    let sources = subscription.subs.iter().flat_map(|sub| &sub.sources);
+    let given = sources.filter(|s| !s.internal).filter_map(|s| s.in_log(application_id));
+    let given: Vec<String> = given.map(|topic| topic.to_string()).collect();
+    Ok((existing(&topology.internal_topics(application_id))?, existing(&given)?))
 }
 
 fn partitions_of(topic: &TopicDescription) -> impl Iterator<Item = TopicPartition> {

@@ -47,7 +47,7 @@ use crate::runtime::stop::StopSignal;
 use crate::runtime::watch::Watch;
 use crate::runtime::worker::{StopWorker, Worker, WorkerMailbox};
 use crate::runtime::{connect, signals};
-use crate::topology::Topology;
+use crate::topology::{SourcePlan, Topology};
 
 /// How long the client keeps a message that it cannot deliver.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -152,14 +152,13 @@ impl Streams {
         let clock: SharedClock = Arc::new(SystemClock::new());
         let (failures, failed) = channel();
         let application_id: Arc<str> = config.application_id.as_str().into();
-        let sources = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
-        let (internal, given): (Vec<_>, Vec<_>) = sources.partition(|source| source.internal);
-        let resets = given.iter().map(|s| (s.in_log(&application_id), s.reset)).collect();
-        let repartition_topics = internal.iter().map(|s| s.in_log(&application_id)).collect();
+        let internal = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
+        let internal = internal.filter(|source| source.internal);
+        let repartition_topics = internal.filter_map(|s| s.in_log(&application_id)).collect();
         let instance = Arc::new(Instance {
             application_id,
             repartition_topics,
-            positions: Positions::new(Arc::clone(&log), &config.application_id, resets),
+            positions: positions(&topology, &log, &config.application_id),
             settings: settings(&config),
             resources: SharedResources::new(config.rocksdb_memory_bytes_max)?,
             metrics: Metrics::new(&config.application_id)?,
@@ -440,6 +439,15 @@ fn how_it_ended(instance: &Instance) -> Result<()> {
             Err(error)
         }
     }
+}
+
+/// Where the user's topics are read from.
+fn positions(topology: &Topology, log: &Arc<dyn Log>, application_id: &str) -> Positions {
+    let sources = topology.sub_topologies().iter().flat_map(|sub| &sub.sources);
+    let given: Vec<&SourcePlan> = sources.filter(|source| !source.internal).collect();
+    let resets = given.iter().filter_map(|s| Some((s.in_log(application_id)?, s.reset))).collect();
+    let matched = given.iter().filter_map(|s| Some((s.pattern()?.clone(), s.reset))).collect();
+    Positions::new(Arc::clone(log), application_id, resets).with_patterns(matched)
 }
 
 pub(super) fn settings(config: &StreamsConfig) -> Settings {

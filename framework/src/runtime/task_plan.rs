@@ -31,7 +31,7 @@ impl TaskPlan {
             if unequal && shape.copartitioned {
                 return Err(not_copartitioned(shape));
             }
-            if unequal {
+            if unequal && !shape.whole {
                 plan.partial.insert(shape.id);
             }
             for (topic, partitions) in &shape.topics {

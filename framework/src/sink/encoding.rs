@@ -110,8 +110,7 @@ impl<K: Data, V: Data> Encoder<K, V> {
                 .try_for_each(|one| output.send(Target::Partition(one), &self.faults, ctx)),
             Ok(Partitions::Nowhere) => {
                 let why = format_args!("the partitioner of topic {name} sends it nowhere");
-                self.faults.dropped(DropReason::NoPartition, ctx, why);
-                Ok(())
+                self.faults.dropped(DropReason::NoPartition, ctx, why)
             }
             Err(error) => self.faults.apply(DropReason::Failed, error, ctx),
         }

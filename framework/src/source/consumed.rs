@@ -46,9 +46,13 @@ pub(crate) type Extractor<K, V> =
 /// ```
 pub struct Consumed<K, V> {
     pub(crate) topics: Vec<Arc<str>>,
+    /// Reads all topics that match it, instead of those.
+    pub(crate) pattern: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) reading: Reading<K, V>,
     pub(crate) policy: OnError,
+    /// For records that have no place.
+    pub(crate) drops: OnError,
     pub(crate) reset: Reset,
 }
 
@@ -90,6 +94,7 @@ impl<K, V> fmt::Debug for Consumed<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumed")
             .field("topics", &self.topics)
+            .field("pattern", &self.pattern)
             .field("policy", &self.policy)
             .field("reset", &self.reset)
             .finish_non_exhaustive()
@@ -113,6 +118,29 @@ impl<K: HasSerde, V: HasSerde> Consumed<K, V> {
     pub fn from_topics(topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self::of(topics, Arc::new(K::Serde::default()), Arc::new(V::Serde::default()))
     }
+
+    /// All topics whose whole names match a regular expression, those too that are created while the application runs:
+    /// they are looked for every `metadata_max_age_ms`, and read from their first record.
+    ///
+    /// Of a stream behind which state is kept, a topic that comes later may not have more partitions than those that
+    /// were there. Internal topics of the application match nothing.
+    ///
+    /// ```
+    /// use millstream::Consumed;
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream(Consumed::<String, String>::pattern("orders-(eu|us)-.*")).to("all");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("orders-eu-1", &text("7", "pens", 1))?;
+    /// driver.pipe("orders-us-2", &text("8", "ink", 2))?;
+    /// assert_eq!(driver.read::<String, String>("all")?.len(), 2);
+    /// assert!(driver.pipe("orders-eu", &text("9", "paper", 3)).is_err());
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    pub fn pattern(pattern: &str) -> Self {
+        Self { pattern: Some(pattern.to_owned()), ..Self::from_topics([""; 0]) }
+    }
 }
 
 impl<K: HasSerde, V> Consumed<K, V> {
@@ -135,11 +163,24 @@ impl<K, V> Consumed<K, V> {
     ) -> Self {
         Self {
             topics: topics.into_iter().map(|topic| topic.into().into()).collect(),
+            pattern: None,
             name: None,
             reading: Reading { key, value, timestamp: None },
             policy: OnError::default(),
+            drops: OnError::Skip,
             reset: Reset::default(),
         }
+    }
+
+    /// All topics that match a [pattern](Self::pattern), whose bytes these serdes read.
+    ///
+    /// ```
+    /// # use millstream::{Consumed, serde::{Json, Plain}};
+    /// let lists = Consumed::<String, Vec<i64>>::pattern_with_serdes("lists-.*", Plain, Json);
+    /// ```
+    pub fn pattern_with_serdes(pattern: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        let none = Self::of([""; 0], Arc::new(key), Arc::new(value));
+        Self { pattern: Some(pattern.to_owned()), ..none }
     }
 
     /// The name of the source node.
@@ -205,6 +246,28 @@ impl<K, V> Consumed<K, V> {
     #[must_use]
     pub fn on_error(mut self, policy: OnError) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// What to do with a record that has no place: to which the extractor gives no timestamp, or of a table one without
+    /// a key. Unless it is said they are dropped and counted ([`OnError::Skip`]); a dead letter has the reason as its
+    /// `__streams.errors.message`.
+    ///
+    /// ```
+    /// use millstream::{Consumed, OnError};
+    /// # use millstream::{StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let names = Consumed::<String, String>::from("names").on_drop(OnError::dead_letter("nobody"));
+    /// builder.table(names, "names");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("names", &Record::new(None::<String>, "Ada".to_owned(), Timestamp(1)))?;
+    /// assert_eq!(driver.read::<Option<String>, String>("nobody")?[0].value, "Ada");
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn on_drop(mut self, policy: OnError) -> Self {
+        self.drops = policy;
         self
     }
 

@@ -70,7 +70,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
                 Ok(Some(at)) if at.0 >= 0 => record.timestamp = at,
                 Ok(_) => {
                     let why = format_args!("the extractor gave no timestamp, or a negative one");
-                    self.faults.dropped(DropReason::BadTimestamp, ctx, why);
+                    self.faults.dropped(DropReason::BadTimestamp, ctx, why)?;
                     return Ok(None);
                 }
                 Err(error) => {

@@ -95,6 +95,11 @@ impl Expiry {
         (self.observed, self.noted, self.written) = (-1, -1, -1);
     }
 
+    /// The last put that was dropped is counted by who made it.
+    pub(crate) fn told(&mut self) {
+        self.dropped = self.dropped.saturating_sub(1);
+    }
+
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

@@ -68,7 +68,7 @@ pub use key_value::{KeyValueIterator, KeyValueStore};
 pub use materialized::Materialized;
 #[cfg(test)]
 pub(crate) use millstream_state::{Direction, WindowOrder};
-pub(crate) use options::{Serdes, StoreOptions, changelog_topic};
+pub(crate) use options::{Serdes, StoreOptions, changelog_topic, written_by};
 pub(crate) use place::StorePlace;
 pub use read_only::{ReadOnlyStore, RowIterator};
 pub(crate) use session::SessionSpec;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use millstream_state::{StoreKind, StoreSpec};
 
+use crate::collector::Written;
 use crate::error::Result;
-use crate::record::Data;
-use crate::serde::{HasSerde, Part, Serde};
+use crate::record::{Data, Headers, Record};
+use crate::serde::{HasSerde, Null, Part, Place, Serde};
 use crate::store::changelog::Changelog;
 use crate::store::codec::Codec;
 use crate::store::place::StorePlace;
@@ -29,7 +30,30 @@ impl<K: HasSerde, V: HasSerde> Default for Serdes<K, V> {
     }
 }
 
+/// What a serde makes of a key or value; none of a null, and of what it refuses.
+pub(crate) fn written_by<T: 'static>(
+    serde: &dyn Serde<T>,
+    part: Part,
+    value: &T,
+) -> Option<Vec<u8>> {
+    let (mut bytes, mut headers) = (Vec::new(), Headers::default());
+    let mut place = Place { topic: "", part, headers: &mut headers };
+    let null = serde.serialize(&mut place, value, &mut bytes);
+    matches!(null, Ok(Null::No)).then_some(bytes)
+}
+
 impl<K: Data, V: Data> Serdes<K, V> {
+    /// A key and a value as they would be written.
+    pub(crate) fn bytes(&self, key: &K, value: &V) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+        (written_by(&*self.key, Part::Key, key), written_by(&*self.value, Part::Value, value))
+    }
+
+    /// A record as it would be written.
+    pub(crate) fn written(&self, record: &Record<K, V>) -> Written {
+        let bytes = self.bytes(&record.key, &record.value);
+        Written::new(bytes, record.timestamp, &record.headers)
+    }
+
     pub(super) fn codecs(&self, name: &Arc<str>, place: &StorePlace) -> (Codec<K>, Codec<V>) {
         self.codecs_of(name, &changelog_topic(&place.application_id, name).into())
     }

@@ -7,11 +7,13 @@ mod input;
 mod life;
 mod pace;
 mod progress;
+mod turn;
 mod running;
 mod uncommitted;
 
 pub(crate) use input::Input;
 pub use life::TaskState;
 pub(crate) use progress::Progress;
-pub(crate) use running::{OpenStores, OwnedQueues, Rest, Task, TaskLimits, Turn, TurnLimits};
+pub(crate) use running::{OpenStores, OwnedQueues, Task, TaskLimits};
+pub(crate) use turn::{Rest, Turn, TurnLimits};
 pub(crate) use uncommitted::UncommittedBudget;

@@ -1,7 +1,7 @@
 //! The driver: tasks of all sub-topologies over one memory log, driven by hand.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use millstream_state::{SharedResources, TaskStores};
 use crate::chain::{FuturePool, MeterBoard, Meters, TaskContext};
 use crate::collector::{Collector, Refusals, WorkerProducer};
 use crate::error::{BoxError, Error, Result};
-use crate::log::memory::{MemoryLog, MemoryRecord};
+use crate::log::memory::MemoryLog;
 use crate::log::{Log, ProducerSpec};
 use crate::policy::DropReason;
 use crate::policy::Dropped;
@@ -25,7 +25,7 @@ use crate::task::{
 };
 use crate::testing::driver_topics::DrivenTopics;
 use crate::time::millis;
-use crate::topology::{SubTopology, TaskSeed, Topology};
+use crate::topology::{PatternSource, SubTopology, TaskSeed, Topology};
 
 /// Memory for RocksDB where stores are on disk: a test needs little.
 const DISK_BYTES: usize = 16 << 20;
@@ -90,19 +90,23 @@ impl Default for DriverOptions {
 /// # Ok::<(), millstream::BoxError>(())
 /// ```
 pub struct TopologyDriver {
-    log: MemoryLog,
-    topics: DrivenTopics,
+    pub(super) log: MemoryLog,
+    pub(super) topics: DrivenTopics,
     pub(super) application_id: Arc<str>,
     /// Whether progress is kept with the stores.
     keeps_progress: bool,
     producer: Rc<RefCell<WorkerProducer>>,
     tasks: Vec<Task>,
     pub(super) meters: MeterBoard,
+    /// What reads topics that match a pattern, with the place of its task.
+    patterns: Vec<(usize, PatternSource)>,
+    /// The topics for which there is an input already.
+    opened: BTreeSet<String>,
     pub(super) stores: Vec<TaskStore>,
     futures: FuturePool,
     now: Timestamp,
     /// The next offset to read of each output.
-    read: BTreeMap<String, i64>,
+    pub(super) read: BTreeMap<String, i64>,
     pub(super) drops: BTreeMap<DropReason, u64>,
 }
 
@@ -147,6 +151,8 @@ impl TopologyDriver {
             producer: Rc::new(RefCell::new(producer)),
             tasks: Vec::new(),
             meters: MeterBoard::default(),
+            patterns: Vec::new(),
+            opened: BTreeSet::new(),
             stores: Vec::new(),
             futures: FuturePool::default(),
             now: Timestamp(0),
@@ -200,8 +206,12 @@ impl TopologyDriver {
         ctx.meters = Meters::of(&self.meters);
         // As with a committed position: processors go on where they were, and so does stream time.
         let mut kept = BTreeMap::new();
-        for source in &sub.sources {
-            let topic = source.in_log(&self.application_id);
+        // Which topics matched a pattern is not known any more; all inputs have the same progress.
+        if let Some(bytes) = disk.meta(&progress_note("")) {
+            ctx.progress.extend(Progress::decode(&String::from_utf8_lossy(&bytes)).processors);
+        }
+        let application_id = Arc::clone(&self.application_id);
+        for topic in sub.sources.iter().filter_map(|source| source.in_log(&application_id)) {
             if let Some(bytes) = disk.meta(&progress_note(&topic)) {
                 let progress = Progress::decode(&String::from_utf8_lossy(&bytes));
                 ctx.progress.extend(progress.processors);
@@ -233,7 +243,30 @@ impl TopologyDriver {
             let queue = super::queue::DriverQueue::new(self.log.clone(), partition.clone());
             task.add_input(Input::new(partition, Box::new(queue), source, 0, time));
         }
+        let place = self.tasks.len();
+        self.patterns.extend(parts.patterns.into_iter().map(|pattern| (place, pattern)));
         self.tasks.push(task);
+        Ok(())
+    }
+
+    /// Makes the input of a topic that matches a pattern, once.
+    fn open(&mut self, topic: &str) -> Result<()> {
+        self.topics.check_source(topic)?;
+        if !self.opened.insert(topic.to_owned()) {
+            return Ok(());
+        }
+        let name: Arc<str> = topic.into();
+        for (place, pattern) in &self.patterns {
+            if let (Some(source), Some(task)) =
+                (pattern.source_of(&name), self.tasks.get_mut(*place))
+            {
+                let note = task.disk().meta(&progress_note(topic)).unwrap_or_default();
+                let time = Progress::decode(&String::from_utf8_lossy(&note)).partition_time;
+                let partition = TopicPartition::new(topic, 0);
+                let queue = super::queue::DriverQueue::new(self.log.clone(), partition.clone());
+                task.add_input(Input::new(partition, Box::new(queue), source, 0, time));
+            }
+        }
         Ok(())
     }
 
@@ -265,13 +298,13 @@ impl TopologyDriver {
     }
 
     fn append_with<K, V>(
-        &self,
+        &mut self,
         topic: &str,
         record: &Record<K, V>,
         key: &impl Serde<K>,
         value: &impl Serde<V>,
     ) -> Result<()> {
-        self.topics.check_source(topic)?;
+        self.open(topic)?;
         let mut headers = record.headers.clone();
         let refused = |error: BoxError| Error::Fatal {
             what: format!("piping a record into {topic}"),
@@ -302,7 +335,7 @@ impl TopologyDriver {
         timestamp: Timestamp,
         headers: &Headers,
     ) -> Result<()> {
-        self.topics.check_source(topic)?;
+        self.open(topic)?;
         self.log.append(&TopicPartition::new(topic, 0), key, value, timestamp.0, headers)?;
         self.run_to_the_end()
     }
@@ -401,6 +434,7 @@ impl TopologyDriver {
         task.apply(|batch| {
             for (partition, committed) in &kept {
                 batch.set_meta(&progress_note(&partition.topic), committed.metadata.as_bytes());
+                batch.set_meta(&progress_note(""), committed.metadata.as_bytes());
             }
         })?;
         task.ctx.meters.carry();
@@ -408,81 +442,6 @@ impl TopologyDriver {
             *self.drops.entry(reason).or_default() += count;
         }
         Ok(())
-    }
-
-    /// The records that came to a topic since the last call for it.
-    ///
-    /// # Errors
-    /// When the bytes are of other types, or when the topology does not write the topic.
-    pub fn read<K: HasSerde, V: HasSerde>(&mut self, topic: &str) -> Result<Vec<Record<K, V>>> {
-        self.read_with(topic, &K::Serde::default(), &V::Serde::default())
-    }
-
-    /// As [`Self::read`], from bytes of these serdes. Keys of time windows need it: their bytes hold the start
-    /// alone, and the end follows from the size.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
-    /// use millstream::TimeWindows;
-    /// use millstream::record::Windowed;
-    /// use millstream::serde::{Plain, WindowedSerde};
-    ///
-    /// let minute = Duration::from_secs(60);
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// clicks.windowed_by(TimeWindows::of(minute).no_grace()).count("per-minute").updates().to("counts");
-    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
-    /// driver.pipe("clicks", &text("anna", "/", 61_000))?;
-    ///
-    /// let counts = driver.read_with("counts", &WindowedSerde::<Plain>::of_size(minute), &Plain)?;
-    /// let (window, count): (&Windowed<String>, i64) = (&counts[0].key, counts[0].value);
-    /// assert_eq!((window.start, window.end, count), (60_000, 120_000, 1));
-    /// # Ok::<(), millstream::BoxError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_with<K, V>(
-        &mut self,
-        topic: &str,
-        key: &impl Serde<K>,
-        value: &impl Serde<V>,
-    ) -> Result<Vec<Record<K, V>>> {
-        let typed = |raw: MemoryRecord| -> Result<Record<K, V>, BoxError> {
-            let mut headers = raw.headers;
-            let mut place = Place { topic, part: Part::Key, headers: &mut headers };
-            let key = key.deserialize(&mut place, raw.key.as_deref())?;
-            place.part = Part::Value;
-            let value = value.deserialize(&mut place, raw.value.as_deref())?;
-            Ok(Record { key, value, timestamp: Timestamp(raw.timestamp), headers })
-        };
-        let all: Result<Vec<_>, BoxError> = self.read_raw(topic)?.into_iter().map(typed).collect();
-        all.map_err(|error| Error::Fatal {
-            what: format!("reading {topic}"),
-            reason: error.to_string(),
-        })
-    }
-
-    /// As [`Self::read`], bytes as they are. Internal topics can be read too, under their names in
-    /// the log: with the application's id in front.
-    ///
-    /// # Errors
-    /// When the topology does not write the topic. Where records choose topics, any name may be one
-    /// of theirs.
-    pub fn read_raw(&mut self, topic: &str) -> Result<Vec<MemoryRecord>> {
-        self.topics.check_read(topic)?;
-        let next = self.read.entry(topic.to_owned()).or_default();
-        let found = self.log.records_from(&TopicPartition::new(topic, 0), *next);
-        if let Some(last) = found.last() {
-            *next = last.offset + 1;
-        }
-        Ok(found)
-    }
-
-    /// All topics there are, internal ones too, sorted.
-    pub fn topic_names(&self) -> Vec<String> {
-        self.log.topic_names()
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod driver;
 mod driver_counts;
+mod driver_outputs;
 mod driver_stores;
 mod driver_topics;
 mod queue;

@@ -2,6 +2,8 @@
 
 use crate::topology::fault::TopologyErrors;
 use crate::topology::graph::{Graph, SharedGraph};
+use crate::topology::options::TopologyOptions;
+use crate::topology::passes;
 use crate::topology::plan::Topology;
 use crate::topology::sub_topology::divide;
 
@@ -45,7 +47,27 @@ impl StreamsBuilder {
     /// # Errors
     /// All its faults at once.
     pub fn build(self) -> Result<Topology, TopologyErrors> {
-        let graph: Graph = self.graph.take();
+        self.build_with(&TopologyOptions::default())
+    }
+
+    /// The same with options that save topics or stores.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, TopologyOptions};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").to("out");
+    /// let topology = builder.build_with(&TopologyOptions::default().self_join())?;
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All its faults at once.
+    pub fn build_with(self, options: &TopologyOptions) -> Result<Topology, TopologyErrors> {
+        let mut graph: Graph = self.graph.take();
+        if options.self_join {
+            passes::join_with_one_store(&mut graph);
+        }
+        passes::let_null_keys_pass(&mut graph);
         let faults = graph.all_faults();
         if !faults.is_empty() {
             return Err(TopologyErrors::new(faults));
@@ -61,10 +83,12 @@ mod tests {
     use crate::error::BoxError;
     use crate::operators::{Context, KeyValue, Processor};
     use crate::record::Record;
+    use crate::source::Consumed;
     use crate::store::KeyValueStore;
     use crate::time::TimeWindows;
     use crate::topology::fault::TopologyFault;
     use crate::topology::name::NodeName;
+    use std::sync::Arc;
     use std::time::Duration;
 
     struct Keep(
@@ -122,6 +146,39 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_are_none_or_overlap_are_faults() {
+        let builder = StreamsBuilder::new();
+        let pattern = |text: &str| Consumed::<String, String>::pattern(text);
+        builder.stream(pattern("in-.*")).to("a");
+        builder.stream::<String, String>("in-1").to("b");
+        builder.stream(pattern("in-.*").named("again")).to("c");
+        builder.stream(pattern("in-(")).to("d");
+        builder.table(pattern("rows-.*"), "rows").updates().to("e");
+        let faults = builder.build().unwrap_err();
+        let text = faults.to_string();
+        for part in [
+            "the pattern in-.* of KSTREAM-SOURCE-0000000000 matches in-1, which KSTREAM-SOURCE-0000000002 reads",
+            "the pattern in-.* of again matches in-1",
+            "the pattern in-.* of again matches in-.*, which KSTREAM-SOURCE-0000000000 reads",
+            "the pattern \"in-(\" of KSTREAM-SOURCE-0000000006",
+            "KSTREAM-SOURCE-0000000008 cannot make a table of a pattern",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(faults.faults().len(), 5, "{text}");
+    }
+
+    #[test]
+    fn a_pattern_prints_as_itself() {
+        let builder = StreamsBuilder::new();
+        builder.stream(Consumed::<String, String>::pattern("in-.*")).to("out");
+        let topology = builder.build().unwrap();
+        let source = "    Source: KSTREAM-SOURCE-0000000000 (topics: in-.*)\n";
+        assert!(topology.describe().contains(source), "{}", topology.describe());
+        assert!(topology.mermaid().contains("[\"in-.*\"]"), "{}", topology.mermaid());
+    }
+
+    #[test]
     fn a_name_takes_its_number_and_topologies_print_as_text_and_mermaid() {
         let builder = StreamsBuilder::new();
         builder
@@ -148,7 +205,7 @@ mod tests {
         builder.stream::<String, String>("right").process("r", &seen, Keep).to("out");
         let topology = builder.build().unwrap();
         let [sub] = topology.sub_topologies() else { panic!("{topology:?}") };
-        let together: Vec<&str> = sub.copartitioned[0].iter().map(|s| &*s.topic).collect();
-        assert_eq!(together, ["left", "right"]);
+        let together: Vec<_> = sub.copartitioned[0].iter().map(|s| s.in_log("").unwrap()).collect();
+        assert_eq!(together, [Arc::from("left"), Arc::from("right")]);
     }
 }

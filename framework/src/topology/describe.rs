@@ -3,11 +3,13 @@
 //! Java orders the nodes of a sub-topology by the size of what hangs below them (counted along
 //! each path), the largest first, then by name; neighbours stand in the order of the definition.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::store::StoreSupplier;
 use crate::topology::graph::{Graph, GraphNode, NodeKind, SinkTopicName};
 use crate::topology::ids::NodeId;
+use crate::topology::pattern::TopicPattern;
 use crate::topology::sub_topology::SubTopology;
 
 pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {
@@ -17,7 +19,7 @@ pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {
         let hosted = if sub.global { " for global store (will not generate tasks)" } else { "" };
         let _ = writeln!(text, "  Sub-topology: {}{hosted}", sub.id);
         let mut nodes: Vec<(usize, &GraphNode)> =
-            sub.nodes.iter().filter_map(|id| Some((*sizes.get(id.0)?, graph.node(*id)?))).collect();
+            sub.nodes.iter().filter_map(|id| Some((*sizes.get(id)?, graph.node(*id)?))).collect();
         nodes.sort_by(|(a_size, a), (b_size, b)| b_size.cmp(a_size).then(a.name.cmp(&b.name)));
         for (_, node) in nodes {
             describe_node(&mut text, graph, node);
@@ -32,6 +34,9 @@ pub(crate) fn as_text(graph: &Graph, subs: &[SubTopology]) -> String {
 fn describe_node(text: &mut String, graph: &Graph, node: &GraphNode) {
     let name = &node.name;
     let _ = match &node.kind {
+        NodeKind::Source { pattern: Some(pattern), .. } => {
+            writeln!(text, "    Source: {name} (topics: {})", pattern.as_str())
+        }
         NodeKind::Source { topics, .. } => {
             writeln!(text, "    Source: {name} (topics: [{}])", topics.join(", "))
         }
@@ -75,14 +80,12 @@ fn names(graph: &Graph, ids: &[NodeId]) -> String {
 }
 
 /// Each node with all below it, counted along each path; children have higher numbers.
-fn sizes(graph: &Graph) -> Vec<usize> {
-    let nodes: Vec<&GraphNode> = graph.nodes().map(|(_, node)| node).collect();
-    let mut sizes = vec![1; nodes.len()];
-    for (i, node) in nodes.iter().enumerate().rev() {
-        let below: usize = node.children.iter().filter_map(|child| sizes.get(child.0)).sum();
-        if let Some(size) = sizes.get_mut(i) {
-            *size += below;
-        }
+fn sizes(graph: &Graph) -> BTreeMap<NodeId, usize> {
+    let nodes: Vec<(NodeId, &GraphNode)> = graph.nodes().collect();
+    let mut sizes: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for (id, node) in nodes.iter().rev() {
+        let below: usize = node.children.iter().filter_map(|child| sizes.get(child)).sum();
+        sizes.insert(*id, below + 1);
     }
     sizes
 }
@@ -105,8 +108,9 @@ pub(crate) fn as_mermaid(graph: &Graph, subs: &[SubTopology]) -> String {
             let _ = writeln!(text, "  n{} -.- s{}[(\"{name}\")]", id.0, store.0);
         }
         match &node.kind {
-            NodeKind::Source { topics, .. } => {
-                for topic in topics {
+            NodeKind::Source { topics, pattern, .. } => {
+                let pattern = pattern.iter().map(TopicPattern::as_str);
+                for topic in topics.iter().map(AsRef::as_ref).chain(pattern) {
                     let _ = writeln!(text, "  {}([\"{topic}\"]) --> n{}", topic_id(topic), id.0);
                 }
             }

@@ -41,6 +41,35 @@ pub enum TopologyFault {
         /// The second source.
         second: String,
     },
+    /// A pattern of topics that is no regular expression.
+    #[error("the pattern {pattern:?} of {node}: {reason}")]
+    BadPattern {
+        /// The source.
+        node: String,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pattern that matches what another source reads.
+    #[error(
+        "the pattern {pattern} of {node} matches {topic}, which {other} reads: each topic is read by one source"
+    )]
+    PatternsOverlap {
+        /// The pattern.
+        pattern: String,
+        /// Its source.
+        node: String,
+        /// What is read twice.
+        topic: String,
+        /// The other source.
+        other: String,
+    },
+    /// A table is made of one topic.
+    #[error(
+        "{0} cannot make a table of a pattern: name its topic, or read a stream and make a table of it with `to_table`"
+    )]
+    PatternOfTable(String),
     /// A node that must be named is not.
     #[error("{0} has no name of its own: name it, or allow generated names on the builder")]
     Unnamed(String),

@@ -16,6 +16,7 @@ use crate::topology::fault::TopologyFault;
 use crate::topology::ids::{NodeId, StoreIndex};
 use crate::topology::linker::Linker;
 use crate::topology::name::{NodeName, refusal};
+use crate::topology::pattern::TopicPattern;
 use crate::topology::table_traits::TableTraits;
 
 /// The graph as builder and handles share it.
@@ -37,6 +38,8 @@ pub(crate) enum NodeKind {
     Source {
         /// The topics; internal ones without the application's prefix.
         topics: Vec<Arc<str>>,
+        /// Reads all topics that match it, instead of those.
+        pattern: Option<TopicPattern>,
         /// A repartition topic of this topology.
         internal: bool,
         /// Where to begin.
@@ -80,6 +83,18 @@ pub(crate) struct GraphNode {
     pub(crate) stores: Vec<StoreIndex>,
     /// What to do with a record that its closure refuses.
     pub(crate) policy: OnError,
+    /// What to do with a record that has no place here.
+    pub(crate) drops: OnError,
+    /// Nodes that drop records in its place: the policy for that is theirs too.
+    drop_for_it: Vec<NodeId>,
+    /// It gives records without a key out.
+    pub(crate) takes_null_keys: bool,
+    /// A node below it does, so it lets null keys through.
+    pub(crate) passes_null_keys: bool,
+    /// It joins a stream with itself.
+    pub(crate) joins_itself: bool,
+    /// Another node does what it did.
+    removed: bool,
     /// What it is as a table, if it is one.
     table: Option<TableTraits>,
     pub(crate) make: Make,
@@ -95,11 +110,27 @@ impl fmt::Debug for GraphNode {
     }
 }
 
+/// The nodes and window stores of a join of two streams whose records may meet themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamJoin {
+    /// Where the records of left and right are remembered.
+    pub(crate) windowed: [NodeId; 2],
+    /// Where they meet those of the other side.
+    pub(crate) sides: [NodeId; 2],
+    /// Where both end.
+    pub(crate) met: NodeId,
+    /// The stores, that of the left one first.
+    pub(crate) stores: Vec<StoreIndex>,
+}
+
 /// All nodes and stores of a topology.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<GraphNode>,
     stores: Vec<Arc<dyn StoreSupplier>>,
+    stream_joins: Vec<StreamJoin>,
+    /// Stores that no node needs any more.
+    given_up: Vec<StoreIndex>,
     faults: Vec<TopologyFault>,
     numbered: u32,
     pub(crate) generated_names_allowed: bool,
@@ -137,6 +168,12 @@ impl Graph {
             children: Vec::new(),
             stores: draft.stores,
             policy: OnError::default(),
+            drops: OnError::Skip,
+            drop_for_it: Vec::new(),
+            takes_null_keys: false,
+            passes_null_keys: false,
+            joins_itself: false,
+            removed: false,
             table: None,
             make: draft.make,
         });
@@ -201,6 +238,84 @@ impl Graph {
         }
     }
 
+    /// Says that a node gives records without a key out.
+    pub(crate) fn take_null_keys(&mut self, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.takes_null_keys = true;
+        }
+    }
+
+    /// Lets null keys through a node.
+    pub(super) fn pass_null_keys(&mut self, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.passes_null_keys = true;
+        }
+    }
+
+    /// Notes a join of streams.
+    pub(crate) fn add_stream_join(&mut self, join: StreamJoin) {
+        self.stream_joins.push(join);
+    }
+
+    pub(super) fn stream_joins(&self) -> &[StreamJoin] {
+        &self.stream_joins
+    }
+
+    /// Takes a node out of the topology, with its edges.
+    pub(super) fn remove(&mut self, id: NodeId) {
+        for node in &mut self.nodes {
+            node.children.retain(|child| *child != id);
+            node.parents.retain(|parent| *parent != id);
+        }
+        if let Some(node) = self.nodes.get_mut(id.0) {
+            node.removed = true;
+        }
+    }
+
+    /// Adds an edge.
+    pub(super) fn move_below(&mut self, node: NodeId, parent: NodeId) {
+        if let Some(parent) = self.nodes.get_mut(parent.0) {
+            parent.children.push(node);
+        }
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.parents.push(parent);
+        }
+    }
+
+    /// Lets a node join a stream with itself over one store; the others are given up.
+    pub(super) fn keep_one_store(&mut self, node: NodeId, kept: StoreIndex, others: &[StoreIndex]) {
+        self.connect(node, kept);
+        self.given_up.extend_from_slice(others);
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.joins_itself = true;
+        }
+    }
+
+    /// Says which nodes drop records in the place of one that is added behind them.
+    pub(crate) fn drop_for(&mut self, node: NodeId, others: impl IntoIterator<Item = NodeId>) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.drop_for_it.extend(others);
+        }
+    }
+
+    /// The source of the repartition topic that a node reads, if it reads one.
+    pub(crate) fn repartition_above(&self, node: NodeId) -> Option<NodeId> {
+        let above = self.node(node)?.parents.first().copied()?;
+        let kind = &self.node(above)?.kind;
+        matches!(kind, NodeKind::Source { internal: true, .. }).then_some(above)
+    }
+
+    /// Sets what a node does with records that have no place there, and those that drop them in its place.
+    pub(crate) fn set_drops(&mut self, node: NodeId, policy: OnError) {
+        let others = self.node(node).map(|node| node.drop_for_it.clone());
+        for other in others.unwrap_or_default() {
+            self.set_drops(other, policy.clone());
+        }
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.drops = policy;
+        }
+    }
+
     /// Says that a node is a table.
     pub(crate) fn set_table(&mut self, node: NodeId, table: TableTraits) {
         if let Some(node) = self.nodes.get_mut(node.0) {
@@ -242,7 +357,8 @@ impl Graph {
 
     /// All nodes, parents before children.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &GraphNode)> {
-        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+        let all = self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node));
+        all.filter(|(_, node)| !node.removed)
     }
 
     /// A node.
@@ -273,13 +389,16 @@ impl Graph {
         } else if self.nodes.iter().all(|node| !node.kind.is_source() || node.kind.is_global()) {
             faults.push(TopologyFault::OnlyGlobal);
         }
-        let names = self.nodes.iter().map(|node| &*node.name);
+        let names = self.nodes().map(|(_, node)| &*node.name);
         faults.extend(repeated(names).map(TopologyFault::DuplicateNode));
         let stores = self.stores.iter().map(|store| store.name());
         faults.extend(repeated(stores).map(TopologyFault::DuplicateStore));
         faults.extend(self.topics_read_twice());
+        faults.extend(self.patterns_that_overlap());
         for (i, store) in self.stores.iter().enumerate() {
-            if !self.nodes.iter().any(|node| node.stores.contains(&StoreIndex(i))) {
+            let store_is_used =
+                |(_, node): (NodeId, &GraphNode)| node.stores.contains(&StoreIndex(i));
+            if !self.given_up.contains(&StoreIndex(i)) && !self.nodes().any(store_is_used) {
                 faults.push(TopologyFault::UnusedStore(store.name().to_owned()));
             }
         }
@@ -302,6 +421,34 @@ impl Graph {
                         first: first.name.to_string(),
                         second: node.name.to_string(),
                     }),
+                }
+            }
+        }
+        faults
+    }
+
+    /// Patterns that match a topic that another source names, or that are those of two sources. Whether two patterns
+    /// match one topic shows only in the topics that there are.
+    fn patterns_that_overlap(&self) -> Vec<TopologyFault> {
+        let mut faults = Vec::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            let NodeKind::Source { pattern: Some(pattern), .. } = &node.kind else { continue };
+            let overlap = |topic: &str, other: &GraphNode| TopologyFault::PatternsOverlap {
+                pattern: pattern.as_str().to_owned(),
+                node: node.name.to_string(),
+                topic: topic.to_owned(),
+                other: other.name.to_string(),
+            };
+            for (at, other) in self.nodes.iter().enumerate() {
+                match &other.kind {
+                    NodeKind::Source { topics, internal: false, pattern: None, .. } => {
+                        let matching = topics.iter().filter(|topic| pattern.matches(topic));
+                        faults.extend(matching.map(|topic| overlap(topic, other)));
+                    }
+                    NodeKind::Source { pattern: Some(same), .. } if at < place => {
+                        faults.extend((same == pattern).then(|| overlap(same.as_str(), other)));
+                    }
+                    _ => {}
                 }
             }
         }

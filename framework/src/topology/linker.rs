@@ -16,6 +16,7 @@ use crate::policy::{DropCounter, DropReason, OnError};
 use crate::record::{Data, RecordTime, TaskId};
 use crate::store::{CacheBudget, GlobalStores, StateStore, TaskStore, UncommittedBytes};
 use crate::topology::ids::{NodeId, StoreIndex};
+use crate::topology::pattern::TopicPattern;
 
 /// What a task is made from.
 pub(crate) struct TaskSeed<'a> {
@@ -32,10 +33,25 @@ pub(crate) struct TaskSeed<'a> {
 /// A source under the name of its topic in the log.
 pub(crate) type NamedSource = (Arc<str>, Box<dyn SourceNode>);
 
+/// What reads the topics that match a pattern: makes the source of each.
+pub(crate) struct PatternSource {
+    pattern: TopicPattern,
+    make: Box<dyn Fn(Arc<str>) -> Box<dyn SourceNode>>,
+}
+
+impl PatternSource {
+    /// The source of a topic; none if that does not match.
+    pub(crate) fn source_of(&self, topic: &Arc<str>) -> Option<Box<dyn SourceNode>> {
+        self.pattern.matches(topic).then(|| (self.make)(Arc::clone(topic)))
+    }
+}
+
 /// A task's nodes, linked.
 pub(crate) struct TaskParts {
     /// A source for each topic, by its name in the log, in the order of [`SubTopology::sources`].
     pub(crate) sources: Vec<NamedSource>,
+    /// Those of patterns.
+    pub(crate) patterns: Vec<PatternSource>,
     /// All other nodes, parents before children. A node schedules punctuations by its place here.
     pub(crate) nodes: Vec<NamedNode>,
     /// Its stores, in the order of [`SubTopology::stores`].
@@ -60,10 +76,16 @@ pub(crate) struct Seat {
     pub(crate) id: NodeId,
     pub(crate) name: Arc<str>,
     pub(crate) policy: OnError,
+    /// For records that have no place in it.
+    pub(crate) drops: OnError,
     /// It reads topics.
     pub(crate) is_source: bool,
     /// A node downstream needs the old values of this table.
     pub(crate) sends_old: bool,
+    /// A node downstream gives records without a key out.
+    pub(crate) passes_null_keys: bool,
+    /// It joins a stream with itself.
+    pub(crate) joins_itself: bool,
     /// The store that it keeps its rows in, if it does.
     pub(crate) store: Option<StoreIndex>,
     /// Its children with their names, in order.
@@ -79,6 +101,7 @@ pub(crate) struct Linker<'a> {
     links: HashMap<usize, Box<dyn Any>>,
     nodes: HashMap<usize, Rc<RefCell<dyn Node>>>,
     sources: Vec<NamedSource>,
+    patterns: Vec<PatternSource>,
     stores: Vec<(StoreIndex, TaskStore)>,
     uncommitted: UncommittedBytes,
     /// What several nodes of the task share besides stores, by a node of theirs and its type.
@@ -98,8 +121,11 @@ impl Seat {
             id: NodeId(0),
             name: Arc::from(""),
             policy: OnError::default(),
+            drops: OnError::Skip,
             is_source: false,
             sends_old: false,
+            passes_null_keys: false,
+            joins_itself: false,
             store: None,
             children: Vec::new(),
             place: 0,
@@ -119,6 +145,7 @@ impl<'a> Linker<'a> {
             links: HashMap::new(),
             nodes: HashMap::new(),
             sources: Vec::new(),
+            patterns: Vec::new(),
             stores,
             uncommitted,
             shared: HashMap::new(),
@@ -142,6 +169,7 @@ impl<'a> Linker<'a> {
         let typed_stores = self.stores.into_iter().map(|(_, store)| store).collect();
         TaskParts {
             sources: self.sources,
+            patterns: self.patterns,
             nodes,
             stores,
             uncommitted: self.uncommitted,
@@ -173,7 +201,7 @@ impl<'a> Linker<'a> {
             (_, false) => &[DropReason::Failed],
         };
         self.may_drop(reasons)?;
-        Ok(Faults::new(name, policy))
+        Ok(Faults::new(name, policy, self.seat.drops.clone()))
     }
 
     /// Makes known for which reasons the node being made may drop records.
@@ -194,6 +222,16 @@ impl<'a> Linker<'a> {
     /// True if a node downstream needs old values of this table.
     pub(crate) fn sends_old(&self) -> bool {
         self.seat.sends_old
+    }
+
+    /// True if null keys go through the node being made.
+    pub(crate) fn passes_null_keys(&self) -> bool {
+        self.seat.passes_null_keys
+    }
+
+    /// True if the node being made joins a stream with itself.
+    pub(crate) fn joins_itself(&self) -> bool {
+        self.seat.joins_itself
     }
 
     /// The links to the children of the node being made.
@@ -261,6 +299,15 @@ impl<'a> Linker<'a> {
     /// Hands over the source that was made for a topic.
     pub(crate) fn add_source(&mut self, topic_in_log: Arc<str>, source: Box<dyn SourceNode>) {
         self.sources.push((topic_in_log, source));
+    }
+
+    /// Hands over what makes the source of each topic that matches a pattern.
+    pub(crate) fn add_pattern(
+        &mut self,
+        pattern: TopicPattern,
+        make: impl Fn(Arc<str>) -> Box<dyn SourceNode> + 'static,
+    ) {
+        self.patterns.push(PatternSource { pattern, make: Box::new(make) });
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod ids;
 mod name;
+mod pattern;
 mod fault;
 mod linker;
 mod table_traits;
@@ -17,15 +18,19 @@ mod sub_topology;
 mod shape;
 mod describe;
 mod plan;
+mod options;
+mod passes;
 mod builder;
 mod instantiate;
 
 pub use builder::StreamsBuilder;
 pub use fault::{TopologyErrors, TopologyFault};
-pub(crate) use graph::{Graph, NodeDraft, NodeKind, SharedGraph, SinkTopicName};
+pub(crate) use graph::{Graph, NodeDraft, NodeKind, SharedGraph, SinkTopicName, StreamJoin};
 pub(crate) use ids::{NodeId, StoreIndex};
-pub(crate) use linker::{Linker, TaskSeed};
+pub(crate) use linker::{Linker, PatternSource, TaskSeed};
 pub use name::NodeName;
+pub use options::TopologyOptions;
+pub(crate) use pattern::TopicPattern;
 pub use plan::Topology;
 pub(crate) use shape::SubTopologyShape;
 pub(crate) use sub_topology::{SourcePlan, SubTopology, topic_in_log};

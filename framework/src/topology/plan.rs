@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millstream_state::StoreSpec;
 
-use crate::store::StoreSupplier;
+use crate::store::{StoreSupplier, changelog_topic};
 use crate::topology::describe;
 use crate::topology::graph::{Graph, GraphNode};
 use crate::topology::ids::StoreIndex;
@@ -70,6 +70,20 @@ impl Topology {
     /// Its stores as the state of a task is opened with them, in the order of their ids.
     pub(crate) fn store_specs(&self, sub: &SubTopology) -> Vec<StoreSpec> {
         sub.stores.iter().filter_map(|index| Some(self.store(*index)?.spec())).collect()
+    }
+
+    /// The names of all internal topics, as the log knows them.
+    pub(crate) fn internal_topics(&self, application_id: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for sub in self.sub_topologies() {
+            let internal = sub.sources.iter().filter(|source| source.internal);
+            let internal = internal.filter_map(|source| source.in_log(application_id));
+            names.extend(internal.map(|topic| topic.to_string()));
+            let stores = sub.stores.iter().filter_map(|index| self.store(*index));
+            let logged = stores.filter(|store| store.changelog_config(0).is_some());
+            names.extend(logged.map(|store| changelog_topic(application_id, store.name())));
+        }
+        names
     }
 
     /// The graph that it was built from.

@@ -10,4 +10,6 @@ pub(crate) struct SubTopologyShape {
     pub(crate) topics: Vec<(Arc<str>, i32)>,
     /// Its operators need records of a key in one task.
     pub(crate) copartitioned: bool,
+    /// A task runs only with all its partitions, whatever the counts: topics of a pattern meet in a store.
+    pub(crate) whole: bool,
 }

@@ -9,12 +9,22 @@ use std::sync::Arc;
 use crate::policy::Reset;
 use crate::topology::graph::{Graph, NodeKind, SinkTopicName};
 use crate::topology::ids::{NodeId, StoreIndex};
+use crate::topology::pattern::TopicPattern;
 
-/// A topic that a sub-topology reads.
+/// What a source plan reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceTopics {
+    /// The topic of this name; that of an internal one without the application's prefix.
+    Named(Arc<str>),
+    /// All topics that match.
+    Pattern(TopicPattern),
+}
+
+/// A topic that a sub-topology reads, or a pattern of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SourcePlan {
-    /// Its name; that of an internal topic without the application's prefix.
-    pub(crate) topic: Arc<str>,
+    /// Which.
+    pub(crate) topics: SourceTopics,
     /// A repartition topic of this topology.
     pub(crate) internal: bool,
     /// Where to begin without a committed position.
@@ -40,9 +50,43 @@ pub(crate) fn topic_in_log(topic: &str, internal: bool, application_id: &str) ->
 }
 
 impl SourcePlan {
-    /// Its name in the log.
-    pub(crate) fn in_log(&self, application_id: &str) -> Arc<str> {
-        topic_in_log(&self.topic, self.internal, application_id)
+    /// The topic's name in the log; none for a pattern.
+    pub(crate) fn in_log(&self, application_id: &str) -> Option<Arc<str>> {
+        match &self.topics {
+            SourceTopics::Named(topic) => Some(topic_in_log(topic, self.internal, application_id)),
+            SourceTopics::Pattern(_) => None,
+        }
+    }
+
+    /// The pattern, if it is one.
+    pub(crate) fn pattern(&self) -> Option<&TopicPattern> {
+        match &self.topics {
+            SourceTopics::Named(_) => None,
+            SourceTopics::Pattern(pattern) => Some(pattern),
+        }
+    }
+
+    /// A plan for each topic that matches its pattern; itself if it has none.
+    fn over(&self, matching: &impl Fn(&TopicPattern) -> Vec<Arc<str>>) -> Vec<Self> {
+        let Some(pattern) = self.pattern() else { return vec![self.clone()] };
+        let named = |topic| Self { topics: SourceTopics::Named(topic), ..self.clone() };
+        matching(pattern).into_iter().map(named).collect()
+    }
+}
+
+impl SubTopology {
+    /// The patterns of its sources.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &TopicPattern> {
+        self.sources.iter().filter_map(SourcePlan::pattern)
+    }
+
+    /// The same with topics in place of patterns.
+    pub(crate) fn over(&self, matching: &impl Fn(&TopicPattern) -> Vec<Arc<str>>) -> Self {
+        let over = |plans: &Vec<SourcePlan>| -> Vec<SourcePlan> {
+            plans.iter().flat_map(|plan| plan.over(matching)).collect()
+        };
+        let copartitioned = self.copartitioned.iter().map(over).collect();
+        Self { sources: over(&self.sources), copartitioned, ..self.clone() }
     }
 }
 
@@ -67,6 +111,8 @@ pub(crate) struct SubTopology {
     /// Topics (of `sources`) that must have equal partition counts, because records of one key
     /// meet in a store; groups of at least two.
     pub(crate) copartitioned: Vec<Vec<SourcePlan>>,
+    /// Topics of a pattern meet in a store: a task needs all of its partitions.
+    pub(crate) keeps_patterns: bool,
     /// Its nodes, parents before children.
     pub(crate) nodes: Vec<NodeId>,
     /// The instance hosts it, for a global table: it has no tasks.
@@ -94,6 +140,7 @@ fn sub_topology(graph: &Graph, id: u32, nodes: Vec<NodeId>) -> SubTopology {
     let mut sinks: Vec<SinkPlan> = Vec::new();
     let mut stores: Vec<StoreIndex> = Vec::new();
     let mut copartitioned: Vec<Vec<SourcePlan>> = Vec::new();
+    let mut keeps_patterns = false;
     for node in nodes.iter().filter_map(|id| graph.node(*id)) {
         sources.extend(sources_of(&node.kind));
         if let NodeKind::Sink { topic: SinkTopicName::Fixed(topic), internal, partitions } =
@@ -116,25 +163,27 @@ fn sub_topology(graph: &Graph, id: u32, nodes: Vec<NodeId>) -> SubTopology {
                 sources_above(graph, *node, &mut seen, &mut together);
             }
         }
+        keeps_patterns |= together.iter().any(|plan| plan.pattern().is_some());
         if together.len() > 1 && !copartitioned.contains(&together) {
             copartitioned.push(together);
         }
     }
     let global = nodes.iter().any(|id| graph.node(*id).is_some_and(|node| node.kind.is_global()));
-    SubTopology { id, sources, sinks, stores, copartitioned, nodes, global }
+    SubTopology { id, sources, sinks, stores, copartitioned, keeps_patterns, nodes, global }
 }
 
 fn sources_of(kind: &NodeKind) -> Vec<SourcePlan> {
-    let NodeKind::Source { topics, internal, reset, partitions, .. } = kind else {
+    let NodeKind::Source { topics, pattern, internal, reset, partitions, .. } = kind else {
         return Vec::new();
     };
-    let plan = |topic: &Arc<str>| SourcePlan {
-        topic: Arc::clone(topic),
+    let plan = |topics: SourceTopics| SourcePlan {
+        topics,
         internal: *internal,
         reset: *reset,
         partitions: *partitions,
     };
-    topics.iter().map(plan).collect()
+    let named = topics.iter().map(|topic| SourceTopics::Named(Arc::clone(topic)));
+    named.chain(pattern.clone().map(SourceTopics::Pattern)).map(plan).collect()
 }
 
 fn sources_above(graph: &Graph, id: NodeId, seen: &mut Vec<NodeId>, found: &mut Vec<SourcePlan>) {
@@ -151,7 +200,8 @@ struct Groups(Vec<usize>);
 
 impl Groups {
     fn of(graph: &Graph) -> Self {
-        let mut groups = Self(graph.nodes().map(|(id, _)| id.0).collect());
+        let most = graph.nodes().map(|(id, _)| id.0 + 1).max().unwrap_or(0);
+        let mut groups = Self((0..most).collect());
         let mut users: Vec<Option<usize>> = vec![None; graph.stores().len()];
         for (id, node) in graph.nodes() {
             for parent in &node.parents {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use millstream::{
-    Async, CommitStep, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows, Streams,
-    StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
+    Async, CommitStep, Consumed, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows,
+    Streams, StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
 };
 use millstream_tests::files::Files;
 
@@ -29,6 +29,11 @@ struct Options {
     state_dir: PathBuf,
     #[arg(long, default_value = "in")]
     input: String,
+    /// Reads all topics that match it, instead of the input.
+    #[arg(long)]
+    pattern: Option<String>,
+    #[arg(long, default_value_t = 300_000)]
+    metadata_ms: u64,
     #[arg(long, default_value = "out")]
     output: String,
     /// Counts only records whose key has a row in this topic, as a global table.
@@ -113,7 +118,10 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
         mixed(&builder, options, rows);
         return Ok(builder.build()?);
     }
-    let mut stream = builder.stream::<String, String>(options.input.as_str());
+    let mut stream = match &options.pattern {
+        Some(pattern) => builder.stream(Consumed::<String, String>::pattern(pattern)),
+        None => builder.stream::<String, String>(options.input.as_str()),
+    };
     if let Some(dir) = options.outlet.clone() {
         stream.sink("files", move || anyhow::Ok(Files::in_dir(&dir)));
         return Ok(builder.build()?);
@@ -184,7 +192,8 @@ fn config(options: &Options) -> StreamsConfig {
         .session_timeout_ms(options.session_ms)
         .transaction_timeout_ms(options.transaction_ms)
         .close_timeout_ms(options.close_ms)
-        .prefetch_bytes_max(options.prefetch_bytes);
+        .prefetch_bytes_max(options.prefetch_bytes)
+        .metadata_max_age_ms(options.metadata_ms);
     for (name, value) in options.kafka.iter().filter_map(|setting| setting.split_once('=')) {
         config.kafka.all.insert(name, value);
     }

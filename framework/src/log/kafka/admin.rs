@@ -63,6 +63,8 @@ const COMMITTED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where a broker keeps its transactions: a question about this topic alone is a cheap one.
 const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// Where brokers keep what they note: no source reads them, whatever its pattern.
+const BROKERS_TOPICS: [&str; 3] = ["__consumer_offsets", TRANSACTIONS_TOPIC, "__share_group_state"];
 /// A broker that does not answer within this is taken for one that is away.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -116,7 +118,7 @@ impl Admin {
     pub(super) fn describe(&self, topic: &str) -> Result<Option<TopicDescription>> {
         let client = self.asking(Asking::Ends(false))?;
         let what = format!("description of {topic}");
-        let metadata = self.ask_for_metadata(&client, topic, &what)?;
+        let metadata = self.ask_for_metadata(&client, Some(topic), &what)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
@@ -131,12 +133,30 @@ impl Admin {
         }
     }
 
+    /// The names of all topics that are not the broker's own.
+    pub(super) fn topics(&self) -> Result<Vec<String>> {
+        let client = self.asking(Asking::Ends(false))?;
+        let metadata = self.ask_for_metadata(&client, None, "the list of topics")?;
+        let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let mut names: Vec<String> = known
+            .map(|topic| topic.name().to_owned())
+            .filter(|name| !BROKERS_TOPICS.contains(&name.as_str()))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Asks in steps: it is the first thing an instance asks, and a broker that refuses who asks
     /// would be waited for in vain.
-    fn ask_for_metadata(&self, client: &Consumer, topic: &str, what: &str) -> Result<Metadata> {
+    fn ask_for_metadata(
+        &self,
+        client: &Consumer,
+        topic: Option<&str>,
+        what: &str,
+    ) -> Result<Metadata> {
         let deadline = Deadline::after(self.patience());
         loop {
-            let failed = match client.fetch_metadata(Some(topic), deadline.left().min(ASK_STEP)) {
+            let failed = match client.fetch_metadata(topic, deadline.left().min(ASK_STEP)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(failed) => failed,
             };
@@ -144,7 +164,7 @@ impl Admin {
             if let Some(reason) = client.context().refusal() {
                 return Err(Error::Fatal { what: "connecting to the cluster".to_owned(), reason });
             }
-            let error = error::from_client(what, Some(topic), &failed);
+            let error = error::from_client(what, topic, &failed);
             if deadline.passed() || !matches!(error, Error::Unavailable { .. }) {
                 return Err(error);
             }
@@ -155,7 +175,7 @@ impl Admin {
     pub(super) fn cluster_id(&self) -> Result<Option<String>> {
         let client = self.asking(Asking::Ends(false))?;
         // Answers with what is known already, or waits for the first answer of a broker.
-        self.ask_for_metadata(&client, TRANSACTIONS_TOPIC, "the id of the cluster")?;
+        self.ask_for_metadata(&client, Some(TRANSACTIONS_TOPIC), "the id of the cluster")?;
         Ok(client.client().fetch_cluster_id(ANSWER_PATIENCE))
     }
 

@@ -92,6 +92,11 @@ impl Log for KafkaLog {
         topics.iter().map(|topic| self.admin.describe(topic)).collect()
     }
 
+    fn topics(&self) -> Result<Vec<String>> {
+        let _waiting = WaitingForBroker::begin();
+        self.admin.topics()
+    }
+
     fn create(&self, topics: &[NewTopic]) -> Result<()> {
         let _waiting = WaitingForBroker::begin();
         self.admin.create(topics)

@@ -89,6 +89,14 @@ impl Group {
         self.rebalance(now);
     }
 
+    /// The member reads other topics from now on.
+    pub(crate) fn subscribe(&mut self, id: &str, topics: &[String], now: i64) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.topics = topics.to_vec();
+            self.rebalance(now);
+        }
+    }
+
     /// What the member does next, given whether it owns anything.
     pub(crate) fn next_step(&mut self, id: &str, owns: bool) -> Option<Step> {
         if self.replaced.contains(id) {

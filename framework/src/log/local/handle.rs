@@ -26,6 +26,10 @@ impl<H: Handle> Log for H {
         self.log().describe(topics)
     }
 
+    fn topics(&self) -> Result<Vec<String>> {
+        self.log().topics()
+    }
+
     fn create(&self, topics: &[NewTopic]) -> Result<()> {
         self.log().create(topics)
     }

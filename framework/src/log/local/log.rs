@@ -36,6 +36,15 @@ impl<S: Storage> Log for LocalLog<S> {
         })
     }
 
+    fn topics(&self) -> Result<Vec<String>> {
+        self.0.with(|state| {
+            let course = state.faults.before(Operation::Admin)?;
+            let mut names = state.topics.names();
+            names.sort();
+            Faults::answer(course, Operation::Admin, names)
+        })
+    }
+
     fn create(&self, topics: &[NewTopic]) -> Result<()> {
         self.0.with(|state| {
             let course = state.faults.before(Operation::Admin)?;

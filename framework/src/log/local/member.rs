@@ -173,6 +173,19 @@ impl<S: Storage> Membership for LocalMembership<S> {
         Faults::answer(course, Operation::Poll, ())
     }
 
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        self.spec.topics = topics.to_vec();
+        let id = locked(&self.member.seat).id.clone();
+        if let Some(id) = id {
+            let now = self.member.broker.now();
+            self.member.broker.with(|state| {
+                state.group(&self.spec.group).subscribe(&id, topics, now);
+                state.group_news.is_new = true;
+            });
+        }
+        Ok(())
+    }
+
     fn member(&self) -> Arc<dyn Member> {
         let member: Arc<LocalMember<S>> = Arc::clone(&self.member);
         member

@@ -14,9 +14,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::group::grouped::KGroupedStream;
-use crate::operators::table::{KTable, forward_held};
+use crate::operators::table::{KTable, expired, forward_held};
 use crate::policy::DropReason;
 use crate::record::{Change, Data, Record, Shared};
 use crate::store::{Materialized, Outcome, Serdes, Stamp, TableSpec, TableStore};
@@ -198,12 +199,14 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.serdes.key.is_null(&key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), timestamp, &headers);
+            let why = format_args!("its key is null");
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         if self.serdes.value.is_null(&value) {
-            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), timestamp, &headers);
+            let why = format_args!("its value is null");
+            return self.faults.dropped_record(DropReason::NullValue, ctx, why, &written);
         }
         let stamp = Stamp { timestamp, headers: &headers };
         let mut is_new = false;
@@ -218,7 +221,8 @@ where
                 change.old = change.old.or_else(|| Some(self.first.as_ref().filter(|_| is_new)?()));
                 self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
             }
-            Ok(Outcome::Held | Outcome::Expired) => Ok(()),
+            Ok(Outcome::Held) => Ok(()),
+            Ok(Outcome::Expired) => expired(&self.store, &self.faults, ctx),
             Ok(Outcome::Full) => self.flush(ctx),
             Err(error) => self.faults.apply_to_row(error, ctx),
         }

@@ -197,6 +197,8 @@ impl<K: Data, A: Data> CogroupedStream<K, A> {
                 make: member.writer((store, writers.first().copied()), &init, rows),
             });
             graph.set_table(node, TableTraits::kept());
+            let repartition = graph.repartition_above(node);
+            graph.drop_for(node, repartition);
             writers.push(node);
         }
         let name = graph.generate("COGROUPKSTREAM-MERGE-");
@@ -211,6 +213,7 @@ impl<K: Data, A: Data> CogroupedStream<K, A> {
                 Ok(())
             }),
         });
+        graph.drop_for(node, writers.clone());
         graph.set_table(node, TableTraits::written_by(writers, store));
         drop(graph);
         KTable::new(shared, node, key)

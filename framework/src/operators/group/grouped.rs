@@ -190,6 +190,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             make: Box::new(make(index)),
         });
         graph.set_table(node, TableTraits::kept());
+        graph.drop_for(node, Some(parent).filter(|_| self.rekeyed));
         drop(graph);
         KTable::new(Rc::clone(&self.graph), node, key)
     }

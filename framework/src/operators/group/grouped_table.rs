@@ -16,11 +16,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::stream::{SinkDraft, SourceDraft};
 use crate::operators::table::{KTable, Kept, OLDER, Rows};
 use crate::policy::{DropReason, Reset};
-use crate::record::{Change, Data, Record, Shared};
+use crate::record::{Change, Data, Headers, Record, Shared, Timestamp};
 use crate::serde::{ChangeSerde, HasSerde, Serde};
 use crate::sink::Produced;
 use crate::source::Reading;
@@ -278,6 +279,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                 Ok(())
             }),
         });
+        graph.drop_for(node, [self.node, parent]);
         graph.set_table(node, TableTraits::kept());
         drop(graph);
         KTable::new(Rc::clone(&self.graph), node, key)
@@ -304,6 +306,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         SourceDraft {
             name: source,
             topics: vec![topic],
+            pattern: None,
             internal: true,
             partitions: None,
             reset: Reset::Earliest,
@@ -326,16 +329,22 @@ impl<K, V, F> Node for Select<K, V, F> {}
 
 impl<K: Data, V: Data, F> Select<K, V, F> {
     /// The group and the row in it, if neither is null.
-    fn unless_null(&self, group: Option<(K, V)>, ctx: &mut TaskContext) -> Option<(K, V)> {
-        let (key, value) = group?;
+    fn unless_null(
+        &self,
+        group: Option<(K, V)>,
+        about: (Timestamp, &Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<Option<(K, V)>> {
+        let Some((key, value)) = group else { return Ok(None) };
         let (reason, what) =
             match (self.serdes.key.is_null(&key), self.serdes.value.is_null(&value)) {
                 (true, _) => (DropReason::NullKey, "the key of its group is null"),
                 (false, true) => (DropReason::NullValue, "its value in the group is null"),
-                (false, false) => return Some((key, value)),
+                (false, false) => return Ok(Some((key, value))),
             };
-        self.faults.dropped(reason, ctx, format_args!("{what}"));
-        None
+        let written = || Written::new(self.serdes.bytes(&key, &value), about.0, about.1);
+        let why = format_args!("{what}");
+        self.faults.dropped_record(reason, ctx, why, &written).map(|()| None)
     }
 }
 
@@ -352,11 +361,11 @@ where
         let Record { key, value: Change { new, old, latest }, timestamp, headers } = record;
         if !latest {
             // What is newer was grouped already.
-            self.faults.dropped(DropReason::Stale, ctx, OLDER);
-            return Ok(());
+            return self.faults.dropped(DropReason::Stale, ctx, OLDER);
         }
-        let old = self.unless_null(old.map(|row| (self.f)(&key, &row)), ctx);
-        let new = self.unless_null(new.map(|row| (self.f)(&key, &row)), ctx);
+        let about = (timestamp, &headers);
+        let old = self.unless_null(old.map(|row| (self.f)(&key, &row)), about, ctx)?;
+        let new = self.unless_null(new.map(|row| (self.f)(&key, &row)), about, ctx)?;
         let change = |new, old| Change { new, old, latest };
         match (old, new) {
             (Some((left, old)), Some((joined, new))) if left == joined => {

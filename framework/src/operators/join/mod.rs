@@ -6,6 +6,7 @@ mod stream_table;
 mod stream_global;
 mod stream_table_grace;
 mod stream_side;
+mod stream_with_itself;
 mod streams;
 mod table_side;
 mod tables;

@@ -149,7 +149,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         nulls: Nulls<K, V, GK>,
     ) -> KStream<K, VO, P> {
         let key = Arc::new(move |k: &K, v: &V| key(k, v).into());
-        let (f, rows) = (Arc::new(f), table.rows());
+        let (f, rows, is_left) = (Arc::new(f), table.rows(), nulls.left);
         let mut graph = self.graph.borrow_mut();
         // Of both, as Java names them.
         let name = graph.generate("KSTREAM-LEFTJOIN-");
@@ -175,6 +175,9 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
                 Ok(())
             }),
         });
+        if is_left {
+            graph.take_null_keys(node);
+        }
         drop(graph);
         KStream::new(Rc::clone(&self.graph), node)
     }
@@ -236,8 +239,11 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.nulls.own.as_ref().is_some_and(|own| own.value.is_null(&value)) {
-            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
-            return Ok(());
+            return self.faults.dropped(
+                DropReason::NullValue,
+                ctx,
+                format_args!("its value is null"),
+            );
         }
         let mapped = (self.key)(&key, &value).filter(|mapped| !self.nulls.mapped.is_null(mapped));
         let row = match mapped {
@@ -248,8 +254,7 @@ where
             None if self.nulls.passes(&key) => None,
             None => {
                 let why = format_args!("it has no key for the global table");
-                self.faults.dropped(DropReason::NullKey, ctx, why);
-                return Ok(());
+                return self.faults.dropped(DropReason::NullKey, ctx, why);
             }
         };
         match (self.f)(value, row.as_ref().map(|(row, _)| row)) {

@@ -39,6 +39,11 @@ impl<K, V: 'static> Nulls<K, V> {
         Self { keys_pass: true, ..self }
     }
 
+    /// Whether records without a key go on, without a row.
+    pub(super) fn keys_pass(&self) -> bool {
+        self.keys_pass
+    }
+
     /// Whether a value is null, where that is looked at.
     fn is_null(&self, value: &V) -> bool {
         self.value.as_ref().is_some_and(|serde| serde.is_null(value))
@@ -90,15 +95,21 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.nulls.is_null(&value) {
-            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
-            return Ok(());
+            return self.faults.dropped(
+                DropReason::NullValue,
+                ctx,
+                format_args!("its value is null"),
+            );
         }
         let row = match self.nulls.key.is_null(&key) {
             false => self.rows.get_as_of(&key, timestamp)?,
             true if self.nulls.keys_pass => None,
             true => {
-                self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-                return Ok(());
+                return self.faults.dropped(
+                    DropReason::NullKey,
+                    ctx,
+                    format_args!("its key is null"),
+                );
             }
         };
         match (self.f)(value, row.as_ref().map(|(row, _)| row)) {

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use millstream_state::Direction;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
+use crate::operators::table::EXPIRED;
 use crate::policy::DropReason;
 use crate::record::{Data, Headers, Record, Timestamp};
-use crate::serde::Serde;
-use crate::store::{Either, Position, StateStore as _, Unmatched, WindowState};
+use crate::serde::{Part, Serde};
+use crate::store::{Either, Position, StateStore as _, Unmatched, WindowState, written_by};
 use crate::time::JoinWindows;
 
 /// Which of two streams: what differs between the sides of a join.
@@ -83,7 +85,14 @@ impl<K: Data, V: Data> Operator<K, V> for Remember<K, V> {
         self.children.forward(record, ctx)?;
         let Some((key, value)) = kept else { return Ok(()) };
         let put = self.store.borrow_mut().put(&key, Some(value), at, at);
-        put.or_else(|error| self.faults.apply_to_row(error, ctx))
+        match put {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.store.borrow_mut().told_expired();
+                self.faults.dropped(DropReason::Expired, ctx, EXPIRED)
+            }
+            Err(error) => self.faults.apply_to_row(error, ctx),
+        }
     }
 }
 
@@ -216,8 +225,13 @@ where
                 (true, _) => (DropReason::NullKey, "its key is null"),
                 (false, true) => (DropReason::NullValue, "its value is null"),
             };
-        self.faults.dropped(reason, ctx, format_args!("{what}"));
-        Ok(None)
+        let written = || {
+            let key = written_by(&*self.key, Part::Key, &record.key);
+            let value = written_by(&*self.value, Part::Value, &record.value);
+            Written::new((key, value), record.timestamp, &record.headers)
+        };
+        let why = format_args!("{what}");
+        self.faults.dropped_record(reason, ctx, why, &written).map(|()| None)
     }
 
     /// Emits the records that can match none any more; false if it is known that there are none.

@@ -152,12 +152,14 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let waiting = graph.add_store(Arc::new(WaitingSpec { options, serdes }));
         drop(graph);
         let f = Arc::new(f);
-        let stream = self.meeting(generated, table, Some(waiting), move |linker, view| {
-            let join = StreamTable::make(linker, view, &nulls, &f)?;
-            let waiting = linker.store(waiting)?.typed()?;
-            linker.add::<K, V, _>(StreamTableGrace { join, waiting, grace_ms, observed: -1 });
-            Ok(())
-        });
+        let keys_pass = nulls.keys_pass();
+        let stream =
+            self.meeting((generated, keys_pass), table, Some(waiting), move |linker, view| {
+                let join = StreamTable::make(linker, view, &nulls, &f)?;
+                let waiting = linker.store(waiting)?.typed()?;
+                linker.add::<K, V, _>(StreamTableGrace { join, waiting, grace_ms, observed: -1 });
+                Ok(())
+            });
         stream.perhaps_named(name)
     }
 
@@ -170,7 +172,8 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     ) -> KStream<K, VO> {
         let f = Arc::new(f);
         let name = self.graph.borrow_mut().generate(prefix);
-        self.meeting(name, table, None, move |linker, view| {
+        let keys_pass = nulls.keys_pass();
+        self.meeting((name, keys_pass), table, None, move |linker, view| {
             let node = StreamTable::make(linker, view, &nulls, &f)?;
             linker.add::<K, V, _>(node);
             Ok(())
@@ -180,7 +183,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Adds the node, with a store of its own before those of the table.
     fn meeting<R: Data, VO: Data>(
         &self,
-        name: String,
+        (name, keys_pass): (String, bool),
         table: &KTable<K, R>,
         own: Option<StoreIndex>,
         make: impl Fn(&mut Linker<'_>, &View<K, R>) -> Result<()> + Shared,
@@ -189,13 +192,18 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
             self.graph.borrow_mut().fault(TopologyFault::OtherBuilder(name.clone()));
         }
         let view = table.view();
-        let node = self.graph.borrow_mut().add(NodeDraft {
+        let mut graph = self.graph.borrow_mut();
+        let node = graph.add(NodeDraft {
             name,
             kind: NodeKind::Processor,
             parents: vec![self.node],
             stores: own.into_iter().chain(view.stores.iter().copied()).collect(),
             make: Box::new(move |linker: &mut Linker<'_>| make(linker, &view)),
         });
+        if keys_pass {
+            graph.take_null_keys(node);
+        }
+        drop(graph);
         KStream::new(std::rc::Rc::clone(&self.graph), node)
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::operators::join::options::StreamJoined;
 use crate::operators::join::stream_side::{JoinTime, OnLeft, OnRight, Remember, Side, StreamSide};
+use crate::operators::join::stream_with_itself::WithItself;
 use crate::operators::stream::{KStream, Pass, Placed, Placing};
 use crate::policy::DropReason;
 use crate::record::{Data, Shared};
@@ -25,7 +26,7 @@ use crate::serde::Serde;
 use crate::store::{Serdes, StoreOptions, Unmatched, UnmatchedSpec, WindowSpec, WindowState};
 use crate::time::JoinWindows;
 use crate::topology::{
-    Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, TopologyFault,
+    Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, StreamJoin, TopologyFault,
 };
 
 impl<K: Data, L: Data, P: Placing> KStream<K, L, P> {
@@ -251,17 +252,8 @@ where
         meeting.side::<VO, OnLeft>((this, from_left), time, (alone.left, values.0)),
         meeting.side::<VO, OnRight>((other, from_right), time, (alone.right, values.1)),
     );
-    let node = left.graph.borrow_mut().add(NodeDraft {
-        name: names.merge,
-        kind: NodeKind::Processor,
-        parents: vec![this, other],
-        stores: Vec::new(),
-        make: Box::new(|linker: &mut Linker<'_>| {
-            let children = linker.children::<K, VO>()?;
-            linker.add(Pass { children });
-            Ok(())
-        }),
-    });
+    let node = meeting.met::<VO>(names.merge, [this, other]);
+    meeting.note(([from_left, from_right], [this, other]), node, alone);
     KStream::new(Rc::clone(&left.graph), node)
 }
 
@@ -307,6 +299,7 @@ impl<K: Data, L: Data, R: Data, F> Meeting<K, L, R, F> {
             parents: vec![parent],
             stores: vec![store],
             make: Box::new(move |linker: &mut Linker<'_>| {
+                linker.may_drop(&[DropReason::Expired])?;
                 let node = Remember {
                     key: Arc::clone(&key),
                     store: linker.store(store)?.typed::<WindowState<K, V>>()?,
@@ -317,6 +310,54 @@ impl<K: Data, L: Data, R: Data, F> Meeting<K, L, R, F> {
                 Ok(())
             }),
         })
+    }
+
+    /// Adds the node in which both sides end, or in which a stream meets itself.
+    fn met<VO: Data>(&self, name: String, sides: [NodeId; 2]) -> NodeId
+    where
+        F: Fn(Option<&L>, Option<&R>) -> Option<VO> + Shared,
+    {
+        let (f, within, [kept, _]) = (Arc::clone(&self.f), self.within, self.stores);
+        let serdes = Serdes { key: Arc::clone(&self.how.key), value: Arc::clone(&self.how.left) };
+        self.graph.borrow_mut().add(NodeDraft {
+            name,
+            kind: NodeKind::Processor,
+            parents: sides.to_vec(),
+            stores: Vec::new(),
+            make: Box::new(move |linker: &mut Linker<'_>| {
+                let children = linker.children::<K, VO>()?;
+                if !linker.joins_itself() {
+                    linker.add(Pass { children });
+                    return Ok(());
+                }
+                linker.may_drop(&[DropReason::NullKey, DropReason::NullValue])?;
+                let node = WithItself::<K, L, R, VO, F> {
+                    f: Arc::clone(&f),
+                    windows: within,
+                    serdes: serdes.clone(),
+                    store: linker.store(kept)?.typed::<WindowState<K, L>>()?,
+                    children,
+                    faults: linker.faults()?,
+                    right: PhantomData,
+                };
+                linker.add::<K, L, _>(node);
+                Ok(())
+            }),
+        })
+    }
+
+    /// Writes into the drawing what others may have to know of the join.
+    fn note(&self, (windowed, sides): ([NodeId; 2], [NodeId; 2]), met: NodeId, alone: Alone) {
+        let mut graph = self.graph.borrow_mut();
+        graph.drop_for(met, windowed.into_iter().chain(sides));
+        if alone.left || alone.right {
+            graph.take_null_keys(met);
+        }
+        // Where a record does not meet itself two stores make a difference.
+        if self.within.before_ms() >= 0 && self.within.after_ms() >= 0 {
+            let stores = self.stores.into_iter().chain(self.unmatched).collect();
+            graph.add_stream_join(StreamJoin { windowed, sides, met, stores });
+        }
     }
 
     fn side<VO: Data, S: Side<L, R>>(

@@ -33,8 +33,7 @@ where
         let Record { key, value: Change { new, old, latest }, timestamp, headers } = record;
         if !latest {
             // What is newer was joined already.
-            self.faults.dropped(DropReason::Stale, ctx, OLDER);
-            return Ok(());
+            return self.faults.dropped(DropReason::Stale, ctx, OLDER);
         }
         let other = self.other.get(&key)?;
         let was_and_is_nothing = new.is_none() && old.is_none();

@@ -147,6 +147,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                 Ok(())
             }),
         });
+        graph.drop_for(node, [this, that]);
         graph.set_table(node, TableTraits::joined([this, that]));
         drop(graph);
         let (left, right) = (self.clone(), other.clone());

@@ -104,4 +104,28 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         self.graph.borrow_mut().set_policy(self.node, policy);
         self
     }
+
+    /// What the node just added does with records that have no place there: null keys and values, what is too late to
+    /// be remembered. Unless it is said they are dropped and counted ([`OnError::Skip`]); a dead letter has the reason
+    /// as its `__streams.errors.message`. Of a join, both sides do it.
+    ///
+    /// ```
+    /// use millstream::OnError;
+    /// # use millstream::{StreamsBuilder, record::{Record, Timestamp}, testing::TopologyDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<Option<String>, String>("in");
+    /// stream.repartition("by-name").on_drop(OnError::dead_letter("nameless")).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &Record::new(None::<String>, "who am I".to_owned(), Timestamp(1)))?;
+    /// let letters = driver.read::<Option<String>, String>("nameless")?;
+    /// assert_eq!(letters[0].value, "who am I");
+    /// assert_eq!(letters[0].headers.last("__streams.errors.message"), Some(&b"null_key"[..]));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn on_drop(self, policy: OnError) -> Self {
+        self.graph.borrow_mut().set_drops(self.node, policy);
+        self
+    }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
 use crate::error::Result;
 use crate::operators::stream::handle::KStream;
+use crate::operators::stream::merge::Pass;
 use crate::operators::stream::placed::Placing;
 use crate::operators::stream::source::SourceDraft;
 use crate::operators::stream::to::SinkDraft;
@@ -166,16 +167,21 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         graph.generate(prefix);
     }
     let topic: Arc<str> = format!("{}-repartition", how.name).into();
-    let key = Arc::clone(&serdes.key);
+    let both = serdes.clone();
     let filter = graph.add(NodeDraft {
         name: format!("{topic}-filter"),
         kind: NodeKind::Processor,
         parents: vec![parent],
         stores: Vec::new(),
         make: Box::new(move |linker: &mut Linker<'_>| {
-            let (children, faults) = (linker.children::<K, V>()?, linker.faults()?);
+            let children = linker.children::<K, V>()?;
+            if linker.passes_null_keys() {
+                linker.add(Pass { children });
+                return Ok(());
+            }
+            let faults = linker.faults()?;
             linker.may_drop(&[DropReason::NullKey])?;
-            linker.add(DropNullKeys { key: Arc::clone(&key), children, faults });
+            linker.add(DropNullKeys { serdes: both.clone(), children, faults });
             Ok(())
         }),
     });
@@ -190,20 +196,23 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         },
     }
     .add_to(graph, filter);
-    SourceDraft {
+    let source = SourceDraft {
         name: format!("{topic}-source"),
         topics: vec![topic],
+        pattern: None,
         internal: true,
         partitions: how.partitions,
         reset: Reset::Earliest,
         global: false,
         reading: Reading { key, value, timestamp: None },
     }
-    .add_to(graph)
+    .add_to(graph);
+    graph.drop_for(source, [filter]);
+    source
 }
 
 struct DropNullKeys<K, V> {
-    key: Arc<dyn Serde<K>>,
+    serdes: Serdes<K, V>,
     children: Children<K, V>,
     faults: Faults,
 }
@@ -213,9 +222,10 @@ impl<K, V> Node for DropNullKeys<K, V> {}
 impl<K: Data, V: Data> Operator<K, V> for DropNullKeys<K, V> {
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
-        if self.key.is_null(&record.key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+        if self.serdes.key.is_null(&record.key) {
+            let why = format_args!("its key is null");
+            let written = || self.serdes.written(&record);
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         self.children.forward(record, ctx)
     }

@@ -147,4 +147,33 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.graph.borrow_mut().set_policy(self.node, policy);
         self
     }
+
+    /// What the table does with records that have no place in it: late ones, null keys and values, what its store has
+    /// let go of, what was overtaken. Unless it is said they are dropped and counted ([`OnError::Skip`]); a dead letter
+    /// has the reason as its `__streams.errors.message`. The repartition topic of a grouping, the sides of a join and
+    /// the streams of a cogroup do it with it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use millstream::{OnError, TimeWindows};
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let minute = TimeWindows::of(Duration::from_secs(60)).no_grace();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(minute);
+    /// clicks.count("per-minute").on_drop(OnError::dead_letter("late-clicks"));
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// for at in [59_000, 60_000, 58_000] {
+    ///     driver.pipe("clicks", &text("ada", "/", at))?;
+    /// }
+    /// let late = driver.read::<String, String>("late-clicks")?;
+    /// assert_eq!(late[0].timestamp.0, 58_000);
+    /// assert_eq!(late[0].headers.last("__streams.errors.message"), Some(&b"late"[..]));
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn on_drop(self, policy: OnError) -> Self {
+        self.graph.borrow_mut().set_drops(self.node, policy);
+        self
+    }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::chain::{Children, Faults, TaskContext};
 use crate::error::Result;
+use crate::policy::DropReason;
 use crate::record::{Change, Data, Headers, Record, Timestamp};
 use crate::store::{Outcome, Stamp, TableStore};
 use crate::topology::Linker;
@@ -12,6 +13,11 @@ use crate::topology::Linker;
 /// Why a change goes no further that came too late into a versioned table.
 pub(crate) const OLDER: std::fmt::Arguments<'static> =
     format_args!("the versioned table above has a newer row of its key");
+
+/// Why a row goes no further that its store does not keep any more.
+pub(crate) const EXPIRED: std::fmt::Arguments<'static> = format_args!(
+    "its row is older than what the store keeps: its retention or its history is over"
+);
 
 /// Where a node of a table hands its rows: to its children, or into its store first.
 pub(crate) enum Rows<K, V> {
@@ -101,6 +107,7 @@ impl<K: Data, V: Data> Kept<K, V> {
     ) -> Result<()> {
         let put = self.store.borrow_mut().put(key, value, &Stamp { timestamp, headers });
         match put {
+            Ok(Outcome::Expired) => expired(&self.store, &self.faults, ctx),
             Ok(_) => Ok(()),
             Err(error) => self.faults.apply_to_row(error, ctx),
         }
@@ -131,7 +138,8 @@ impl<K: Data, V: Data> Kept<K, V> {
             Ok(Outcome::Forward { change, timestamp }) => {
                 self.children.forward(Record { key, value: change, timestamp, headers }, ctx)
             }
-            Ok(Outcome::Held | Outcome::Expired) => Ok(()),
+            Ok(Outcome::Held) => Ok(()),
+            Ok(Outcome::Expired) => expired(&self.store, &self.faults, ctx),
             Ok(Outcome::Full) => self.flush(ctx),
             Err(error) => self.faults.apply_to_row(error, ctx),
         }
@@ -141,6 +149,17 @@ impl<K: Data, V: Data> Kept<K, V> {
     pub(crate) fn flush(&self, ctx: &mut TaskContext) -> Result<()> {
         forward_held(&self.store, &self.children, &self.faults, ctx)
     }
+}
+
+/// Drops a record whose row the store does not keep any more.
+#[cold]
+pub(crate) fn expired<K: Data, A: Data>(
+    store: &RefCell<TableStore<K, A>>,
+    faults: &Faults,
+    ctx: &mut TaskContext,
+) -> Result<()> {
+    store.borrow_mut().told_expired();
+    faults.dropped(DropReason::Expired, ctx, EXPIRED)
 }
 
 /// Forwards all changes that the record cache of a store holds back.

@@ -15,7 +15,7 @@ mod to_stream;
 
 pub use global::GlobalKTable;
 pub use handle::KTable;
-pub(crate) use kept::{Kept, OLDER, Rows, forward_held, settle};
+pub(crate) use kept::{EXPIRED, Kept, OLDER, Rows, expired, forward_held, settle};
 pub use suppress::Buffer;
 pub use transform_values::{TransformContext, ValueTransformer};
 pub(crate) use view::{Lookup, View};

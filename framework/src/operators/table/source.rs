@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::operators::stream::SourceDraft;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::kept::Rows;
-use crate::policy::DropReason;
+use crate::policy::{DropReason, OnError};
 use crate::record::{Change, Data, Record};
 use crate::serde::Nullable;
 use crate::source::{Consumed, Extractor, Reading};
@@ -71,6 +71,7 @@ pub(super) struct RowsOfTopic<K, V> {
     read: NodeId,
     /// The topic.
     pub(super) topic: Arc<str>,
+    drops: OnError,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -89,7 +90,9 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
         };
         let generated = graph.generate("KSTREAM-SOURCE-");
         let name = graph.generate("KTABLE-SOURCE-");
-        if source.topics.len() != 1 {
+        if source.pattern.is_some() {
+            graph.fault(TopologyFault::PatternOfTable(generated.clone()));
+        } else if source.topics.len() != 1 {
             graph.fault(TopologyFault::NoTopic(generated.clone()));
         }
         for topic in &source.topics {
@@ -102,6 +105,7 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
         let read = SourceDraft {
             name: source.name.unwrap_or(generated),
             topics: source.topics,
+            pattern: None,
             internal: false,
             partitions: None,
             reset: source.reset,
@@ -110,12 +114,13 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
         }
         .add_to(graph);
         graph.set_policy(read, source.policy);
-        (Self { name, read, topic, types: PhantomData }, store)
+        graph.set_drops(read, source.drops.clone());
+        (Self { name, read, topic, drops: source.drops, types: PhantomData }, store)
     }
 
     /// Adds the node, with the stores that it has from the start.
     pub(super) fn add_to(self, graph: &mut Graph, stores: Vec<StoreIndex>) -> NodeId {
-        graph.add(NodeDraft {
+        let node = graph.add(NodeDraft {
             name: self.name,
             kind: NodeKind::Processor,
             parents: vec![self.read],
@@ -126,7 +131,10 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
                 linker.add::<Option<K>, Option<V>, _>(TableSource { rows, faults });
                 Ok(())
             }),
-        })
+        });
+        graph.set_drops(node, self.drops);
+        graph.drop_for(node, [self.read]);
+        node
     }
 }
 
@@ -170,8 +178,7 @@ impl<K: Data, V: Data> Operator<Option<K>, Option<V>> for TableSource<K, V> {
     ) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         let Some(key) = key else {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            return self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
         };
         let value = Change::latest(value, None);
         self.rows.hand_on(Record { key, value, timestamp, headers }, ctx)

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::stream::{KStream, Placing, Repartitioned, through_topic};
 use crate::operators::table::handle::KTable;
@@ -83,8 +84,9 @@ impl<K: Data, V: Data> Operator<K, V> for ToTable<K, V> {
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.serdes.key.is_null(&key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), timestamp, &headers);
+            let why = format_args!("its key is null");
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         let new = (!self.serdes.value.is_null(&value)).then_some(value);
         let value = Change::latest(new, None);

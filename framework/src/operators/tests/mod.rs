@@ -1,3 +1,4 @@
 //! What several operators have in common.
 
+mod drops;
 mod idle;

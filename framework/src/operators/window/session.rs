@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
@@ -278,12 +279,17 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.serdes.key.is_null(&key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), timestamp, &headers);
+            let why = format_args!("its key is null");
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         let close = self.closed_before(timestamp);
         match self.joined(&key, timestamp.0) {
-            Ok(joined) if joined.whole.end < close => self.late(timestamp, close, ctx),
+            Ok(joined) if joined.whole.end < close => {
+                let bytes = || self.serdes.bytes(&key, &value);
+                let written = || Written::new(bytes(), timestamp, &headers);
+                self.late((timestamp, close), &written, ctx)?;
+            }
             Ok(joined) => self.update((key, value), joined, timestamp, ctx)?,
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
@@ -300,15 +306,20 @@ where
 {
     /// Drops a record whose session is closed.
     #[cold]
-    fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
+    fn late(
+        &self,
+        (at, close): (Timestamp, i64),
+        written: &dyn Fn() -> Written,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
         let (observed, gap, grace) =
             (self.time.observed(), self.windows.gap_ms(), self.windows.grace_ms());
         let why = format_args!(
             "its session is closed: its time is {} ms, stream time {observed} ms, the gap {gap} ms, the grace {grace} \
              ms, and all sessions that end before {close} are closed",
-            timestamp.0
+            at.0
         );
-        self.faults.dropped(DropReason::Late, ctx, why);
+        self.faults.dropped_record(DropReason::Late, ctx, why, written)
     }
 
     /// Puts one session in the place of those that the record joins.

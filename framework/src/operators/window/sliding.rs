@@ -22,6 +22,7 @@ use millstream_state::Direction;
 use smallvec::SmallVec;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::group::First;
 use crate::operators::table::{KTable, Kept, Rows};
@@ -279,12 +280,14 @@ where
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp: Timestamp(at), headers } = record;
         if self.serdes.key.is_null(&key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), Timestamp(at), &headers);
+            let why = format_args!("its key is null");
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         if self.serdes.value.is_null(&value) {
-            self.faults.dropped(DropReason::NullValue, ctx, format_args!("its value is null"));
-            return Ok(());
+            let written = || Written::new(self.serdes.bytes(&key, &value), Timestamp(at), &headers);
+            let why = format_args!("its value is null");
+            return self.faults.dropped_record(DropReason::NullValue, ctx, why, &written);
         }
         let close = self.time.sees(at, self.windows.grace_ms());
         let difference = self.windows.difference_ms();
@@ -298,7 +301,11 @@ where
         };
         match taken {
             Ok(true) => {}
-            Ok(false) => self.late(at, close, ctx),
+            Ok(false) => {
+                let bytes = || self.serdes.bytes(&key, &in_hand.value);
+                let written = || Written::new(bytes(), Timestamp(at), &headers);
+                self.late((at, close), &written, ctx)?;
+            }
             Err(error) => self.faults.apply_to_row(error, ctx)?,
         }
         self.emit_closed(close, &headers, ctx).map(drop)
@@ -314,13 +321,18 @@ where
 {
     /// Drops a record of which no window is open.
     #[cold]
-    fn late(&self, at: i64, close: i64, ctx: &mut TaskContext) {
+    fn late(
+        &self,
+        (at, close): (i64, i64),
+        written: &dyn Fn() -> Written,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
         let (observed, grace) = (self.time.observed(), self.windows.grace_ms());
         let why = format_args!(
             "its windows are closed: its time is {at} ms, stream time {observed} ms, the grace {grace} ms, and all \
              windows that end before {close} are closed"
         );
-        self.faults.dropped(DropReason::Late, ctx, why);
+        self.faults.dropped_record(DropReason::Late, ctx, why, written)
     }
 
     /// Updates the windows that hold the record, and makes those that it begins or ends. Returns whether any took it.

@@ -21,9 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{Children, Faults, Node, Operator, TaskContext};
+use crate::collector::Written;
 use crate::error::Result;
 use crate::operators::group::First;
-use crate::operators::table::{KTable, forward_held, settle};
+use crate::operators::table::{KTable, expired, forward_held, settle};
 use crate::operators::window::closing::WindowTime;
 use crate::operators::window::windowed_by::{
     WindowedStream, adding, closing, counting, reducing, window_store,
@@ -198,8 +199,8 @@ where
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         if self.serdes.key.is_null(&record.key) {
-            self.faults.dropped(DropReason::NullKey, ctx, format_args!("its key is null"));
-            return Ok(());
+            let (why, written) = (format_args!("its key is null"), || self.serdes.written(&record));
+            return self.faults.dropped_record(DropReason::NullKey, ctx, why, &written);
         }
         let (timestamp, headers) = (record.timestamp, record.headers);
         let close = self.time.sees(timestamp.0, self.windows.grace_ms());
@@ -219,7 +220,11 @@ where
         }
         match taken {
             Some(last) => self.update(last, pair, (timestamp, &headers), ctx)?,
-            None if late => self.late(timestamp, close, ctx),
+            None if late => {
+                let bytes = || self.serdes.bytes(&pair.0, &pair.1);
+                let written = || Written::new(bytes(), timestamp, &headers);
+                self.late((timestamp, close), &written, ctx)?;
+            }
             None => {}
         }
         self.emit_closed(close, &headers, ctx).map(drop)
@@ -236,14 +241,19 @@ where
 {
     /// Drops a record all of whose windows are closed.
     #[cold]
-    fn late(&self, timestamp: Timestamp, close: i64, ctx: &mut TaskContext) {
+    fn late(
+        &self,
+        (at, close): (Timestamp, i64),
+        written: &dyn Fn() -> Written,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
         let (observed, grace) = (self.time.observed(), self.windows.grace_ms());
         let why = format_args!(
             "its windows are closed: its time is {} ms, stream time {observed}, the grace {grace} \
              ms, and all windows that end by {close} are closed",
-            timestamp.0
+            at.0
         );
-        self.faults.dropped(DropReason::Late, ctx, why);
+        self.faults.dropped_record(DropReason::Late, ctx, why, written)
     }
 
     /// Updates one window with a record.
@@ -270,7 +280,11 @@ where
         };
         if self.time.emits_on_close() {
             self.time.opens(start);
-            return if matches!(outcome, Outcome::Full) { self.flush(ctx) } else { Ok(()) };
+            return match outcome {
+                Outcome::Full => self.flush(ctx),
+                Outcome::Expired => expired(&self.store, &self.faults, ctx),
+                Outcome::Forward { .. } | Outcome::Held => Ok(()),
+            };
         }
         match outcome {
             Outcome::Forward { mut change, timestamp } => {
@@ -279,7 +293,8 @@ where
                 let record = Record { key: windowed, value: change, timestamp, headers };
                 self.children.forward(record, ctx)
             }
-            Outcome::Held | Outcome::Expired => Ok(()),
+            Outcome::Held => Ok(()),
+            Outcome::Expired => expired(&self.store, &self.faults, ctx),
             Outcome::Full => self.flush(ctx),
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Assignments<Q> {
     workers: usize,
     waiting: BTreeMap<TaskId, BTreeMap<TopicPartition, OwnedPartition<Q>>>,
     running: BTreeMap<TaskId, usize>,
+    /// What the tasks that run read.
+    read: BTreeMap<TaskId, BTreeSet<TopicPartition>>,
     /// Where a task was last: it goes back there, where its stores may still be open.
     home: BTreeMap<TaskId, usize>,
 }
@@ -38,6 +40,7 @@ impl<Q> Assignments<Q> {
             workers: workers.max(1),
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
+            read: BTreeMap::new(),
             home: BTreeMap::new(),
         }
     }
@@ -47,10 +50,13 @@ impl<Q> Assignments<Q> {
         self.plan.task_of.contains_key(partition)
     }
 
-    /// Goes on with a plan of the same topology over topics that got partitions. Tasks that run
-    /// keep what they have.
+    /// Goes on with a plan of the same topology over topics that got partitions, came or went. Tasks
+    /// that run keep what they have, until the group takes it.
     pub(crate) fn plan_again(&mut self, plan: TaskPlan) {
-        self.plan = plan;
+        let before = std::mem::replace(&mut self.plan, plan);
+        for (partition, task) in before.task_of {
+            self.plan.task_of.entry(partition).or_insert(task);
+        }
     }
 
     /// The tasks that can start with what is here and not read yet. A task that is named though it
@@ -61,9 +67,14 @@ impl<Q> Assignments<Q> {
     }
 
     fn is_complete(&self, task: TaskId) -> bool {
-        let here = self.waiting.get(&task).map_or(0, BTreeMap::len);
-        let needed = self.plan.required.get(&task).map_or(0, BTreeSet::len);
-        here == needed || self.plan.partial.contains(&task.sub_topology)
+        let (waiting, read) = (self.waiting.get(&task), self.read.get(&task));
+        let is_here = |partition: &TopicPartition| {
+            waiting.is_some_and(|waiting| waiting.contains_key(partition))
+                || read.is_some_and(|read| read.contains(partition))
+        };
+        let required = self.plan.required.get(&task);
+        required.is_none_or(|required| required.iter().all(is_here))
+            || self.plan.partial.contains(&task.sub_topology)
     }
 
     fn start(&mut self, task: TaskId) -> TaskStart<Q> {
@@ -71,7 +82,9 @@ impl<Q> Assignments<Q> {
         let worker = running.unwrap_or_else(|| self.least_loaded(task.sub_topology));
         self.running.insert(task, worker);
         self.home.insert(task, worker);
-        let inputs = self.waiting.remove(&task).unwrap_or_default().into_values().collect();
+        let inputs = self.waiting.remove(&task).unwrap_or_default();
+        self.read.entry(task).or_default().extend(inputs.keys().cloned());
+        let inputs = inputs.into_values().collect();
         TaskStart { task, worker, inputs }
     }
 
@@ -95,6 +108,7 @@ impl<Q> Assignments<Q> {
                 waiting.remove(partition);
             }
             if let Some(worker) = self.running.remove(task) {
+                self.read.remove(task);
                 stop.entry(worker).or_default().push(*task);
             }
         }
@@ -135,7 +149,7 @@ mod tests {
 
     fn shape(id: u32, topics: &[(&str, i32)], copartitioned: bool) -> SubTopologyShape {
         let topics = topics.iter().map(|(topic, n)| ((*topic).into(), *n)).collect();
-        SubTopologyShape { id, topics, copartitioned }
+        SubTopologyShape { id, topics, copartitioned, whole: false }
     }
 
     fn partitions(list: &[(&str, i32)]) -> Vec<OwnedPartition<()>> {
@@ -220,6 +234,24 @@ mod tests {
         here.revoked(&[TopicPartition::new("b", 0)]);
         assert_eq!(started(&assigned(&mut here, partitions(&[("b", 0)]))), vec![]);
         here.put_back(partitions(&[("a", 0)]));
+        assert_eq!(started(&here.startable()), vec![("0_0".into(), 0, 2)]);
+    }
+
+    /// Topics of a pattern: one that comes is a further input of its task, which needs all it has; one that goes is not
+    /// waited for.
+    #[test]
+    fn a_task_takes_in_a_topic_that_came_and_goes_on_without_one_that_went() {
+        let whole =
+            |topics| TaskPlan::new(&[SubTopologyShape { whole: true, ..shape(0, topics, false) }]);
+        let mut here = Assignments::new(whole(&[("a", 2)]).unwrap(), 1);
+        assert_eq!(started(&assigned(&mut here, partitions(&[("a", 0)]))).len(), 1);
+        here.plan_again(whole(&[("a", 2), ("b", 1), ("c", 1)]).unwrap());
+        assert_eq!(started(&assigned(&mut here, partitions(&[("b", 0)]))), vec![]);
+        let starts = assigned(&mut here, partitions(&[("c", 0)]));
+        assert_eq!(started(&starts), vec![("0_0".into(), 0, 2)]);
+        here.plan_again(whole(&[("a", 2), ("b", 1)]).unwrap());
+        assert_eq!(here.revoked(&[TopicPartition::new("c", 0)]).len(), 1);
+        here.put_back(partitions(&[("a", 0), ("b", 0)]));
         assert_eq!(started(&here.startable()), vec![("0_0".into(), 0, 2)]);
     }
 

@@ -271,7 +271,7 @@ impl Control {
                     if self.owns_nothing(membership, &mut empty_since) {
                         listener.placed();
                     }
-                    self.look_at_sinks(&mut looked);
+                    self.look_at_topics(&mut looked, membership, listener)?;
                 }
                 // Not the group's: an assignment waited for the broker when the end came.
                 Err(_) if self.stop.is_set() => {}
@@ -299,13 +299,39 @@ impl Control {
 }
 
 impl Control {
-    /// Looks up how many partitions the user's sink topics have, now and then.
-    fn look_at_sinks(&self, looked: &mut Duration) {
+    /// Looks at the user's topics now and then: which ones match patterns, how many partitions sinks have.
+    fn look_at_topics(
+        &self,
+        looked: &mut Duration,
+        membership: &mut dyn Membership,
+        listener: &mut Listener,
+    ) -> Result<()> {
         let now = self.instance.clock.elapsed();
         if now.saturating_sub(*looked) < self.instance.settings.metadata_age_max {
-            return;
+            return Ok(());
         }
         *looked = now;
+        self.look_at_sinks();
+        let mut subs = self.instance.topology.sub_topologies().iter();
+        if !subs.any(|sub| sub.patterns().next().is_some()) {
+            return Ok(());
+        }
+        match listener.look_for_topics() {
+            Ok(None) => Ok(()),
+            Ok(Some(topics)) => membership.subscribe(&topics),
+            Err(error) if error.reaction() == Reaction::Retry => {
+                tracing::warn!(
+                    ?error,
+                    "it is not known which topics match patterns; looking again later"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks up how many partitions the user's sink topics have.
+    fn look_at_sinks(&self) {
         let sinks = self.instance.topology.sub_topologies().iter().flat_map(|sub| &sub.sinks);
         for sink in sinks.filter(|sink| !sink.internal) {
             match self.instance.log.describe(&[&*sink.topic]) {

@@ -274,6 +274,33 @@ impl Listener {
         Ok(())
     }
 
+    /// Looks which topics the patterns of the sources match now; all topics to be read if those are others than before.
+    ///
+    /// # Errors
+    /// `Unavailable`, and `Topic` for one that does not fit.
+    pub(crate) fn look_for_topics(&mut self) -> Result<Option<Vec<String>>> {
+        let shapes = grown::shapes(&self.instance, &self.shapes, &[])?;
+        let (before, now) = (topics_of(&self.shapes), topics_of(&shapes));
+        if before == now {
+            return Ok(None);
+        }
+        let came: Vec<&Arc<str>> = now.difference(&before).copied().collect();
+        let went: Vec<&Arc<str>> = before.difference(&now).copied().collect();
+        tracing::info!(?came, ?went, "other topics match the patterns of the sources");
+        let is_new = |(topic, _): &&(Arc<str>, i32)| came.contains(&topic);
+        let added = shapes.iter().flat_map(|shape| &shape.topics).filter(is_new);
+        let added: Vec<TopicPartition> = added
+            .flat_map(|(topic, count)| {
+                (0..*count).map(|partition| TopicPartition::new(Arc::clone(topic), partition))
+            })
+            .collect();
+        let topics = now.iter().map(ToString::to_string).collect();
+        self.instance.positions.begin_at_first(&added);
+        self.on(Event::Planned(TaskPlan::new(&shapes)?));
+        self.shapes = shapes;
+        Ok(Some(topics))
+    }
+
     /// The committed positions; waits for the broker as long as it takes.
     fn resolve(&self, added: &[TopicPartition]) -> Result<Vec<StartPosition>> {
         let what = format!("the committed positions of {}", names(added));
@@ -331,6 +358,10 @@ impl Listener {
             tracing::info!("this instance owns no task: there are more instances than partitions");
         }
     }
+}
+
+fn topics_of(shapes: &[SubTopologyShape]) -> BTreeSet<&Arc<str>> {
+    shapes.iter().flat_map(|shape| &shape.topics).map(|(topic, _)| topic).collect()
 }
 
 fn names(partitions: &[TopicPartition]) -> String {

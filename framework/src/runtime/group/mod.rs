@@ -25,6 +25,7 @@
 mod assignment;
 pub(super) mod machine;
 mod grown;
+pub(crate) mod subscription;
 mod listener;
 mod control;
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl Bench {
             id,
             topics: topics.iter().map(|(topic, count)| ((*topic).into(), *count)).collect(),
             copartitioned,
+            whole: false,
         };
         let shapes =
             [shape(0, &[("a", 4), ("b", 2)], false), shape(1, &[("c", 1), ("d", 1)], true)];

@@ -16,7 +16,6 @@ mod futures;
 mod outlets;
 mod global;
 mod stores;
-
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +35,10 @@ use crate::task::TaskState;
 use crate::topology::{StreamsBuilder, Topology};
 
 mod growing;
+mod patterns;
 mod interleavings;
 mod health;
+mod drops;
 mod idle;
 mod stopping;
 mod waiting;

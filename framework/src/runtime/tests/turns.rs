@@ -190,6 +190,10 @@ impl Membership for CountingMembership {
         self.0.poll(timeout, &mut CountingListener(listener, Arc::clone(&self.1)))
     }
 
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        self.0.subscribe(topics)
+    }
+
     fn member(&self) -> Arc<dyn Member> {
         self.0.member()
     }

@@ -14,7 +14,7 @@ use crate::runtime::instance::Instance;
 use crate::runtime::owned::OwnedPartition;
 use crate::store::CacheBudget;
 use crate::task::{Input, OpenStores, Task, TaskLimits, UncommittedBudget};
-use crate::topology::TaskSeed;
+use crate::topology::{PatternSource, TaskSeed};
 
 /// What the worker gives to a task of its own.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Making<'a> {
 pub(crate) struct Chain {
     task: Task,
     sources: Vec<(Arc<str>, Box<dyn SourceNode>)>,
+    patterns: Vec<PatternSource>,
 }
 
 /// Makes the chain of a task; it is neither restored nor initialised.
@@ -65,7 +66,7 @@ pub(crate) fn build_chain(
     };
     let stores = OpenStores { all: parts.stores, disk, uncommitted: parts.uncommitted };
     let task = Task::new(ctx, parts.nodes, stores, limits);
-    Ok(Chain { task, sources: parts.sources })
+    Ok(Chain { task, sources: parts.sources, patterns: parts.patterns })
 }
 
 impl Chain {
@@ -75,14 +76,12 @@ impl Chain {
     /// `Fatal` for a partition that no source reads, or whose start is not known.
     pub(crate) fn attach(mut self, inputs: Vec<OwnedPartition>) -> Result<Task> {
         for OwnedPartition { partition, queue, start } in inputs {
-            let place = self.sources.iter().position(|(topic, _)| *topic == partition.topic);
-            let (Some(place), Some(start)) = (place, start) else {
+            let (Some(source), Some(start)) = (self.source_of(&partition.topic), start) else {
                 return Err(Error::Fatal {
                     what: format!("task {}", self.task.id()),
                     reason: format!("no source reads {partition}, or nobody knows from where"),
                 });
             };
-            let (_, source) = self.sources.swap_remove(place);
             if !start.committed {
                 self.task.commit_soon();
             }
@@ -90,5 +89,12 @@ impl Chain {
             self.task.add_input(Input::new(partition, queue, source, start.offset, time));
         }
         Ok(self.task)
+    }
+
+    fn source_of(&mut self, topic: &Arc<str>) -> Option<Box<dyn SourceNode>> {
+        match self.sources.iter().position(|(named, _)| named == topic) {
+            Some(place) => Some(self.sources.swap_remove(place).1),
+            None => self.patterns.iter().find_map(|pattern| pattern.source_of(topic)),
+        }
     }
 }

@@ -42,6 +42,15 @@ impl<K: Data, V: Data> TableStore<K, V> {
         self.rows.write_version(&self.local, value, from)
     }
 
+    /// Who was told that a put had expired counts it: the store does not.
+    pub(crate) fn told_expired(&mut self) {
+        if let Some(history) = &mut self.rows.history {
+            history.told();
+        } else if let Some(expiry) = self.rows.logged_mut().expiry_mut() {
+            expiry.told();
+        }
+    }
+
     /// A write of a store with a history.
     pub(super) fn write_version(
         &mut self,

@@ -104,7 +104,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
     /// See [`WindowStore`].
     #[expect(clippy::needless_pass_by_value, reason = "a put reads as in Kafka Streams")]
     pub fn put(&self, key: K, value: V, start: Timestamp) -> Result<()> {
-        self.state.borrow_mut().put(&key, Some(value), start, self.time.get())
+        self.state.borrow_mut().put(&key, Some(value), start, self.time.get()).map(drop)
     }
 
     /// Deletes the value of a key in the window that starts at `start`.
@@ -112,7 +112,7 @@ impl<K: Data, V: Data> WindowStore<K, V> {
     /// # Errors
     /// See [`WindowStore`].
     pub fn delete(&self, key: &K, start: Timestamp) -> Result<()> {
-        self.state.borrow_mut().put(key, None, start, self.time.get())
+        self.state.borrow_mut().put(key, None, start, self.time.get()).map(drop)
     }
 
     /// The value of a key in the window that starts at `start`; with duplicates the first one.

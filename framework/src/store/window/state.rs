@@ -112,14 +112,21 @@ impl Sequence {
 }
 
 impl<K: Data, V: Data> WindowState<K, V> {
-    /// Puts a value (none deletes) and logs it at a time.
+    /// Who was told that a put had expired counts it: the store does not.
+    pub(crate) fn told_expired(&mut self) {
+        if let Some(expiry) = self.logged.expiry_mut() {
+            expiry.told();
+        }
+    }
+
+    /// Puts a value (none deletes) and logs it at a time; false, and counted, if its window has expired.
     pub(crate) fn put(
         &mut self,
         key: &K,
         value: Option<V>,
         start: Timestamp,
         at: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.keys.encode_key(key, &mut self.key)?;
         let start = start.0.max(0);
         let seq = self.seq.as_mut().map_or(0, Sequence::next);
@@ -134,14 +141,17 @@ impl<K: Data, V: Data> WindowState<K, V> {
         self.layout.encode(&self.key, start, seq, &mut self.local);
         self.logged.log(&self.local, value.as_ref().map(|_| &*self.bytes), at)?;
         let admitted = |expiry: &mut Expiry| expiry.admits(start);
-        if value.is_none() && self.seq.is_some() || !self.logged.expiry_mut().is_none_or(admitted) {
-            return Ok(());
+        if value.is_none() && self.seq.is_some() {
+            return Ok(true);
+        }
+        if !self.logged.expiry_mut().is_none_or(admitted) {
+            return Ok(false);
         }
         match value {
             Some(value) => self.logged.put(&self.local, value, &self.bytes),
             None => self.logged.delete(&self.local),
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn get(&mut self, key: &K, start: Timestamp) -> Result<Option<V>> {

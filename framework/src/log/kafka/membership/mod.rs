@@ -186,6 +186,13 @@ impl Membership for KafkaMembership {
         polled
     }
 
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        self.spec.topics = topics.to_vec();
+        self.missing_since = None;
+        // Between two clients the next one takes them.
+        self.group.as_ref().map_or(Ok(()), |group| group.subscribe(topics))
+    }
+
     fn member(&self) -> Arc<dyn Member> {
         Arc::new(KafkaMember { place: Arc::clone(&self.place) })
     }
@@ -292,15 +299,22 @@ impl Group {
         let what = format!("joining group {}", spec.group);
         let consumer = Consumer::member(&settings.member(spec, partitions)?, brokers)
             .map_err(|error| error::from_client(&what, None, &error))?;
-        let topics: Vec<&str> = spec.topics.iter().map(String::as_str).collect();
-        let subscribed = consumer.subscribe(&topics);
-        subscribed.map_err(|error| Error::Fatal { what, reason: error.to_string() })?;
-        Ok(Arc::new(Self {
+        let group = Self {
             name: spec.group.clone(),
             consumer: Arc::new(consumer),
             taps: Mutex::default(),
             request_timeout: settings.request_timeout,
-        }))
+        };
+        group.subscribe(&spec.topics)?;
+        Ok(Arc::new(group))
+    }
+
+    fn subscribe(&self, topics: &[String]) -> Result<()> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(|error| Error::Fatal {
+            what: format!("subscribing in group {}", self.name),
+            reason: error.to_string(),
+        })
     }
 
     fn identity(&self) -> Option<Identity> {

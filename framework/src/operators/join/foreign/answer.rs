@@ -66,8 +66,7 @@ impl<K: Data, FK: Data, R: Data> Operator<FK, Change<R>> for AnswerChange<K, FK,
         let Record { key: foreign, value: change, timestamp, headers } = record;
         if !change.latest {
             // What is newer was sent already.
-            self.faults.dropped(DropReason::Stale, ctx, OLDER);
-            return Ok(());
+            return self.faults.dropped(DropReason::Stale, ctx, OLDER);
         }
         let prefix = self.foreign.encode(&foreign, &mut self.scratch);
         if let Err(error) = prefix.and_then(|_| put_prefix(&self.scratch, &mut self.prefix)) {

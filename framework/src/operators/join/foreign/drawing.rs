@@ -142,6 +142,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
                 Ok(())
             }),
         });
+        graph.drop_for(node, [subscribe, receive, answer, change, resolve]);
         graph.set_table(node, TableTraits::kept_if_said(reserved));
         drop(graph);
         KTable::new(Rc::clone(&self.graph), node, self.primary)
@@ -231,6 +232,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
         SourceDraft {
             name: self.names.registration_source.clone(),
             topics: vec![topic],
+            pattern: None,
             internal: true,
             partitions: None,
             reset: Reset::Earliest,
@@ -307,6 +309,7 @@ impl<K: Data, FK: Data, V: Data, R: Data> Meeting<K, FK, V, R> {
         SourceDraft {
             name: self.names.response_source.clone(),
             topics: vec![topic],
+            pattern: None,
             internal: true,
             partitions: None,
             reset: Reset::Earliest,

@@ -67,7 +67,7 @@ where
         };
         if hash != answer.hash {
             let why = format_args!("the answer is to a row that has changed since");
-            self.faults.dropped(DropReason::Stale, ctx, why);
+            self.faults.dropped(DropReason::Stale, ctx, why)?;
             let deletes = answer.row.is_none();
             let remains = deletes && self.may_remain((&key, row.as_ref()), hash, &about, ctx)?;
             if !remains {

@@ -95,8 +95,7 @@ where
         let Record { key, value: change, timestamp, headers } = record;
         if !change.latest {
             // What is newer has asked already.
-            self.faults.dropped(DropReason::Stale, ctx, OLDER);
-            return Ok(());
+            return self.faults.dropped(DropReason::Stale, ctx, OLDER);
         }
         if change.new.is_none() && change.old.is_none() {
             return Ok(());
@@ -108,7 +107,7 @@ where
         let names_none = change.new.is_some() && new.is_none();
         if names_none && !self.left {
             let why = format_args!("its foreign key is null");
-            self.faults.dropped(DropReason::NullKey, ctx, why);
+            self.faults.dropped(DropReason::NullKey, ctx, why)?;
         }
         let partition = Some(ctx.task.partition);
         let send = |foreign: Option<FK>, instruction, ctx: &mut TaskContext| {

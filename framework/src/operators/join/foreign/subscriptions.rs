@@ -85,8 +85,7 @@ impl<K: Data, FK: Data> Operator<Option<FK>, Subscription<K>> for Receive<K, FK>
             None if record.value.instruction == Instruction::PropagateNullIfNoForeignValue => {}
             None => {
                 let why = format_args!("the foreign key of a subscription is null");
-                self.faults.dropped(DropReason::NullKey, ctx, why);
-                return Ok(());
+                return self.faults.dropped(DropReason::NullKey, ctx, why);
             }
         }
         self.children.forward(record, ctx)

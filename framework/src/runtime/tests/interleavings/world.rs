@@ -78,6 +78,7 @@ fn plan() -> TaskPlan {
         id,
         topics: topics.iter().map(|(topic, count)| ((*topic).into(), *count)).collect(),
         copartitioned,
+        whole: false,
     };
     TaskPlan::new(&[shape(0, &[("a", 3), ("b", 2)], false), shape(1, &[("c", 2), ("d", 2)], true)])
         .unwrap()
