@@ -18,9 +18,9 @@ pub struct Arguments {
     /// With which promise.
     #[arg(long)]
     pub guarantee: Guarantee,
-    /// The topic to read.
-    #[arg(long)]
-    pub input: String,
+    /// The topics to read.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub input: Vec<String>,
     /// The group, and the prefix of all other topics.
     #[arg(long)]
     pub application_id: String,

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::finish::Finish;
 use crate::measure::Measured;
-use crate::produce::Input;
+use crate::produce::{Input, Topic};
 use crate::results::Results;
 use crate::workload::{Guarantee, Workload};
 
@@ -86,7 +86,7 @@ pub struct Figures {
     pub workload: String,
     /// Name of the guarantee.
     pub guarantee: String,
-    /// Records of the input.
+    /// Records of the input, rows of tables among them.
     pub records: u64,
     /// From the start of the process until the last record was committed.
     pub seconds: f64,
@@ -125,6 +125,17 @@ impl Run {
         outcome.with_context(|| format!("{} {}", self.engine.name(), self.workload))
     }
 
+    /// The topics that are read.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.input.topics(self.workload).iter().map(Topic::name).collect()
+    }
+
+    /// Makes what is read, unless it is there.
+    pub fn ensure(&self, cluster: &Cluster) -> Result<()> {
+        self.input.topics(self.workload).iter().try_for_each(|topic| topic.ensure(cluster))
+    }
+
     fn run_as(
         &self,
         application: &str,
@@ -137,8 +148,8 @@ impl Run {
         let state = places.work.join(application);
         fs::create_dir_all(&state)?;
         let log = places.work.join(format!("{application}.log"));
-        let topic = self.input.topic();
-        let finish = Finish::of(cluster, application, &topic, self.input.partitions)?;
+        let topics = self.topics();
+        let finish = Finish::of(cluster, application, &topics, self.input.partitions)?;
         let command = self.command(application, cluster, places, &state);
         let (seconds, measured) = watch(&command, &log, &finish)?;
         fs::remove_dir_all(&state)?;
@@ -159,7 +170,7 @@ impl Run {
             ("--bootstrap", cluster.bootstrap().to_owned()),
             ("--workload", self.workload.to_string()),
             ("--guarantee", self.guarantee.to_string()),
-            ("--input", self.input.topic()),
+            ("--input", self.topics().join(",")),
             ("--application-id", application.to_owned()),
             ("--settings", text(&places.settings)),
             ("--state-dir", text(state)),
@@ -192,7 +203,8 @@ impl Run {
 
     #[expect(clippy::cast_precision_loss, reason = "counts of records are far below 2^52")]
     fn figures(&self, version: String, seconds: f64, measured: Measured) -> Figures {
-        let records = self.input.records;
+        let topics = self.input.topics(self.workload);
+        let records: u64 = topics.iter().map(|topic| topic.records).sum();
         Figures {
             engine: self.engine.name().to_owned(),
             version,
@@ -204,7 +216,7 @@ impl Run {
             cpu_s: measured.cpu_s,
             records_per_cpu_s: records as f64 / measured.cpu_s,
             peak_rss_bytes: measured.peak_rss_bytes,
-            keys: self.input.keys,
+            keys: self.workload.keys(self.input.keys),
             partitions: self.input.partitions,
             threads: measured.threads,
         }

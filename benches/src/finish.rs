@@ -14,13 +14,16 @@ use crate::cluster::{self, Cluster, Offsets};
 /// So many offsets may be transaction markers, which no consumer commits past unless more records follow.
 const MARKERS_MAX: i64 = 256;
 
+/// How the names of the topics end that an engine writes and reads again.
+const BETWEEN: [&str; 3] =
+    ["-repartition", "-subscription-registration-topic", "-subscription-response-topic"];
+
 /// Watches one engine.
 pub struct Finish {
     observer: BaseConsumer,
     application: String,
-    input: String,
-    partitions: i32,
-    ends: Offsets,
+    /// The topics of the input, their partitions and where each ends.
+    inputs: Vec<(String, i32, Offsets)>,
 }
 
 impl std::fmt::Debug for Finish {
@@ -30,23 +33,34 @@ impl std::fmt::Debug for Finish {
 }
 
 impl Finish {
-    /// To watch the group `application` on its way through the input, which is complete.
-    pub fn of(cluster: &Cluster, application: &str, input: &str, partitions: i32) -> Result<Self> {
+    /// To watch the group `application` on its way through the topics of the input, which are complete.
+    pub fn of(
+        cluster: &Cluster,
+        application: &str,
+        topics: &[String],
+        partitions: i32,
+    ) -> Result<Self> {
         let observer = cluster.observer(application)?;
-        let ends = cluster::ends(&observer, input, partitions)?;
-        let (application, input) = (application.to_owned(), input.to_owned());
-        Ok(Self { observer, application, input, partitions, ends })
+        let mut inputs = Vec::new();
+        for topic in topics {
+            let ends = cluster::ends(&observer, topic, partitions)?;
+            inputs.push((topic.clone(), partitions, ends));
+        }
+        Ok(Self { observer, application: application.to_owned(), inputs })
     }
 
     /// Whether everything is processed and committed.
     pub fn reached(&self) -> Result<bool> {
-        if !self.committed(&self.input, self.partitions, &self.ends)? {
-            return Ok(false);
+        for (topic, partitions, ends) in &self.inputs {
+            if !self.committed(topic, *partitions, ends)? {
+                return Ok(false);
+            }
         }
-        // Only now the repartition topics are complete: their records were acknowledged before the input's offsets.
+        // Only now the repartition topics are complete: their records were acknowledged before the input's offsets. Of
+        // a join by foreign key the answers come after the subscriptions, in the order of their names.
         let prefix = format!("{}-", self.application);
         for (topic, partitions) in cluster::topics(&self.observer)? {
-            if topic.starts_with(&prefix) && topic.ends_with("-repartition") {
+            if topic.starts_with(&prefix) && BETWEEN.iter().any(|end| topic.ends_with(end)) {
                 let ends = cluster::ends(&self.observer, &topic, partitions)?;
                 if !self.committed(&topic, partitions, &ends)? {
                     return Ok(false);

@@ -1,4 +1,4 @@
-//! Makes the input: seeded invoices in one topic, once; later runs find the topic and use it again.
+//! Makes the input: seeded invoices, and the rows of their clients; once, later runs find the topics and use them again.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,9 +12,13 @@ use rdkafka::producer::BaseProducer;
 use crate::cluster::{self, Cluster};
 use crate::invoice::instant;
 use crate::native::{self, OutTopic};
+use crate::workload::Workload;
 
 /// 2026-01-01T00:00:00Z: event time starts here in every run, so that windows are the same.
 const START_MS: i64 = 1_767_225_600_000;
+
+/// Where the clients live.
+const CITIES: [&str; 5] = ["Basel", "Bremen", "Lyon", "Porto", "Turin"];
 
 /// Event time moves on by a millisecond after this many records.
 const RECORDS_PER_MS: u64 = 10;
@@ -33,16 +37,78 @@ pub struct Input {
 }
 
 impl Input {
-    /// The topic of this input.
+    /// The invoices that the plain workloads read.
     #[must_use]
-    pub fn topic(&self) -> String {
+    pub fn invoices(self) -> Topic {
         let Self { records, keys, partitions, seed } = self;
-        format!("bench-invoices-{records}-{keys}-{partitions}-{seed}")
+        Topic { kind: Kind::Invoices, records, keys, partitions, seed }
+    }
+
+    /// The topics that a workload reads.
+    #[must_use]
+    pub fn topics(self, workload: Workload) -> Vec<Topic> {
+        let invoices = Self { keys: workload.keys(self.keys), ..self }.invoices();
+        let customers = Topic { kind: Kind::Customers, records: invoices.keys, ..invoices };
+        match workload {
+            Workload::Stateless
+            | Workload::Count
+            | Workload::Window
+            | Workload::InvoiceTotals
+            | Workload::Session => vec![invoices],
+            Workload::JoinStreams => {
+                let half = Topic { records: invoices.records / 2, ..invoices };
+                vec![half, Topic { seed: half.seed + 1, ..half }]
+            }
+            Workload::JoinTable => vec![invoices, customers],
+            Workload::ForeignJoin => {
+                let records = invoices.records / 3;
+                vec![Topic { kind: Kind::Orders, records, ..invoices }, customers]
+            }
+        }
+    }
+}
+
+/// What the records of a topic are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Invoices under the names of their clients.
+    Invoices,
+    /// Invoices under their numbers.
+    Orders,
+    /// Where each client lives, once, all before the first invoice.
+    Customers,
+}
+
+/// One topic.
+#[derive(Debug, Clone, Copy)]
+pub struct Topic {
+    /// What it holds.
+    pub kind: Kind,
+    /// How many of them.
+    pub records: u64,
+    /// How many clients.
+    pub keys: u64,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Seed of the amounts and of who buys next.
+    pub seed: u64,
+}
+
+impl Topic {
+    /// Its name, which says what is in it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let Self { kind, records, keys, partitions, seed } = self;
+        match kind {
+            Kind::Invoices => format!("bench-invoices-{records}-{keys}-{partitions}-{seed}"),
+            Kind::Orders => format!("bench-orders-{records}-{keys}-{partitions}-{seed}"),
+            Kind::Customers => format!("bench-customers-{keys}-{partitions}"),
+        }
     }
 
     /// Makes the topic unless it is there with as many records.
     pub fn ensure(&self, cluster: &Cluster) -> Result<()> {
-        let topic = self.topic();
+        let topic = self.name();
         if let Some(partitions) = cluster.topics()?.get(&topic) {
             let consumer: BaseConsumer = cluster.client().create()?;
             let ends = cluster::ends(&consumer, &topic, *partitions)?;
@@ -68,9 +134,16 @@ impl Input {
         let mut random = SplitMix64(self.seed);
         let mut text = Text::default();
         for index in 0..self.records {
-            let timestamp = START_MS + i64::try_from(index / RECORDS_PER_MS)?;
-            text.write(index, timestamp, random.below(self.keys), random.below(1_000_000) + 1)?;
-            while let Err(code) = out.produce(None, &text.client, &text.value, timestamp) {
+            let timestamp = if self.kind == Kind::Customers {
+                text.write_customer(index)?;
+                START_MS - 1
+            } else {
+                let timestamp = START_MS + i64::try_from(index / RECORDS_PER_MS)?;
+                text.write(index, timestamp, random.below(self.keys), random.below(1_000_000) + 1)?;
+                timestamp
+            };
+            let key = if self.kind == Kind::Orders { &text.number } else { &text.client };
+            while let Err(code) = out.produce(None, key, &text.value, timestamp) {
                 if code != RDKafkaErrorCode::QueueFull {
                     bail!("an invoice could not be queued: {code}");
                 }
@@ -84,6 +157,7 @@ impl Input {
 /// Buffers that are used again for every record.
 #[derive(Debug, Default)]
 struct Text {
+    number: Vec<u8>,
     client: Vec<u8>,
     value: Vec<u8>,
     issued_at: (i64, String),
@@ -94,6 +168,8 @@ impl Text {
         if self.issued_at.0 != timestamp {
             self.issued_at = (timestamp, instant(timestamp));
         }
+        self.number.clear();
+        write!(self.number, "INV-{index:09}")?;
         self.client.clear();
         write!(self.client, "client-{client:06}")?;
         self.value.clear();
@@ -104,6 +180,15 @@ impl Text {
             cents % 100,
             self.issued_at.1,
         )?;
+        Ok(())
+    }
+
+    fn write_customer(&mut self, client: u64) -> Result<()> {
+        self.client.clear();
+        write!(self.client, "client-{client:06}")?;
+        self.value.clear();
+        let city = CITIES.get(usize::try_from(client)? % CITIES.len()).copied().unwrap_or_default();
+        write!(self.value, r#"{{"name":"Client number {client}","city":"{city}"}}"#)?;
         Ok(())
     }
 }
@@ -139,11 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn a_customer_is_a_client_of_the_invoices() {
+        let mut text = Text::default();
+        text.write_customer(42).unwrap();
+        assert_eq!(text.client, b"client-000042");
+        assert_eq!(text.value, br#"{"name":"Client number 42","city":"Lyon"}"#);
+    }
+
+    #[test]
+    fn the_streams_of_a_join_are_different_halves_of_as_many_keys() {
+        let input = Input { records: 100, keys: 7, partitions: 4, seed: 1 };
+        let topics = input.topics(Workload::JoinStreams);
+        let names: Vec<String> = topics.iter().map(Topic::name).collect();
+        assert_eq!(names, ["bench-invoices-50-70-4-1", "bench-invoices-50-70-4-2"]);
+    }
+
+    #[test]
     fn a_record_is_an_invoice_of_its_key() {
         let mut text = Text::default();
         text.write(7, START_MS + 3, 42, 1205).unwrap();
         let invoice = Invoice::parse(&text.value).unwrap();
         assert_eq!(invoice.number, "INV-000000007");
+        assert_eq!(text.number, b"INV-000000007");
         assert_eq!(invoice.client.as_bytes(), text.client);
         assert_eq!(invoice.amount.to_string(), "12.05");
         assert_eq!(invoice.issued_at, "2026-01-01T00:00:00.003Z");

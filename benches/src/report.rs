@@ -77,7 +77,10 @@ fn cpu_goals(workload: Workload) -> (Goal, Option<Goal>) {
         Workload::Stateless => (Goal::AtLeast(4.0), Some(Goal::AtLeast(0.7))),
         Workload::Count => (Goal::AtLeast(7.0), Some(Goal::AtLeast(0.6))),
         Workload::Window => (Goal::AtLeast(5.0), Some(Goal::AtLeast(0.55))),
-        Workload::InvoiceTotals => (Goal::AtLeast(5.0), None),
+        Workload::InvoiceTotals | Workload::JoinTable => (Goal::AtLeast(5.0), None),
+        Workload::JoinStreams | Workload::Session | Workload::ForeignJoin => {
+            (Goal::AtLeast(4.0), None)
+        }
     }
 }
 
@@ -97,6 +100,7 @@ pub fn checks(figures: &[Figures], subject: Engine, base: Base) -> Vec<Check> {
 }
 
 fn checks_of(figures: &[Figures], subject: Engine, base: Base, workload: Workload) -> Vec<Check> {
+    let base = Base { keys: workload.keys(base.keys), ..base };
     let find = |engine: Engine, guarantee: Guarantee, keys: u64, partitions: i32| {
         figures.iter().find(|run| {
             run.engine == engine.name()

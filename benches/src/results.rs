@@ -66,25 +66,38 @@ impl Results {
         let key = record.key().unwrap_or_default();
         let value = record.payload().unwrap_or_default();
         let (key, value) = match workload {
-            Workload::Stateless => return self.append(key, value),
-            Workload::Count => (key.into(), value.into()),
-            Workload::Window => (key.into(), plain(value)?),
+            Workload::Stateless | Workload::JoinTable => return self.append(key, value),
+            Workload::JoinStreams => return self.pair(key, value),
+            Workload::Session | Workload::ForeignJoin if record.payload().is_none() => {
+                self.finals.remove(key);
+                return Ok(());
+            }
+            Workload::Count | Workload::ForeignJoin => (key.into(), value.into()),
+            Workload::Window | Workload::Session => (key.into(), plain(value)?),
             Workload::InvoiceTotals => total(key, value)?,
         };
         self.finals.insert(key, value);
         Ok(())
     }
 
-    /// Stateless: how many a key has, and a sum over them that depends on their order.
+    /// Records that follow each other: how many a key has, and a sum over them that depends on their order.
     fn append(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.sum(key, |so_far| hash(so_far, value))
+    }
+
+    /// Pairs of two streams: how many a key has, and a sum that does not depend on their order. Which of two records of
+    /// one time comes first is for each engine to say.
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.sum(key, |so_far| so_far.wrapping_add(hash(0, value)))
+    }
+
+    fn sum(&mut self, key: &[u8], add: impl Fn(u64) -> u64) -> Result<()> {
         let so_far = self.finals.entry_ref(key).or_insert_with(|| [0; 16].into());
-        let (count, hash) = so_far.split_first_chunk::<8>().context("16 bytes")?;
-        let hash = hash.first_chunk::<8>().context("16 bytes")?;
+        let (count, sum) = so_far.split_first_chunk::<8>().context("16 bytes")?;
+        let sum = sum.first_chunk::<8>().context("16 bytes")?;
         let count = u64::from_be_bytes(*count) + 1;
-        let hash = value.iter().fold(u64::from_be_bytes(*hash), |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        *so_far = [count.to_be_bytes(), hash.to_be_bytes()].concat().into();
+        let sum = add(u64::from_be_bytes(*sum));
+        *so_far = [count.to_be_bytes(), sum.to_be_bytes()].concat().into();
         Ok(())
     }
 
@@ -119,6 +132,11 @@ impl Results {
         }
         (count > 0).then(|| format!("{count} keys differ, for example {}", examples.join("; ")))
     }
+}
+
+/// FNV, going on from `so_far`.
+fn hash(so_far: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(so_far, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn show(bytes: &[u8]) -> String {
@@ -165,6 +183,21 @@ mod tests {
         assert!(text.starts_with("3 keys differ"), "{text}");
         assert!(text.contains("a: 1 / 3"), "{text}");
         assert!(text.contains("c: nothing / 4"), "{text}");
+    }
+
+    #[test]
+    fn pairs_may_come_in_any_order_and_records_may_not() {
+        let [mut one, mut other] = [Results::default(), Results::default()];
+        for (first, second) in [(&mut one, ["a b", "c d"]), (&mut other, ["c d", "a b"])] {
+            for value in second {
+                first.pair(b"pairs", value.as_bytes()).unwrap();
+                first.append(b"records", value.as_bytes()).unwrap();
+            }
+        }
+        let difference = one.difference(&other).unwrap();
+        assert!(difference.starts_with("1 keys differ, for example records:"), "{difference}");
+        other.pair(b"pairs", b"a b").unwrap();
+        assert!(one.difference(&other).unwrap().starts_with("2 keys differ"));
     }
 
     #[test]

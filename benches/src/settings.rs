@@ -27,6 +27,14 @@ pub struct Settings {
     pub totals_size: Duration,
     /// Workload `invoice-totals`: grace of the windows.
     pub totals_grace: Duration,
+    /// Workload `join-streams`: how far apart two records may be.
+    pub join_window: Duration,
+    /// Workload `join-streams`: grace of the windows.
+    pub join_grace: Duration,
+    /// Workload `session`: the gap that ends a session.
+    pub session_gap: Duration,
+    /// Workload `session`: grace of the sessions.
+    pub session_grace: Duration,
 }
 
 impl Settings {
@@ -49,6 +57,10 @@ impl Settings {
             window_grace: lines.millis("window.grace.ms")?,
             totals_size: lines.millis("totals.size.ms")?,
             totals_grace: lines.millis("totals.grace.ms")?,
+            join_window: lines.millis("join.window.ms")?,
+            join_grace: lines.millis("join.grace.ms")?,
+            session_gap: lines.millis("session.gap.ms")?,
+            session_grace: lines.millis("session.grace.ms")?,
         })
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -125,7 +125,7 @@ fn workers(
         let bell = Arc::new(Bell::default());
         let outbox = Outbox::open(options, index)?;
         let mut sources = Vec::new();
-        for stage in stages(options) {
+        for stage in stages(options)? {
             for partition in (0..partitions).skip(index).step_by(threads) {
                 let queue = PartitionQueue::take(consumer, &stage.topic, partition, &bell)?;
                 let work = (stage.make)(options, partition, &outbox)?;
@@ -138,9 +138,9 @@ fn workers(
     Ok(workers)
 }
 
-fn stages(options: &Options) -> Vec<Stage> {
+fn stages(options: &Options) -> Result<Vec<Stage>> {
     let input = options.input.clone();
-    match options.workload {
+    let stages = match options.workload {
         Workload::Stateless => vec![Stage { topic: input, make: stateless::make }],
         Workload::Count => vec![Stage { topic: input, make: count::make }],
         Workload::Window => vec![Stage { topic: input, make: window::make }],
@@ -149,13 +149,21 @@ fn stages(options: &Options) -> Vec<Stage> {
             Stage { topic: totals::all_topic(options), make: totals::make_windows },
             Stage { topic: totals::client_topic(options), make: totals::make_clients },
         ],
-    }
+        Workload::JoinStreams | Workload::JoinTable | Workload::Session | Workload::ForeignJoin => {
+            bail!("{} is not written by hand", options.workload)
+        }
+    };
+    Ok(stages)
 }
 
 fn internal_topics(options: &Options) -> Vec<String> {
     let name = |name: &str| format!("{}-{name}-changelog", options.application);
     match options.workload {
-        Workload::Stateless => Vec::new(),
+        Workload::Stateless
+        | Workload::JoinStreams
+        | Workload::JoinTable
+        | Workload::Session
+        | Workload::ForeignJoin => Vec::new(),
         Workload::Count => vec![name(count::STORE)],
         Workload::Window => vec![name(window::STORE)],
         Workload::InvoiceTotals => vec![

@@ -39,7 +39,7 @@ struct Produce {
     /// Invoices [default: 3000000, with --quick 300000].
     #[arg(long)]
     records: Option<u64>,
-    /// Clients.
+    /// Clients; joins are of ten times as many.
     #[arg(long, default_value_t = 10_000)]
     keys: u64,
     /// Partitions of the input.
@@ -109,9 +109,12 @@ impl Choice {
         let engines =
             if self.engines.is_empty() { Engine::value_variants() } else { &self.engines };
         let run = |engine, guarantee, input| Run { engine, workload, guarantee, input };
-        let mut runs: Vec<Run> =
-            engines.iter().map(|engine| run(*engine, guarantee, input)).collect();
-        if self.whole() {
+        let does = |engine: &&Engine| **engine != Engine::Bare || workload.has_bare();
+        let engines = engines.iter().filter(does);
+        let mut runs: Vec<Run> = engines.map(|engine| run(*engine, guarantee, input)).collect();
+        if self.whole() && !workload.has_bare() {
+            runs.push(run(SUBJECT, Guarantee::ExactlyOnce, input));
+        } else if self.whole() {
             let two = [Engine::Bare, SUBJECT];
             runs.extend(two.map(|engine| run(engine, Guarantee::ExactlyOnce, input)));
             let more_keys = Input { keys: input.keys * 10, ..input };
@@ -141,8 +144,9 @@ fn main() -> Result<()> {
         Arguments::Run(choice) => compare(&choice),
         Arguments::Produce(produce) => {
             let input = produce.input();
-            input.ensure(&Cluster::at(&produce.bootstrap))?;
-            say(&input.topic())
+            let invoices = input.invoices();
+            invoices.ensure(&Cluster::at(&produce.bootstrap))?;
+            say(&invoices.name())
         }
         Arguments::Measure { log, command } => measure::print(&measure::run(&command, &log)?),
     }
@@ -193,20 +197,20 @@ fn execute(
     differences: &mut Vec<String>,
 ) -> Result<Vec<Figures>> {
     let mut figures = Vec::new();
-    let mut reference: Option<(String, &'static str, Results)> = None;
+    let mut reference: Option<(Vec<String>, &'static str, Results)> = None;
     for run in runs {
-        run.input.ensure(cluster).context("making the input")?;
+        run.ensure(cluster).context("making the input")?;
         let (line, results) = run.execute(cluster, places)?;
         say(&serde_json::to_string(&line)?)?;
         figures.push(line);
         match &reference {
-            Some((topic, engine, first)) if *topic == run.input.topic() => {
+            Some((topics, engine, first)) if *topics == run.topics() => {
                 if let Some(difference) = first.difference(&results) {
                     let (ours, workload) = (run.engine.name(), run.workload);
                     differences.push(format!("{workload}, {engine} / {ours}: {difference}"));
                 }
             }
-            _ => reference = Some((run.input.topic(), run.engine.name(), results)),
+            _ => reference = Some((run.topics(), run.engine.name(), results)),
         }
     }
     Ok(figures)

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use millstream_benches::arguments::Arguments;
 use millstream_benches::bare::{self, Options};
@@ -15,7 +16,7 @@ fn main() -> anyhow::Result<()> {
         bootstrap: arguments.bootstrap,
         workload: arguments.workload,
         guarantee: arguments.guarantee,
-        input: arguments.input,
+        input: arguments.input.into_iter().next().context("no topic to read")?,
         application: arguments.application_id,
         settings: Settings::load(&arguments.settings)?,
     })

@@ -7,13 +7,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser as _;
 use compact_str::CompactString;
 use millstream::record::Timestamp;
 use millstream::serde::{HasSerde, Json, Null, Place, Serde};
 use millstream::{
-    BoxError, Consumed, Sources, Streams, StreamsBuilder, StreamsConfig, TimeWindows, Topology,
+    BoxError, Consumed, JoinWindows, SessionWindows, Sources, Streams, StreamsBuilder,
+    StreamsConfig, TimeWindows, Topology,
 };
 use millstream_benches::arguments::Arguments;
 use millstream_benches::invoice::{CURRENCY, LARGE, instant};
@@ -85,7 +86,23 @@ impl HasSerde for Invoice {
     type Serde = Json;
 }
 
-/// The sum of a window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Customer {
+    name: Text,
+    city: Text,
+}
+
+impl HasSerde for Customer {
+    type Serde = Json;
+}
+
+impl Customer {
+    fn gets(&self, invoice: &Invoice) -> String {
+        format!("{} {}", self.city.0, invoice.number.0)
+    }
+}
+
+/// The sum of a window or of a session.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Sum(Decimal);
@@ -173,13 +190,27 @@ fn millis(duration: Duration) -> String {
 
 fn topology(arguments: &Arguments, settings: &Settings) -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let (input, application) = (arguments.input.as_str(), arguments.application_id.as_str());
+    let application = arguments.application_id.as_str();
     let output = format!("{application}-out");
-    match arguments.workload {
-        Workload::Stateless => stateless(&builder, input, &output),
-        Workload::Count => count(&builder, input, &output),
-        Workload::Window => window(&builder, input, &output, settings),
-        Workload::InvoiceTotals => invoice_totals(&builder, input, application, settings),
+    let inputs: Vec<&str> = arguments.input.iter().map(String::as_str).collect();
+    match (arguments.workload, inputs.as_slice()) {
+        (Workload::Stateless, [input]) => stateless(&builder, input, &output),
+        (Workload::Count, [input]) => count(&builder, input, &output),
+        (Workload::Window, [input]) => window(&builder, input, &output, settings),
+        (Workload::InvoiceTotals, [input]) => {
+            invoice_totals(&builder, input, application, settings);
+        }
+        (Workload::JoinStreams, [left, right]) => {
+            join_streams(&builder, (left, right), &output, settings);
+        }
+        (Workload::JoinTable, [invoices, customers]) => {
+            join_table(&builder, (invoices, customers), &output);
+        }
+        (Workload::Session, [input]) => session(&builder, input, &output, settings),
+        (Workload::ForeignJoin, [orders, customers]) => {
+            foreign_join(&builder, (orders, customers), &output);
+        }
+        (workload, inputs) => bail!("{workload} does not read {} topics", inputs.len()),
     }
     Ok(builder.build()?)
 }
@@ -224,4 +255,55 @@ fn invoice_totals(builder: &StreamsBuilder, input: &str, application: &str, sett
         .aggregate("totals-by-client", Total::zero, |_, invoice, total| total.add(invoice.amount))
         .updates()
         .to(format!("{application}-totals-by-client"));
+}
+
+fn join_streams(
+    builder: &StreamsBuilder,
+    (left, right): (&str, &str),
+    output: &str,
+    settings: &Settings,
+) {
+    let right = builder.stream::<Text, Invoice>(right);
+    let within = JoinWindows::within(settings.join_window).grace(settings.join_grace);
+    builder
+        .stream::<Text, Invoice>(left)
+        .join("near", &right, within, |left, right| format!("{} {}", left.number.0, right.number.0))
+        .to(output);
+}
+
+fn join_table(builder: &StreamsBuilder, (invoices, customers): (&str, &str), output: &str) {
+    let customers = builder.table::<Text, Customer>(customers, "customers");
+    builder
+        .stream::<Text, Invoice>(invoices)
+        .join_table(&customers, |invoice, customer| customer.gets(&invoice))
+        .to(output);
+}
+
+fn session(builder: &StreamsBuilder, input: &str, output: &str, settings: &Settings) {
+    builder
+        .stream::<Text, Invoice>(input)
+        .group_by_key()
+        .windowed_by(SessionWindows::with_gap(settings.session_gap).grace(settings.session_grace))
+        .aggregate(
+            "sums",
+            Sum::default,
+            |_, invoice, sum| sum.0 += invoice.amount,
+            |_, sum, later| sum.0 += later.0,
+        )
+        .to_stream()
+        .to(output);
+}
+
+fn foreign_join(builder: &StreamsBuilder, (orders, customers): (&str, &str), output: &str) {
+    let customers = builder.table::<Text, Customer>(customers, "customers");
+    builder
+        .table::<Text, Invoice>(orders, "orders")
+        .join_foreign(
+            "customer",
+            &customers,
+            |_, invoice| Some(invoice.client.clone()),
+            |invoice, customer| customer.gets(invoice),
+        )
+        .to_stream()
+        .to(output);
 }

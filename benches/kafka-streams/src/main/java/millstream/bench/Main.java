@@ -31,7 +31,7 @@ public final class Main {
         System.out.flush();
 
         var topology = Workloads.topology(
-                options.get("workload"), options.get("input"), options.get("application-id"), settings);
+                options.get("workload"), options.get("input").split(","), options.get("application-id"), settings);
         var streams = new KafkaStreams(topology, config(options, settings));
         var failed = new boolean[1];
         var done = new CountDownLatch(1);

@@ -14,17 +14,25 @@ import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.JoinWindows;
+import org.apache.kafka.streams.kstream.Joined;
+import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.SessionWindows;
+import org.apache.kafka.streams.kstream.StreamJoined;
+import org.apache.kafka.streams.kstream.TableJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.WindowedSerdes;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.WindowStore;
 
 /** The topologies of the comparison, written as a user of Kafka Streams would write them. */
 final class Workloads {
     private static final Serde<String> STRING = Serdes.String();
     private static final Serde<Invoice> INVOICE = JsonSerde.of(Invoice.class);
+    private static final Serde<Customer> CUSTOMER = JsonSerde.of(Customer.class);
     private static final Serde<Total> TOTAL = JsonSerde.of(Total.class);
     private static final Serde<BigDecimal> DECIMAL = Serdes.serdeFrom(
             (topic, value) -> value == null ? null : value.toPlainString().getBytes(),
@@ -35,13 +43,18 @@ final class Workloads {
 
     private Workloads() {}
 
-    static Topology topology(String workload, String input, String application, Properties settings) {
+    static Topology topology(String workload, String[] inputs, String application, Properties settings) {
         var builder = new StreamsBuilder();
+        var output = application + "-out";
         switch (workload) {
-            case "stateless" -> stateless(builder, input, application + "-out");
-            case "count" -> count(builder, input, application + "-out");
-            case "window" -> window(builder, input, application + "-out", settings);
-            case "invoice-totals" -> invoiceTotals(builder, input, application, settings);
+            case "stateless" -> stateless(builder, inputs[0], output);
+            case "count" -> count(builder, inputs[0], output);
+            case "window" -> window(builder, inputs[0], output, settings);
+            case "invoice-totals" -> invoiceTotals(builder, inputs[0], application, settings);
+            case "join-streams" -> joinStreams(builder, inputs[0], inputs[1], output, settings);
+            case "join-table" -> joinTable(builder, inputs[0], inputs[1], output);
+            case "session" -> session(builder, inputs[0], output, settings);
+            case "foreign-join" -> foreignJoin(builder, inputs[0], inputs[1], output);
             default -> throw new IllegalArgumentException("unknown workload " + workload);
         }
         return builder.build();
@@ -97,6 +110,55 @@ final class Workloads {
                                 .withKeySerde(STRING).withValueSerde(TOTAL))
                 .toStream()
                 .to(application + "-totals-by-client", Produced.with(STRING, TOTAL));
+    }
+
+    private static void joinStreams(
+            StreamsBuilder builder, String left, String right, String output, Properties settings) {
+        var windows = JoinWindows.ofTimeDifferenceAndGrace(
+                millis(settings, "join.window.ms"), millis(settings, "join.grace.ms"));
+        builder.stream(left, Consumed.with(STRING, INVOICE))
+                .join(builder.stream(right, Consumed.with(STRING, INVOICE)),
+                        (one, other) -> one.number() + " " + other.number(), windows,
+                        StreamJoined.with(STRING, INVOICE, INVOICE).withName("near").withStoreName("near"))
+                .to(output, Produced.with(STRING, STRING));
+    }
+
+    private static void joinTable(StreamsBuilder builder, String invoices, String customers, String output) {
+        builder.stream(invoices, Consumed.with(STRING, INVOICE))
+                .join(customers(builder, customers), (invoice, customer) -> customer.gets(invoice),
+                        Joined.with(STRING, INVOICE, CUSTOMER))
+                .to(output, Produced.with(STRING, STRING));
+    }
+
+    private static void session(StreamsBuilder builder, String input, String output, Properties settings) {
+        var windows = SessionWindows.ofInactivityGapAndGrace(
+                millis(settings, "session.gap.ms"), millis(settings, "session.grace.ms"));
+        builder.stream(input, Consumed.with(STRING, INVOICE))
+                .groupByKey()
+                .windowedBy(windows)
+                .aggregate(() -> BigDecimal.ZERO, (client, invoice, sum) -> sum.add(invoice.amount()),
+                        (client, sum, later) -> sum.add(later),
+                        Materialized.<String, BigDecimal, SessionStore<Bytes, byte[]>>as("sums")
+                                .withKeySerde(STRING).withValueSerde(DECIMAL))
+                .toStream()
+                .to(output, Produced.with(WindowedSerdes.sessionWindowedSerdeFrom(String.class), DECIMAL));
+    }
+
+    private static void foreignJoin(StreamsBuilder builder, String orders, String customers, String output) {
+        builder.table(orders, Consumed.with(STRING, INVOICE),
+                        Materialized.<String, Invoice, KeyValueStore<Bytes, byte[]>>as("orders")
+                                .withKeySerde(STRING).withValueSerde(INVOICE))
+                .join(customers(builder, customers), Invoice::client,
+                        (Invoice invoice, Customer customer) -> customer.gets(invoice),
+                        TableJoined.as("customer"))
+                .toStream()
+                .to(output, Produced.with(STRING, STRING));
+    }
+
+    private static KTable<String, Customer> customers(StreamsBuilder builder, String topic) {
+        return builder.table(topic, Consumed.with(STRING, CUSTOMER),
+                Materialized.<String, Customer, KeyValueStore<Bytes, byte[]>>as("customers")
+                        .withKeySerde(STRING).withValueSerde(CUSTOMER));
     }
 
     private static Duration millis(Properties settings, String name) {
