@@ -57,7 +57,7 @@ mod suite;
 pub use batch::Batch;
 pub use dirty::{Dirty, DirtyEntry};
 pub use error::{Error, Result};
-pub use merged::{Found, Merged};
+pub use merged::{Found, Layers, Merged};
 pub use range::{Direction, KeyRange};
 pub use rocks::SharedResources;
 pub use scan::Scan;

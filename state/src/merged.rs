@@ -31,11 +31,70 @@ pub struct Merged<V> {
     rest: vec::IntoIter<Part<V>>,
 }
 
-/// One range: its dirty entries, its committed ones, and the committed one read ahead.
+/// One range: its dirty entries, its committed ones if there may be any, and the committed one read ahead.
 #[derive(Debug)]
 struct Part<V> {
     dirty: Peekable<vec::IntoIter<(Vec<u8>, Option<V>)>>,
-    stored: Peekable<Scan>,
+    stored: Option<Peekable<Scan>>,
+}
+
+/// What is read as one; an upper layer hides what is below it.
+#[derive(Debug)]
+pub struct Layers<'a, V> {
+    /// Keys of the ranges, in any order; without a value nothing is there.
+    pub above: Vec<(Vec<u8>, Option<V>)>,
+    /// What is not committed.
+    pub dirty: &'a Dirty<V>,
+    /// Where the committed entries are; none: there are surely none in the ranges, and none are looked for.
+    pub stored: Option<(&'a TaskStores, StoreId)>,
+}
+
+impl<V: Clone> Layers<'_, V> {
+    /// Reads ranges one after another. They are in reading order already, as [`crate::WindowLayout::fetch`] returns
+    /// them.
+    #[must_use]
+    pub fn scan(mut self, ranges: Vec<KeyRange>, direction: Direction) -> Merged<V> {
+        self.above.sort_by(|(a, _), (b, _)| direction.compare(a, b));
+        let mut above = self.above;
+        let parts: Vec<Part<V>> = ranges
+            .into_iter()
+            .map(|range| {
+                let mut dirty = self.dirty.snapshot(&range, direction);
+                if !above.is_empty() {
+                    let (mine, rest) = std::mem::take(&mut above)
+                        .into_iter()
+                        .partition(|(key, _)| range.contains(key));
+                    above = rest;
+                    dirty = on_top(mine, dirty, direction);
+                }
+                let stored = self.stored.map(|(stores, id)| stores.scan(id, range, direction));
+                Part { dirty: dirty.into_iter().peekable(), stored: stored.map(Iterator::peekable) }
+            })
+            .collect();
+        Merged { direction, current: None, rest: parts.into_iter() }
+    }
+}
+
+/// One list of two in reading order; of a key that is in both, what is above.
+fn on_top<V>(
+    above: Vec<(Vec<u8>, Option<V>)>,
+    below: Vec<(Vec<u8>, Option<V>)>,
+    direction: Direction,
+) -> Vec<(Vec<u8>, Option<V>)> {
+    if below.is_empty() {
+        return above;
+    }
+    let mut all = Vec::with_capacity(above.len() + below.len());
+    let mut below = below.into_iter().peekable();
+    for (key, value) in above {
+        while let Some(entry) = below.next_if(|(below, _)| direction.compare(below, &key).is_lt()) {
+            all.push(entry);
+        }
+        below.next_if(|(below, _)| *below == key);
+        all.push((key, value));
+    }
+    all.extend(below);
+    all
 }
 
 impl<V: Clone> Merged<V> {
@@ -61,14 +120,8 @@ impl<V: Clone> Merged<V> {
         ranges: Vec<KeyRange>,
         direction: Direction,
     ) -> Self {
-        let parts: Vec<Part<V>> = ranges
-            .into_iter()
-            .map(|range| Part {
-                dirty: dirty.snapshot(&range, direction).into_iter().peekable(),
-                stored: stores.scan(store, range, direction).peekable(),
-            })
-            .collect();
-        Self { direction, current: None, rest: parts.into_iter() }
+        let stored = Some((stores, store));
+        Layers { above: Vec::new(), dirty, stored }.scan(ranges, direction)
     }
 }
 
@@ -96,19 +149,20 @@ impl<V> Iterator for Merged<V> {
 impl<V> Part<V> {
     fn next(&mut self, direction: Direction) -> Option<Result<(Vec<u8>, Found<V>)>> {
         loop {
-            let order = match (self.dirty.peek(), self.stored.peek()) {
+            let stored = self.stored.as_mut();
+            let order = match (self.dirty.peek(), stored.and_then(|stored| stored.peek())) {
                 (None, None) => return None,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) | (Some(_), Some(Err(_))) => Ordering::Greater,
                 (Some((dirty, _)), Some(Ok((stored, _)))) => direction.compare(dirty, stored),
             };
             if order == Ordering::Greater {
-                let stored = self.stored.next()?;
+                let stored = self.stored.as_mut()?.next()?;
                 return Some(stored.map(|(key, bytes)| (key, Found::Stored(bytes))));
             }
             if order == Ordering::Equal {
                 // The dirty entry hides the committed one.
-                self.stored.next();
+                self.stored.as_mut().and_then(Iterator::next);
             }
             if let (key, Some(value)) = self.dirty.next()? {
                 return Some(Ok((key, Found::Typed(value))));
@@ -167,6 +221,27 @@ mod tests {
         let merged = Merged::over(&dirty, &stores, STORE, ranges, Direction::Backward);
         dirty.put(b"a1", 2, &[2]);
         assert_eq!(read(merged), "d1=1 d=old a=old");
+    }
+
+    #[test]
+    fn what_is_above_hides_what_is_below_and_need_not_be_in_order() {
+        let (stores, mut dirty) = (stores(), Dirty::new());
+        for (key, value) in [(b"b", 1), (b"e", 2), (b"g", 3)] {
+            dirty.put(key, value, &[value]);
+        }
+        let above =
+            || vec![(b"f".to_vec(), Some(7)), (b"e".to_vec(), None), (b"a".to_vec(), Some(8))];
+        let read_in = |stored, direction| {
+            let layers = Layers { above: above(), dirty: &dirty, stored };
+            read(layers.scan(vec![KeyRange::all()], direction))
+        };
+        let stored = Some((&stores, STORE));
+        assert_eq!(read_in(stored, Direction::Forward), "a=8 b=1 c=old d=old f=7 g=3");
+        assert_eq!(read_in(stored, Direction::Backward), "g=3 f=7 d=old c=old b=1 a=8");
+        assert_eq!(read_in(None, Direction::Forward), "a=8 b=1 f=7 g=3");
+        let two = vec![KeyRange::prefix(b"g"), KeyRange::prefix(b"f"), KeyRange::prefix(b"a")];
+        let layers = Layers { above: above(), dirty: &dirty, stored };
+        assert_eq!(read(layers.scan(two, Direction::Forward)), "g=3 f=7 a=8");
     }
 
     #[test]

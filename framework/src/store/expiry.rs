@@ -18,6 +18,8 @@ pub(crate) struct Expiry {
     noted: i64,
     /// No row below the record cache starts later.
     written: i64,
+    /// No committed row starts later.
+    committed: i64,
     dropped: u64,
 }
 
@@ -25,7 +27,8 @@ impl Expiry {
     pub(crate) fn new(layout: Layout, stores: &TaskStores, id: StoreId) -> Self {
         let observed = stores.observed(id).unwrap_or(-1);
         // What is on disk was observed in the batch that wrote it.
-        Self { layout, observed, noted: observed, written: observed, dropped: 0 }
+        let (noted, written, committed) = (observed, observed, observed);
+        Self { layout, observed, noted, written, committed, dropped: 0 }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -64,6 +67,17 @@ impl Expiry {
         start <= self.written
     }
 
+    /// False if no row that starts then or later is committed: a range of such need not be looked for in the stores.
+    #[inline]
+    pub(crate) fn may_be_committed(&self, start: i64) -> bool {
+        start <= self.committed
+    }
+
+    /// The largest start that was ever put.
+    pub(crate) fn observed(&self) -> i64 {
+        self.observed
+    }
+
     /// Takes note of a record of the changelog; false if its window has expired.
     pub(crate) fn restores(&mut self, start: i64, batch: &mut Batch, id: StoreId) -> bool {
         let kept = self.sees(start);
@@ -72,8 +86,9 @@ impl Expiry {
         kept
     }
 
-    /// Writes the observed time down, if it has moved.
+    /// Writes the observed time down, if it has moved: all that was written is in this batch or before it.
     pub(crate) fn note(&mut self, batch: &mut Batch, id: StoreId) {
+        self.committed = self.written;
         if self.observed > self.noted {
             batch.set_observed(id, self.observed);
             self.noted = self.observed;
@@ -92,7 +107,8 @@ impl Expiry {
 
     /// Begins anew, with stores that know no time any more.
     pub(crate) fn clear(&mut self) {
-        (self.observed, self.noted, self.written) = (-1, -1, -1);
+        (self.observed, self.noted) = (-1, -1);
+        (self.written, self.committed) = (-1, -1);
     }
 
     /// The last put that was dropped is counted by who made it.

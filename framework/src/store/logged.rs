@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use millstream_state::{Batch, Direction, Dirty, KeyRange, Merged, StoreId, TaskStores};
+use millstream_state::{Batch, Direction, Dirty, KeyRange, Layers, Merged, StoreId, TaskStores};
 
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
@@ -233,28 +233,24 @@ impl<V> Logged<V> {
     where
         V: Clone,
     {
-        Merged::over(&self.dirty, &self.stores, self.id, ranges, direction)
+        self.scan_below(ranges, direction, Vec::new(), i64::MIN)
     }
 
-    /// As [`Self::scan`], with `above` (by local key; none: there is nothing) on top of all that is here.
+    /// As [`Self::scan`], with `above` (by local key; none: there is nothing) on top of all that is here. What has a
+    /// time before `from` is not wanted.
     pub(super) fn scan_below(
         &self,
         ranges: Vec<KeyRange>,
         direction: Direction,
-        above: impl Iterator<Item = (Vec<u8>, Option<V>)>,
+        above: Vec<(Vec<u8>, Option<V>)>,
+        from: i64,
     ) -> Merged<V>
     where
         V: Clone,
     {
-        let mut layered = Dirty::new();
-        let dirty = ranges.iter().flat_map(|range| self.dirty.snapshot(range, Direction::Forward));
-        for (key, value) in dirty.chain(above) {
-            match value {
-                Some(value) => layered.put(&key, value, &[]),
-                None => layered.delete(&key),
-            }
-        }
-        Merged::over(&layered, &self.stores, self.id, ranges, direction)
+        let committed = self.expiry.as_ref().is_none_or(|expiry| expiry.may_be_committed(from));
+        let stored = committed.then_some((&self.stores, self.id));
+        Layers { above, dirty: &self.dirty, stored }.scan(ranges, direction)
     }
 
     /// Takes over a record of the changelog, with its value as it is stored; of windows that have expired

@@ -59,6 +59,15 @@ impl Wanted {
         })
     }
 
+    /// No row that is wanted has an earlier time.
+    pub(super) fn earliest(&self) -> i64 {
+        match self {
+            Self::All => i64::MIN,
+            Self::Windows { from, .. } | Self::WindowsOf { from, .. } => *from,
+            Self::Sessions { ends, .. } | Self::SessionsOf { ends, .. } => ends.0,
+        }
+    }
+
     pub(super) fn holds(&self, local: &[u8]) -> bool {
         match self {
             Self::All => true,

@@ -97,6 +97,19 @@ impl<K: Data, V: Data> Kept<K, V> {
         self.written(outcome, key, headers, ctx)
     }
 
+    /// Puts the row of a key that has none, as its operator has seen.
+    pub(crate) fn put_first(
+        &self,
+        key: K,
+        value: V,
+        (timestamp, headers): (Timestamp, Headers),
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let stamp = Stamp { timestamp, headers: &headers };
+        let outcome = self.store.borrow_mut().put_first(&key, value, &stamp);
+        self.written(outcome, key, headers, ctx)
+    }
+
     /// Puts a row, or deletes it, and forwards nothing: for rows that nobody sees before their time.
     pub(crate) fn put_unseen(
         &self,

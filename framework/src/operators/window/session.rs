@@ -250,7 +250,7 @@ impl<K: Data, V: Data, A: Data, F> SessionAggregate<K, V, A, F> {
         let gap = self.windows.gap_ms();
         let found = {
             let mut store = self.rows.store.borrow_mut();
-            store.sessions(key, at.saturating_sub(gap), at.saturating_add(gap))?
+            store.joined_at(key, at, gap)?
         };
         let mut whole = Session { key: key.clone(), start: at, end: at };
         let (mut sessions, mut row) = (Vec::new(), self.init.as_ref().map(|init| init()));
@@ -330,12 +330,18 @@ where
         timestamp: Timestamp,
         ctx: &mut TaskContext,
     ) -> Result<()> {
+        let is_new = !sessions
+            .iter()
+            .any(|session| (session.start, session.end) == (whole.start, whole.end));
         if (whole.start, whole.end) != (timestamp.0, timestamp.0) {
             for session in sessions {
                 self.put(session, None, timestamp, ctx)?;
             }
         }
         let row = (self.add)(&key, value, row);
+        if is_new && !self.time.emits_on_close() {
+            return self.rows.put_first(whole, row, (timestamp, Headers::default()), ctx);
+        }
         self.put(whole, Some(row), timestamp, ctx)
     }
 

@@ -29,6 +29,8 @@ const PLACE_BYTES: usize = 16;
 const INLINE_BYTES: usize = 32;
 /// The entries grow by this share, not by doubling: what is reserved and not used counts nowhere.
 const GROWTH_SHARE: usize = 8;
+/// Fewer forgotten entries than these are left among the dirty ones until they are passed.
+const FORGOTTEN_MIN: usize = 64;
 
 /// A key as it stands in the store.
 pub(crate) type LocalKey = SmallVec<[u8; INLINE_BYTES]>;
@@ -87,6 +89,8 @@ pub(crate) struct RecordCache<V> {
     entries: Vec<Option<Entry<V>>>,
     free: Vec<Slot>,
     dirty: VecDeque<Slot>,
+    /// So many of these are of entries that were forgotten; their slots are taken until they are passed.
+    forgotten: usize,
     /// What was handed on last of each dirty entry; empty where operators downstream do not ask.
     old: VecDeque<Option<V>>,
     /// The dirty ones by their keys, for tables of which ranges are read at each record.
@@ -106,6 +110,7 @@ impl<V> RecordCache<V> {
             entries: Vec::new(),
             free: Vec::new(),
             dirty: VecDeque::new(),
+            forgotten: 0,
             old: VecDeque::new(),
             ordered: None,
             hasher: DefaultHashBuilder::default(),
@@ -239,16 +244,55 @@ impl<V> RecordCache<V> {
     /// Takes the next dirty entry for a flush: the one that has been dirty longest, and the value
     /// that was handed on before. It is clean now.
     pub(crate) fn next_dirty(&mut self) -> Option<(Slot, Option<V>)> {
-        let slot = self.dirty.pop_front()?;
-        let old = self.old.pop_front().flatten();
-        if let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut) {
+        loop {
+            let slot = self.dirty.pop_front()?;
+            let old = self.old.pop_front().flatten();
+            let entry = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut);
+            let Some(entry) = entry else {
+                self.forgotten -= 1;
+                self.free.push(slot);
+                continue;
+            };
             entry.dirty = false;
             entry.updates = 0;
             if let Some(ordered) = &mut self.ordered {
                 ordered.remove(&entry.local);
             }
+            return Some((slot, old));
         }
-        Some((slot, old))
+    }
+
+    /// Whether dirty entries are kept in order.
+    #[inline]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.ordered.is_some()
+    }
+
+    /// Forgets a dirty entry that is no row and never was one to anybody: a range need not pass it, nor a flush.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        let Some(entry) = self.take_out(slot) else { return };
+        if let Some(ordered) = &mut self.ordered {
+            ordered.remove(&entry.local);
+        }
+        self.forgotten += 1;
+        if self.forgotten > FORGOTTEN_MIN && self.forgotten > self.dirty.len() / 2 {
+            self.close_gaps();
+        }
+    }
+
+    /// Passes what was forgotten among the dirty ones.
+    fn close_gaps(&mut self) {
+        let mut old = std::mem::take(&mut self.old).into_iter();
+        for slot in std::mem::take(&mut self.dirty) {
+            let old = old.next();
+            if self.get(slot).is_some() {
+                self.dirty.push_back(slot);
+                self.old.extend(old);
+            } else {
+                self.free.push(slot);
+            }
+        }
+        self.forgotten = 0;
     }
 
     /// Keeps the dirty entries in order from now on: a range of them costs then what it holds.
@@ -331,25 +375,73 @@ impl<V> RecordCache<V> {
             }
             self.remove(Slot(self.hand as u32));
         }
-        if self.part.is_exceeded() && !self.dirty.is_empty() { Room::Flush } else { Room::Enough }
+        let is_dirty = self.dirty.len() > self.forgotten;
+        if self.part.is_exceeded() && is_dirty { Room::Flush } else { Room::Enough }
     }
 
     fn remove(&mut self, slot: Slot) {
-        let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::take) else {
-            return;
-        };
+        if self.take_out(slot).is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    /// Takes an entry out; its slot stays taken.
+    fn take_out(&mut self, slot: Slot) -> Option<Entry<V>> {
+        let entry = self.entries.get_mut(slot.0 as usize).and_then(Option::take)?;
         let hash = self.hasher.hash_one(&*entry.local);
         if let Ok(known) = self.known.find_entry(hash, |known| *known == slot) {
             known.remove();
         }
         self.part.replace(entry.weight as usize, 0);
-        self.free.push(slot);
+        Some(entry)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is dirty in the order of a flush, and in that of the keys.
+    fn dirty_keys(cache: &mut RecordCache<i64>) -> [Vec<Vec<u8>>; 2] {
+        let ordered = cache.dirty_in(&[KeyRange::all()]);
+        let ordered = ordered.iter().map(|entry| entry.local.to_vec()).collect();
+        let mut flushed = Vec::new();
+        while let Some((slot, old)) = cache.next_dirty() {
+            let entry = cache.get(slot).unwrap();
+            assert_eq!(old, Some(i64::from(entry.local[0])));
+            flushed.push(entry.local.to_vec());
+        }
+        [flushed, ordered]
+    }
+
+    #[test]
+    fn what_was_forgotten_is_passed_and_its_place_is_used_again() {
+        for count in [10_u8, 200] {
+            let mut cache = RecordCache::<i64>::new(&CacheBudget::new(1 << 16));
+            cache.keep_ordered();
+            let add = |cache: &mut RecordCache<i64>, key: u8| {
+                let hash = cache.hash(&[key]);
+                let row = Some((i64::from(key), Timestamp(0)));
+                let slot = cache.insert((hash, &[key]), row, Below::Absent);
+                cache.soil(slot, true);
+                slot
+            };
+            let slots: Vec<Slot> = (0..count).rev().map(|key| add(&mut cache, key)).collect();
+            for slot in slots.iter().skip(2) {
+                cache.forget(*slot);
+            }
+            add(&mut cache, 3);
+            let (first, second) = (vec![count - 1], vec![count - 2]);
+            let [flushed, ordered] = dirty_keys(&mut cache);
+            assert_eq!(flushed, [first.clone(), second.clone(), vec![3]]);
+            assert_eq!(ordered, [vec![3], second, first]);
+            let places = cache.entries.len();
+            for key in 0..count - 3 {
+                add(&mut cache, key);
+            }
+            assert!(cache.entries.len() <= places.max(usize::from(count)), "{places}");
+        }
+    }
 
     #[test]
     fn what_was_flushed_is_no_longer_among_the_dirty_ones_in_order() {

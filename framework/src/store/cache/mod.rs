@@ -4,4 +4,4 @@ mod budget;
 mod cache;
 
 pub(crate) use budget::CacheBudget;
-pub(super) use cache::{Below, RecordCache, Room, Slot};
+pub(super) use cache::{Below, Entry, RecordCache, Room, Slot};

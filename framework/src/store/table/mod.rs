@@ -4,6 +4,7 @@ mod kept;
 mod history;
 mod rows;
 mod table;
+mod in_hand;
 mod scan;
 mod by_time;
 mod versions;

@@ -17,7 +17,7 @@ use crate::store::row::{Row, TIME, decode_row};
 use crate::store::table::history::History;
 
 /// What a record cache holds back of a local key: a row, or that there is none.
-pub(super) type HeldBack<'a, V> = (&'a [u8], Option<(&'a V, Timestamp)>);
+pub(super) type HeldBack<V> = (Vec<u8>, Option<Row<V>>);
 
 /// The rows of one table in one task.
 pub(in crate::store) struct Rows<V> {
@@ -100,20 +100,15 @@ impl<V: Data> Rows<V> {
     }
 
     /// Ranges of rows, read one after another, with `above` (what a record cache holds back, by
-    /// local key) on top.
+    /// local key) on top. Rows with a time before `from` are not wanted.
     pub(super) fn scan(
         &self,
         ranges: Vec<KeyRange>,
         direction: Direction,
-        above: Vec<HeldBack<'_, V>>,
+        above: Vec<HeldBack<V>>,
+        from: i64,
     ) -> Merged<Row<V>> {
-        if above.is_empty() {
-            return self.logged.scan(ranges, direction);
-        }
-        let above = above
-            .into_iter()
-            .map(|(key, row)| (key.to_vec(), row.map(|(value, time)| (value.clone(), time))));
-        self.logged.scan_below(ranges, direction, above)
+        self.logged.scan_below(ranges, direction, above, from)
     }
 
     pub(super) fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {

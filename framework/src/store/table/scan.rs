@@ -11,12 +11,14 @@ use millstream_state::{Direction, KeyRange, Merged, WindowLayout};
 
 use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
+use crate::store::cache::Entry;
 use crate::store::codec::Codec;
 use crate::store::expiry::Expiry;
 use crate::store::keys::RowKeys;
 use crate::store::layout::Layout;
 use crate::store::ranges::{Wanted, encoded_range};
 use crate::store::row::{Row, found_row};
+use crate::store::table::rows::HeldBack;
 use crate::store::table::table::TableStore;
 
 /// Rows of a table in the order of their local keys.
@@ -113,12 +115,30 @@ impl<K: Data, V: Data> TableStore<K, V> {
         direction: Direction,
         wanted: Wanted,
     ) -> TableRows<K, V> {
-        let above = self.cache.iter().flat_map(|cache| cache.dirty_in(&ranges));
-        let above = above
+        let above = self.held_back(&ranges, &wanted);
+        let from = wanted.earliest();
+        self.scan_below(ranges, direction, wanted, (above, from))
+    }
+
+    /// What the record cache holds back of ranges, as far as it is wanted.
+    pub(super) fn held_back(&self, ranges: &[KeyRange], wanted: &Wanted) -> Vec<HeldBack<V>> {
+        let above = self.cache.iter().flat_map(|cache| cache.dirty_in(ranges));
+        let row = |entry: &Entry<V>| entry.row().map(|(value, time)| (value.clone(), time));
+        above
             .filter(|entry| wanted.holds(&entry.local))
-            .map(|entry| (&*entry.local, entry.row()))
-            .collect();
-        let merged = self.rows.scan(ranges, direction, above);
+            .map(|entry| (entry.local.to_vec(), row(entry)))
+            .collect()
+    }
+
+    /// Ranges with what is held back of them; what is committed is read only if there may be rows from `from` on.
+    pub(super) fn scan_below(
+        &self,
+        ranges: Vec<KeyRange>,
+        direction: Direction,
+        wanted: Wanted,
+        (above, from): (Vec<HeldBack<V>>, i64),
+    ) -> TableRows<K, V> {
+        let merged = self.rows.scan(ranges, direction, above, from);
         let (keys, values) = (Rc::clone(&self.keys), self.rows.values().clone());
         TableRows { merged, wanted, keys, values, local: Vec::new() }
     }

@@ -94,6 +94,34 @@ impl<K: Data, V: Data> TableStore<Session<K>, V> {
         earliest_end: i64,
         latest_start: i64,
     ) -> Result<TableRows<Session<K>, V>> {
+        self.between(key, (earliest_end, latest_start), false)
+    }
+
+    /// The sessions of a key that a record at `at` joins, which are no further away than the gap. All that there are
+    /// must be further apart than that.
+    pub(crate) fn joined_at(
+        &mut self,
+        key: &K,
+        at: i64,
+        gap_ms: i64,
+    ) -> Result<TableRows<Session<K>, V>> {
+        let (earliest_end, latest_start) = (at.saturating_sub(gap_ms), at.saturating_add(gap_ms));
+        let observed = self.rows.logged().expiry().map_or(i64::MAX, Expiry::observed);
+        if observed > at {
+            return self.sessions(key, earliest_end, latest_start);
+        }
+        // No session ends later than the record, so none comes after it. If a changed one ends within the gap before
+        // it, none before that one does.
+        self.between(key, (earliest_end, latest_start), true)
+    }
+
+    /// `at_most_one`: there is no other session if one of them is among the changed ones.
+    fn between(
+        &mut self,
+        key: &K,
+        (earliest_end, latest_start): (i64, i64),
+        at_most_one: bool,
+    ) -> Result<TableRows<Session<K>, V>> {
         let layout = self.session_layout()?;
         let Some(ends) = self.clamp(earliest_end, i64::MAX) else {
             return Ok(self.scan(Vec::new(), Direction::Forward, Wanted::All));
@@ -104,6 +132,9 @@ impl<K: Data, V: Data> TableStore<Session<K>, V> {
         let key = layout.decode(&local).map(|session| session.key.to_vec()).unwrap_or_default();
         let ranges = layout.fetch(&key, ends.0, ends.1, Direction::Forward);
         let wanted = Wanted::Sessions { layout, key: Some(key), ends, latest_start };
-        Ok(self.scan(ranges, Direction::Forward, wanted))
+        let above = self.held_back(&ranges, &wanted);
+        let is_only = at_most_one && above.iter().filter(|(_, row)| row.is_some()).count() == 1;
+        let from = if is_only { i64::MAX } else { ends.0 };
+        Ok(self.scan_below(ranges, Direction::Forward, wanted, (above, from)))
     }
 }

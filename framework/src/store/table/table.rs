@@ -18,15 +18,13 @@
 //! |---|---|---|
 //! | forwarded and logged | each write, in order | each changed key once per flush |
 //! | `Change::old` | the row before the write | the row before the first write since the flush |
-//! | a deletion of what was never there | forwarded | dropped |
+//! | a deletion of what was never there | forwarded | dropped; of a range that is read at each record, at once |
 
 use std::any::Any;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use millstream_state::{Batch, StoreId};
 
-use crate::collector::{HandsOnRows, RowInHand};
 use crate::error::{Error, Result};
 use crate::log::RawRecord;
 use crate::record::{Change, Data, Headers, Timestamp};
@@ -53,7 +51,7 @@ pub(crate) struct TableStore<K, V> {
     /// Where values are measured.
     scratch: Vec<u8>,
     /// The local key of the row that is being handed on.
-    in_hand: Vec<u8>,
+    pub(super) in_hand: Vec<u8>,
 }
 
 impl<K: Data, V: Data> TableStore<K, V> {
@@ -73,12 +71,6 @@ impl<K: Data, V: Data> TableStore<K, V> {
             scratch: Vec::new(),
             in_hand: Vec::new(),
         }
-    }
-
-    /// Notes which row is handed on next.
-    pub(crate) fn take_in_hand(&mut self, local: &[u8]) {
-        self.in_hand.clear();
-        self.in_hand.extend_from_slice(local);
     }
 
     /// Makes changes carry old values: called while the task is built, if an operator downstream
@@ -180,6 +172,20 @@ impl<K: Data, V: Data> TableStore<K, V> {
             return self.change(key, stamp, |_| (value, stamp.timestamp));
         }
         // Nobody asks what was there: do not read it.
+        self.put_over((key, value), stamp, Below::Unread)
+    }
+
+    /// Puts the row of a key that has none, as the caller has seen.
+    pub(crate) fn put_first(&mut self, key: &K, value: V, stamp: &Stamp<'_>) -> Result<Outcome<V>> {
+        self.put_over((key, Some(value)), stamp, Below::Absent)
+    }
+
+    fn put_over(
+        &mut self,
+        (key, value): (&K, Option<V>),
+        stamp: &Stamp<'_>,
+        below: Below,
+    ) -> Result<Outcome<V>> {
         if !self.admits(self.keys.start(key)) {
             return Ok(Outcome::Expired);
         }
@@ -191,7 +197,7 @@ impl<K: Data, V: Data> TableStore<K, V> {
         let hash = cache.hash(&self.local);
         let slot = match cache.find(hash, &self.local) {
             Some(slot) => slot,
-            None => cache.insert((hash, &self.local), None, Below::Unread),
+            None => cache.insert((hash, &self.local), None, below),
         };
         self.hold(slot, stamp, |_| (value, stamp.timestamp))
     }
@@ -325,7 +331,9 @@ impl<K: Data, V: Data> TableStore<K, V> {
         entry.time = if value.is_some() { time } else { stamp.timestamp };
         entry.value = value;
         entry.headers.clone_from(stamp.headers);
-        if cache.updated(slot) {
+        if entry.value.is_none() && entry.below == Below::Absent && cache.is_ordered() {
+            cache.forget(slot);
+        } else if cache.updated(slot) {
             weigh(cache, &self.rows, slot, &mut self.scratch);
         }
         Ok(match cache.make_room() {
@@ -466,33 +474,5 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
             Some(history) => history.take_expired(),
             None => self.rows.logged_mut().take_expired(),
         }
-    }
-}
-
-impl<K: Data, V: Data> HandsOnRows for TableStore<K, V> {
-    fn changelog_name(&self) -> &Arc<str> {
-        self.rows.values().topic()
-    }
-
-    fn row_in_hand(&self) -> Result<RowInHand> {
-        let local = &*self.in_hand;
-        let cached = self.cache.as_ref().and_then(|cache| {
-            let slot = cache.find(cache.hash(local), local)?;
-            cache.get(slot)
-        });
-        let (row, headers) = match cached {
-            Some(entry) => {
-                (entry.value.clone().map(|value| (value, entry.time)), entry.headers.clone())
-            }
-            None => (self.rows.find(local)?, Headers::default()),
-        };
-        let timestamp = match (&row, cached) {
-            (Some((_, time)), _) => *time,
-            (None, Some(entry)) => entry.time,
-            (None, None) => Timestamp(-1),
-        };
-        // A row may be in hand because it cannot be written: then there are no bytes of it.
-        let value = row.and_then(|(value, _)| self.rows.encoded(&value).ok().flatten());
-        Ok(RowInHand { key: self.rows.logged().changelog_key(local), value, timestamp, headers })
     }
 }

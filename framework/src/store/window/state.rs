@@ -226,7 +226,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         let (codec, layout, size_ms) = (self.keys.clone(), self.layout, self.size_ms);
         let keys = WindowKeysOf { codec, layout, size_ms };
         WindowedIterator {
-            merged: self.logged.scan(ranges, direction),
+            merged: self.logged.scan_below(ranges, direction, Vec::new(), wanted.earliest()),
             wanted,
             keys,
             values: self.values.clone(),
