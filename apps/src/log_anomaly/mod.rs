@@ -4,6 +4,8 @@
 
 pub mod line;
 pub mod templates;
+pub mod detector;
+mod series;
 mod commands;
 
 pub use commands::run;

@@ -1,35 +1,16 @@
-//! `log-anomaly score`: what the pieces of the application are worth on samples whose answers are known.
+//! `log-anomaly score templates DIR`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-use clap::Subcommand;
 
 use crate::log_anomaly::templates::{Miner, Structured, grouping_accuracy};
 
 /// How long the speed of mining is measured.
 const MEASURED: Duration = Duration::from_secs(1);
 
-/// What to measure.
-#[derive(Debug, Subcommand)]
-pub(super) enum Score {
-    /// Grouping accuracy of templates on each NAME_structured.csv of a folder, and lines per second
-    Templates {
-        /// The folder
-        dir: PathBuf,
-    },
-}
-
-impl Score {
-    pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        match self {
-            Self::Templates { dir } => templates(dir, out),
-        }
-    }
-}
-
-fn templates(dir: &std::path::Path, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints the grouping accuracy of each sample of a folder, their mean, and lines per second.
+pub(super) fn run(dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     let samples = Structured::all(dir)?;
     let mut sum = 0.0;
     for sample in &samples {
@@ -75,7 +56,7 @@ mod tests {
         sample("A_structured.csv", "Content,EventId\nchild 1 up,E1\nchild 2 up,E1\n");
         sample("B_structured.csv", "Content,EventId\nchild 1 up,E1\nchild 2 up,E2\n");
         let mut out = Vec::new();
-        templates(dir.path(), &mut out).unwrap();
+        run(dir.path(), &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<Vec<&str>> =
             out.lines().map(|line| line.split_whitespace().collect()).collect();
