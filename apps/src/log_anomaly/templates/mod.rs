@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Drain (He et al., 2017): a tree of fixed depth finds the few templates that a line may be of, the most
-//! similar one takes it and becomes more general. See [`masked`] for what is a variable by itself, and
-//! [`miner`] for the tree.
+//! similar one takes it and becomes more general. See `masked` for what is a variable by itself, and
+//! `miner` for the tree.
 
 mod masked;
 mod template;
