@@ -18,7 +18,9 @@ use crate::operators::group::aggregate::{First, add_aggregate};
 use crate::operators::group::grouped::KGroupedStream;
 use crate::operators::stream::Pass;
 use crate::operators::table::KTable;
-use crate::operators::window::{Merge, add_sessions, add_sliding, add_windowed, adding};
+use crate::operators::window::{
+    Merge, SessionRows, add_sessions, add_sliding, add_windowed, adding,
+};
 use crate::record::{Change, Data, Shared};
 use crate::serde::Serde;
 use crate::store::{Materialized, StoreSupplier, TableSpec};
@@ -112,7 +114,8 @@ impl<K: Data, V: Data, A: Data, F: Fn(&K, V, &mut A) + Shared> Member<K, A> for 
                 let (how, add, merge) = ((*windows, *emit), Arc::new(add), Arc::clone(merge));
                 Box::new(move |linker| {
                     let (serdes, init) = what.clone();
-                    let rows = (init, Arc::clone(&merge), Arc::clone(&add));
+                    let (merge, add) = (Arc::clone(&merge), Arc::clone(&add));
+                    let rows = SessionRows { init, merge, add };
                     add_sessions(linker, first, serdes, how, rows)
                 })
             }

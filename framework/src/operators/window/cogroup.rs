@@ -357,4 +357,20 @@ mod tests {
             assert!(out.iter().all(|record| record.value == "abc"), "{out:?}");
         }
     }
+
+    #[test]
+    fn windows_are_written_by_all() {
+        let builder = StreamsBuilder::new();
+        let (left, right) = (builder.stream("l"), builder.stream::<String, String>("r"));
+        let windows = TimeWindows::of(Duration::from_millis(10)).no_grace();
+        let both = left.group_by_key().cogroup(|| 0_i64, |_, _: String, n| *n += 1);
+        let both = both.cogroup(&right.group_by_key(), |_, _, n| *n += 10);
+        both.windowed_by(windows).aggregate("n").updates().map(|w, n| (w.key, n)).to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for (topic, at) in [("l", 1), ("r", 2), ("l", 12)] {
+            driver.pipe(topic, &text("k", "v", at)).unwrap();
+        }
+        let out = driver.read::<String, i64>("out").unwrap();
+        assert_eq!(out.iter().map(|record| record.value).collect::<Vec<_>>(), [1, 11, 1]);
+    }
 }

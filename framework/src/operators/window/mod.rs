@@ -8,7 +8,7 @@ mod sliding;
 mod cogroup;
 
 pub use cogroup::WindowedCogroup;
-pub(crate) use session::{Merge, add_sessions};
+pub(crate) use session::{Merge, SessionRows, add_sessions};
 pub(crate) use sliding::add_sliding;
 pub(crate) use time::add_windowed;
 pub use windowed_by::WindowedStream;

@@ -136,7 +136,8 @@ impl<K: Data, V: Data> WindowedStream<K, V, SessionWindows> {
         let add = Arc::new(add);
         let table = self.grouped.aggregated(prefix, supplier, key, |_| {
             move |linker: &mut Linker<'_>| {
-                let rows = (init.clone(), Arc::clone(&merge), Arc::clone(&add));
+                let (init, merge, add) = (init.clone(), Arc::clone(&merge), Arc::clone(&add));
+                let rows = SessionRows { init, merge, add };
                 add_sessions(linker, None, serdes.clone(), (windows, emit), rows)
             }
         });
@@ -170,19 +171,24 @@ pub(super) fn session_store<K: Data, A: Data>(
     (Arc::new(SessionTableSpec { options, serdes, cached, retention_ms, order }), key)
 }
 
-/// Makes the node that adds records to the rows of their sessions; `init` makes a row that is not there yet. Where several
-/// nodes write its store, the first of them is named.
+/// How rows of sessions are made: of nothing (without `init` the first value is the row), of two rows, of a row and a
+/// value.
+pub(crate) struct SessionRows<K, A, F> {
+    pub(crate) init: Option<First<A>>,
+    pub(crate) merge: Merge<K, A>,
+    pub(crate) add: Arc<F>,
+}
+
+/// Makes the node that adds records to the rows of their sessions. Where several nodes write its store, the first of them
+/// is named.
 pub(crate) fn add_sessions<K: Data, V: Data, A: Data>(
     linker: &mut Linker<'_>,
     writer: Option<NodeId>,
     serdes: Serdes<K, V>,
     (windows, emit): (SessionWindows, Emit),
-    (init, merge, add): (
-        Option<First<A>>,
-        Merge<K, A>,
-        Arc<impl Fn(&K, V, Option<A>) -> A + 'static>,
-    ),
+    rows: SessionRows<K, A, impl Fn(&K, V, Option<A>) -> A + 'static>,
 ) -> Result<()> {
+    let SessionRows { init, merge, add } = rows;
     linker.may_drop(&[DropReason::NullKey, DropReason::Late])?;
     let faults = linker.faults()?;
     let time = WindowTime::of(linker, emit, writer)?;
