@@ -365,11 +365,15 @@ mod tests {
         builder.table::<String, String>("prices", versions);
         let topology = builder.build().unwrap();
         let settings = settings(&StreamsConfig::new("app"));
-        let made: BTreeMap<String, Vec<(String, String)>> =
-            internal_topics(&topology, "app", &settings, &Counts::new())
-                .into_iter()
-                .map(|topic| (topic.name, topic.config))
-                .collect();
+        let made: BTreeMap<String, Vec<(String, String)>> = internal_topics(
+            (&topology, topology.sub_topologies()),
+            "app",
+            &settings,
+            &Counts::new(),
+        )
+        .into_iter()
+        .map(|topic| (topic.name, topic.config))
+        .collect();
         // Retention and history, and a day.
         let wanted: [(&str, &[(&str, &str)]); 9] = [
             ("held-store-changelog", &[("cleanup.policy", "compact")]),

@@ -119,6 +119,7 @@ fn draw_source<K: Data, V: Data>(graph: &mut Graph, source: Consumed<K, V>) -> (
     let read = SourceDraft {
         name,
         topics: source.topics,
+        pattern: None,
         internal: false,
         partitions: None,
         reset: source.reset,
