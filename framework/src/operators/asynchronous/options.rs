@@ -182,4 +182,15 @@ mod tests {
         let tries = Async::<String>::from(1).timeout(Duration::MAX).retries(5, ms(1)).tries;
         assert_eq!(tries.longest(), Duration::MAX);
     }
+    /// A node that tries for ever must be refused at once, and not after some minutes of adding up.
+    #[test]
+    fn the_longest_of_endless_tries_is_known_at_once() {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let how = Async::<String>::ordered(1).retries(u32::MAX, Duration::from_millis(1));
+            let _ = tell.send(how.tries.longest());
+        });
+        let longest = told.recv_timeout(Duration::from_secs(5)).ok();
+        assert!(longest > Some(Duration::from_secs(1 << 32)), "{longest:?}");
+    }
 }

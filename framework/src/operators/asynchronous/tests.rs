@@ -293,3 +293,238 @@ fn what_a_cache_lets_out_is_waited_for() {
     let wanted = [("seen 1", 2), ("seen 2", 1)];
     assert_eq!(out, wanted.map(|(key, n)| Record::new(key.to_owned(), n, Timestamp(1))));
 }
+
+/// What it comes to, if it comes to an end soon.
+fn soon<R: Send + 'static>(run: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = tell.send(run());
+    });
+    told.recv_timeout(Duration::from_secs(10)).ok()
+}
+
+/// Panics wherever it is dropped, as a runtime does that is dropped within another one.
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped in a runtime");
+        }
+    }
+}
+
+/// A future that is given up when its time is up is dropped outside of its own polls.
+#[test]
+fn a_future_that_panics_when_it_is_dropped_follows_the_policy() {
+    let dropped = soon(|| {
+        let mut driver = driver(|stream| {
+            let how = Async::ordered(2).timeout(Duration::from_millis(5));
+            stream
+                .map_async(how, |_, value: String| async move {
+                    let _client = PanicsWhenDropped;
+                    std::future::pending::<()>().await;
+                    Ok::<_, BoxError>(value)
+                })
+                .on_error(OnError::Skip)
+                .to("out");
+        });
+        driver.pipe("in", &text("k", "v", 1)).unwrap();
+        driver.dropped(DropReason::Failed)
+    });
+    assert_eq!(dropped, Some(1), "the record is on its way for ever");
+}
+
+/// Whose clone panics.
+struct Unclonable;
+
+impl Clone for Unclonable {
+    fn clone(&self) -> Self {
+        panic!("it cannot be cloned")
+    }
+}
+
+/// A value is cloned for each further try, beside the guarded part.
+#[test]
+fn a_value_that_panics_when_it_is_cloned_follows_the_policy() {
+    let dropped = soon(|| {
+        let mut driver = driver(|stream| {
+            let how = Async::ordered(2).retries(1, Duration::ZERO);
+            stream
+                .map_values(|_: String| Unclonable)
+                .map_async(how, |_, _: Unclonable| async move { Ok::<_, BoxError>("v".to_owned()) })
+                .on_error(OnError::Skip)
+                .to("out");
+        });
+        driver.pipe("in", &text("k", "v", 1)).unwrap();
+        driver.dropped(DropReason::Failed)
+    });
+    assert_eq!(dropped, Some(1), "the record is on its way for ever");
+}
+
+/// Its time-out is one of the pool, which looks at it only where the future yields.
+#[test]
+fn a_future_that_blocks_its_thread_takes_too_long_too() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let dropped = soon(move || {
+        let mut driver = driver(|stream| {
+            let how = Async::ordered(2).timeout(Duration::from_millis(5));
+            stream
+                .map_async(how, move |_, value: String| {
+                    let released = Arc::clone(&released);
+                    async move {
+                        let _ = released.lock().unwrap().recv();
+                        Ok::<_, BoxError>(value)
+                    }
+                })
+                .on_error(OnError::Skip)
+                .to("out");
+        });
+        driver.pipe("in", &text("k", "v", 1)).unwrap();
+        driver.dropped(DropReason::Failed)
+    });
+    drop(release);
+    assert_eq!(dropped, Some(1), "its time-out of 5 ms did not come");
+}
+
+/// Behind a key with much to do those that wait must not be looked through for each record.
+#[test]
+fn a_key_with_many_records_costs_no_more_than_many_keys() {
+    let took = |how: Async<String>| {
+        let began = std::time::Instant::now();
+        let mut driver = driver(|stream| {
+            stream
+                .map_async(how, |_, value: String| async move { Ok::<_, BoxError>(value) })
+                .to("out");
+        });
+        driver.pipe_together("in", (0..6_000).map(|_| text("hot", "v", 1))).unwrap();
+        assert_eq!(values(&mut driver, "out").len(), 6_000);
+        began.elapsed()
+    };
+    let (ordered, by_key) = (took(Async::ordered(6_000)), took(Async::by_key(6_000)));
+    assert!(by_key < ordered * 8, "{by_key:?} by key, {ordered:?} in order");
+}
+
+/// `map_async` says: the future is made on the worker.
+#[test]
+fn a_future_is_made_where_it_is_said_to_be() {
+    let made = Arc::new(Mutex::new(None));
+    let making = Arc::clone(&made);
+    let mut driver = driver(|stream| {
+        stream
+            .map_async(2, move |_, value: String| {
+                *making.lock().unwrap() = Some(std::thread::current().id());
+                async move { Ok::<_, BoxError>(value) }
+            })
+            .to("out");
+    });
+    driver.pipe("in", &text("k", "v", 1)).unwrap();
+    assert_eq!(*made.lock().unwrap(), Some(std::thread::current().id()));
+}
+
+/// Forwards when it begins; counts records, and tells the count when its time comes.
+#[derive(Default)]
+struct Ticking(u32);
+
+impl crate::operators::Processor<String, String> for Ticking {
+    type KOut = String;
+    type VOut = String;
+
+    fn init(
+        &mut self,
+        ctx: &mut crate::operators::Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        ctx.schedule(Duration::from_millis(50), crate::chain::PunctuationType::StreamTime);
+        ctx.forward(text("k", "began", 0));
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _: Record<String, String>,
+        _: &mut crate::operators::Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn punctuate(
+        &mut self,
+        _: crate::chain::Schedule,
+        now: Timestamp,
+        ctx: &mut crate::operators::Context<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        ctx.forward(text("k", &format!("{} at {}", self.0, now.0), now.0));
+        Ok(())
+    }
+}
+
+/// What an operator forwards when it begins is waited for, as all else is.
+#[test]
+fn what_is_forwarded_at_the_start_is_waited_for() {
+    let mut driver = driver(|stream| {
+        stream
+            .process("ticking", (), |()| Ticking::default())
+            .map_async(2, |_, value: String| async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, BoxError>(value)
+            })
+            .to("out");
+    });
+    assert_eq!(values(&mut driver, "out"), ["began"]);
+}
+
+/// A punctuation by stream time comes behind the record that moved it, with a future in between too.
+#[test]
+fn stream_time_does_not_come_before_the_records_that_move_it() {
+    let told = |with_futures: bool| {
+        let mut driver = driver(|stream| {
+            let stream = if with_futures {
+                stream.map_async(4, |_, value: String| async move {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    Ok::<_, BoxError>(value)
+                })
+            } else {
+                stream.filter(|_, _| true)
+            };
+            stream.process("ticking", (), |()| Ticking::default()).to("out");
+        });
+        driver.pipe_together("in", [1, 60, 120].map(|at| text("k", "v", at))).unwrap();
+        values(&mut driver, "out")
+    };
+    assert_eq!(told(true), told(false));
+}
+
+/// A program may test within its own runtime.
+#[test]
+fn a_driver_works_within_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut driver = driver(|stream| {
+            stream
+                .map_async(2, |_, value: String| async move {
+                    let value = tokio::task::spawn_blocking(move || value).await?;
+                    Ok::<_, BoxError>(tokio::task::block_in_place(|| value))
+                })
+                .to("out");
+        });
+        driver.pipe("in", &text("k", "v", 1)).unwrap();
+        assert_eq!(values(&mut driver, "out"), ["v"]);
+    });
+}
+
+/// At the ends of what can be said.
+#[test]
+fn limits_and_times_at_their_ends() {
+    for (limit, timeout) in [(0, Duration::MAX), (usize::MAX, Duration::MAX), (1, Duration::ZERO)] {
+        let mut driver = driver(|stream| {
+            let how = Async::unordered(limit).timeout(timeout);
+            stream
+                .map_async(how, |_, value: String| async move { Ok::<_, BoxError>(value) })
+                .to("out");
+        });
+        driver.pipe_together("in", ["a", "b"].map(|value| text("k", value, 1))).unwrap();
+        assert_eq!(values(&mut driver, "out").len(), 2);
+    }
+}

@@ -327,3 +327,148 @@ fn a_commit_waits_for_the_futures_that_its_flush_starts() {
         streams.close().unwrap();
     }
 }
+
+/// `slow` waits for the gate, all else passes. The thread of the worker is noted on the way.
+fn gated(
+    gate: &Gate,
+    worker: &Arc<Mutex<Option<std::path::PathBuf>>>,
+    how: Async<String>,
+) -> Topology {
+    let (gate, worker) = (gate.clone(), Arc::clone(worker));
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .peek(move |_, _| {
+            let thread = std::fs::read_link("/proc/thread-self").unwrap();
+            *worker.lock().unwrap() = Some(std::path::Path::new("/proc").join(thread));
+        })
+        .map_async(how, move |_, value: String| {
+            let gate = gate.clone();
+            async move { if value.starts_with("slow") { gate.pass(value).await } else { Ok(value) } }
+        })
+        .to("out");
+    builder.build().unwrap()
+}
+
+/// What this thread has computed so far, in hundredths of a second.
+fn computed(thread: &Mutex<Option<std::path::PathBuf>>) -> u64 {
+    let path = thread.lock().unwrap().clone().unwrap().join("stat");
+    let stat = std::fs::read_to_string(path).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum()
+}
+
+/// A worker that only waits for futures computes nothing to speak of.
+fn assert_rests(worker: &Mutex<Option<std::path::PathBuf>>) {
+    let before = computed(worker);
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = computed(worker) - before;
+    assert!(spent < 15, "{spent} hundredths of a second of one second while it waits");
+}
+
+fn one_worker(dir: &tempfile::TempDir) -> StreamsConfig {
+    config(dir, ProcessingGuarantee::ExactlyOnceV2).num_stream_threads(1)
+}
+
+/// A task with nothing on its way must not ask again and again for the commit that waits for another.
+#[test]
+fn a_worker_rests_while_one_of_its_tasks_is_waited_for() {
+    let (dir, log, gate, worker) =
+        (tempfile::tempdir().unwrap(), topics(), Gate::closed(), Arc::default());
+    let streams = started(gated(&gate, &worker, Async::ordered(4)), one_worker(&dir), &log);
+    put_all(&log, &numbered(0, 2));
+    wait_until(|| committed(&log), |found| *found == 2);
+    put(&log, 0, "k", "slow");
+    wait_until(|| on_their_way(&streams), |found| *found == 1);
+    assert_rests(&worker);
+    gate.open();
+    wait_until(|| committed(&log), |found| *found == 3);
+    streams.close().unwrap();
+}
+
+/// The first commit of a group is asked for by the task.
+#[test]
+fn a_worker_rests_while_its_first_commit_waits() {
+    let (dir, gate, worker) = (tempfile::tempdir().unwrap(), Gate::closed(), Arc::default());
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    put(&log, 0, "k", "slow");
+    let streams = started(gated(&gate, &worker, Async::ordered(4)), one_worker(&dir), &log);
+    wait_until(|| on_their_way(&streams), |found| *found == 1);
+    assert_rests(&worker);
+    gate.open();
+    wait_until(|| committed(&log), |found| *found == 1);
+    streams.close().unwrap();
+}
+
+/// After an abort a task takes few, and asks for a commit before it takes more.
+#[test]
+fn a_worker_rests_while_the_first_commit_after_an_abort_waits() {
+    use crate::log::memory::{Fault, Operation};
+    let (dir, gate, worker) = (tempfile::tempdir().unwrap(), Gate::closed(), Arc::default());
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    let streams = started(gated(&gate, &worker, Async::ordered(8)), one_worker(&dir), &log);
+    put(&log, 0, "k", "fast");
+    wait_until(|| committed(&log), |found| *found == 1);
+    log.fail(Operation::Commit, Fault::Aborted, 1);
+    put(&log, 0, "k", "again");
+    wait_until(|| aborts(&streams), |found| *found == 1);
+    for value in ["slow 1", "slow 2", "slow 3"] {
+        put(&log, 0, "k", value);
+    }
+    wait_until(|| on_their_way(&streams), |found| *found > 0);
+    assert_rests(&worker);
+    gate.open();
+    wait_until(|| committed(&log), |found| *found == 5);
+    streams.close().unwrap();
+}
+
+fn takes(
+    ms: u64,
+) -> impl Fn(&String, String) -> std::pin::Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>
++ Send
++ Sync
++ Clone
++ 'static {
+    move |_, value| {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok(value)
+        })
+    }
+}
+
+/// Gets through, or is refused at the start; it is not done again and again for ever.
+fn assert_gets_through_or_is_refused(topology: Topology) {
+    let (dir, log) = (tempfile::tempdir().unwrap(), log_with(&[("in", 1), ("out", 1)]));
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(1000);
+    put(&log, 0, "k", "abcdefgh");
+    let streams = Streams::with(topology, config).log(shared).start().unwrap();
+    let ended = || (streams.state() == StreamsState::Failed, committed(&log), aborts(&streams));
+    wait_within(Duration::from_secs(10), ended, |(failed, committed, _)| {
+        *failed || *committed == 1
+    });
+}
+
+/// Each node is short enough for a commit, but a record goes through both.
+#[test]
+fn two_nodes_whose_futures_take_too_long_together() {
+    let builder = StreamsBuilder::new();
+    let how = || Async::ordered(4).timeout(Duration::from_millis(450));
+    let stream = builder.stream::<String, String>("in");
+    stream.map_async(how(), takes(300)).map_async(how(), takes(300)).to("out");
+    assert_gets_through_or_is_refused(builder.build().unwrap());
+}
+
+/// One record that becomes many, of which few may run at once.
+#[test]
+fn one_record_that_becomes_more_futures_than_a_commit_waits_for() {
+    let builder = StreamsBuilder::new();
+    let how = Async::ordered(1).timeout(Duration::from_millis(200));
+    builder
+        .stream::<String, String>("in")
+        .flat_map_values(|line| line.chars().map(String::from).collect::<Vec<_>>())
+        .map_async(how, takes(90))
+        .to("out");
+    assert_gets_through_or_is_refused(builder.build().unwrap());
+}

@@ -342,3 +342,14 @@ fn a_revocation_blocks_for_futures() {
     assert_eq!(dropped.first().map(String::as_str), Some("aborted"), "{dropped:?}");
     assert!(dropped.contains(&"suspend 0_0".to_owned()), "{dropped:?}");
 }
+
+/// While it blocked for futures the group went on: outlets must not be given what is another's now.
+#[test]
+fn what_was_lost_while_futures_were_waited_for_is_not_flushed() {
+    let mut bench = Bench::running(true, &[FIRST, SECOND]);
+    assert_eq!(bench.on(Event::Revoke { tasks: vec![SECOND], lost: false }), ["Look"]);
+    assert_eq!(bench.on(Event::Work(true)), ["Settle { block: true }"]);
+    bench.at.losses = 1;
+    let then = bench.on(Event::Done);
+    assert_eq!(then.first().map(String::as_str), Some("aborted"), "{then:?}");
+}
