@@ -30,6 +30,8 @@ pub(crate) struct TaskContext {
     pub(crate) wall_clock: Timestamp,
     /// The way to topics.
     pub(crate) collector: Collector,
+    /// It has stores.
+    pub(crate) has_state: bool,
     /// Where each of its inputs begins.
     pub(crate) inputs: Vec<(TopicPartition, i64)>,
     /// Its futures.
@@ -74,6 +76,7 @@ impl TaskContext {
             stream_time: Timestamp(-1),
             wall_clock: Timestamp(0),
             collector,
+            has_state: false,
             inputs: Vec::new(),
             futures: Futures::new(FuturePool::default(), Duration::MAX),
             commit_requested: false,

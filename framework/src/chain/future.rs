@@ -114,6 +114,8 @@ pub(crate) struct Futures {
     signal: Signal,
     /// How long a commit waits for them.
     wait_max: Duration,
+    /// The longest that one record may take through all nodes with futures.
+    longest: Duration,
     in_flight: usize,
     /// Operators that take no more for now.
     full: usize,
@@ -126,20 +128,29 @@ impl Futures {
     pub(crate) fn new(pool: FuturePool, wait_max: Duration) -> Self {
         let arrivals = Arc::clone(&pool.0.arrivals);
         let signal = Signal(Arc::new(Shared { arrivals, ..Shared::default() }));
-        Self { pool, signal, wait_max, in_flight: 0, full: 0, is_closed: false }
+        Self {
+            pool,
+            signal,
+            wait_max,
+            longest: Duration::ZERO,
+            in_flight: 0,
+            full: 0,
+            is_closed: false,
+        }
     }
 
-    /// Makes sure that there are threads for them.
+    /// Makes sure that there are threads for those of one more node, of which each takes so long at most.
     ///
     /// # Errors
-    /// `Fatal` if a future may take longer than a commit waits, or if no thread can be started.
-    pub(crate) fn open(&self, longest: Duration) -> Result<()> {
-        if longest > self.wait_max {
+    /// `Fatal` if a record may take longer through all such nodes than a commit waits, or if no thread can be started.
+    pub(crate) fn open(&mut self, longest: Duration) -> Result<()> {
+        self.longest = self.longest.saturating_add(longest);
+        if self.longest > self.wait_max {
             let reason = format!(
-                "with all its tries one of its futures may take {longest:?}, but a commit waits {:?} for it, half of \
-                 `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`): lower its time-out or its retries, \
-                 or raise that setting",
-                self.wait_max
+                "with all tries one of its futures may take {longest:?}, together with those of other nodes of the task \
+                 {:?}, but a commit waits {:?}, half of `transaction_timeout_ms` (with at-least-once, of \
+                 `max_poll_interval_ms`): lower time-outs or retries, or raise that setting",
+                self.longest, self.wait_max
             );
             return Err(Error::Fatal { what: "futures".to_owned(), reason });
         }

@@ -13,7 +13,7 @@ mod meters;
 
 pub(crate) use context::TaskContext;
 pub(crate) use faults::Faults;
-pub(crate) use future::FuturePool;
+pub(crate) use future::{FuturePool, Signal};
 pub(crate) use meter_board::MeterBoard;
 pub(crate) use meters::Meters;
 pub use meters::{Counter, Gauge, Histogram, OwnMetrics};

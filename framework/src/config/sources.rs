@@ -20,7 +20,7 @@ const PREFIX: &str = "MILLSTREAM_";
 /// The variable that names the file.
 const CONFIG_VARIABLE: &str = "MILLSTREAM_CONFIG";
 /// Variables with the prefix that are not settings: they belong to scripts and test suites.
-const NOT_SETTINGS: [&str; 5] = ["CONFIG", "CACHE", "ROCKSDB", "BOOTSTRAP", "VECTORS"];
+const NOT_SETTINGS: [&str; 6] = ["CONFIG", "CACHE", "ROCKSDB", "BOOTSTRAP", "VECTORS", "NAB"];
 /// The same, for all that begin so.
 const NOT_SETTINGS_PREFIX: &str = "TEST_";
 const FILES: [&str; 3] = ["millstream.toml", "millstream.yaml", "millstream.yml"];

@@ -101,6 +101,8 @@ impl Task {
         stores: OpenStores,
         limits: TaskLimits,
     ) -> Self {
+        let mut ctx = ctx;
+        ctx.has_state = !stores.all.is_empty();
         Self {
             inputs: Vec::new(),
             asynchronous: those(&nodes, |node| node.is_asynchronous()),
@@ -422,7 +424,7 @@ impl Task {
 
     /// True if there is something to commit.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.dirty
+        self.dirty || self.in_flight() > 0
     }
 
     /// First step of a commit: record caches are emptied through the operators, so that outputs

@@ -60,7 +60,7 @@ pub(super) async fn attempt<K, V, O, E, F, M>(
     key: K,
     value: V,
     tries: Tries,
-) -> (K, Result<O, BoxError>)
+) -> Result<(K, O), BoxError>
 where
     V: Clone,
     M: Fn(&K, V) -> F,
@@ -69,18 +69,18 @@ where
 {
     for tried in 1..=tries.retries {
         match once(&*make, &key, value.clone(), tries.timeout).await {
-            Ended::Well(output) => return (key, Ok(output)),
-            Ended::Panicked(text) => return (key, Err(panicked(&text))),
+            Ended::Well(output) => return Ok((key, output)),
+            Ended::Panicked(text) => return Err(panicked(&text)),
             Ended::Failed(_) => tokio::time::sleep(tries.wait_after(tried)).await,
         }
     }
     match once(&*make, &key, value, tries.timeout).await {
-        Ended::Well(output) => (key, Ok(output)),
-        Ended::Panicked(text) => (key, Err(panicked(&text))),
+        Ended::Well(output) => Ok((key, output)),
+        Ended::Panicked(text) => Err(panicked(&text)),
         Ended::Failed(last) if tries.retries > 0 => {
-            (key, Err(Tried { tries: tries.retries.saturating_add(1), last }.into()))
+            Err(Tried { tries: tries.retries.saturating_add(1), last }.into())
         }
-        Ended::Failed(error) => (key, Err(error)),
+        Ended::Failed(error) => Err(error),
     }
 }
 

@@ -63,10 +63,10 @@ where
     fn collect(&mut self, ctx: &mut TaskContext) -> Result<()> {
         self.in_flight.look(ctx)?;
         while let Some(done) = self.in_flight.next_done(ctx) {
-            let Done { key, outcome, timestamp, headers, origin } = done;
+            let Done { outcome, timestamp, headers, origin } = done;
             let (hand_on, faults) = (&mut self.hand_on, &self.faults);
             ctx.with_held(origin, |ctx| match outcome {
-                Ok(value) => hand_on(Record { key, value, timestamp, headers }, ctx),
+                Ok((key, value)) => hand_on(Record { key, value, timestamp, headers }, ctx),
                 Err(error) => faults.apply(DropReason::Failed, error, ctx),
             })?;
         }

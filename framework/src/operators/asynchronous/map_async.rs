@@ -18,9 +18,8 @@ use crate::operators::stream::{KStream, Placing};
 use crate::record::{Data, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
-    /// Gives each record the value that a future comes to. The future is made on the worker, so what makes it should
-    /// not take long; it runs on threads of the instance's own, within a tokio runtime, and many at once
-    /// (see [`Async`]; a number alone is [`Async::ordered`]). What fails after all tries follows the node's policy
+    /// Gives each record the value that a future comes to. The closure and its future run on threads of the instance's
+    /// own, within a tokio runtime, and many at once (see [`Async`]; a number alone is [`Async::ordered`]). What fails after all tries follows the node's policy
     /// ([`Self::on_error`]).
     ///
     /// ```

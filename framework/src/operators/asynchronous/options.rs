@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::time::Duration;
 
 /// How long one try may take if nothing else is said.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait between two tries.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -18,11 +18,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// | [`by_key`](Self::by_key) | records of different keys | as they are done; those of one key run one after the other, in their order |
 ///
 /// The limit is that of one task: with four partitions and `ordered(8)` at most 32 run in all. At the limit the task takes
-/// no further records. A try may take 3 s unless said otherwise, and there is one.
+/// no further records. A try may take 2 s unless said otherwise, and there is one.
 ///
-/// A commit waits for all futures of its tasks, so each of them must be done, with all tries, within half of
-/// `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`); a node whose futures may take longer does not
-/// start. After a crash a record's future may run again, its result counts once.
+/// A commit waits for all futures of its tasks. A record may go through several such nodes, so one future of each of them
+/// must fit, with all tries, into half of `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`); a task
+/// of which they may take longer does not start. Nor must one record become more futures than are done in that time.
+/// After a crash a record's future may run again, its result counts once. Stream time is that of the records that were
+/// taken: what is scheduled by it does not wait for their futures.
 ///
 /// ```
 /// use std::time::Duration;
@@ -108,14 +110,13 @@ impl Tries {
 
     /// The longest that one future may take with all its tries.
     pub(super) fn longest(&self) -> Duration {
-        let mut all = self.timeout;
-        for failed in 1..=self.retries {
-            all = all.saturating_add(self.wait_after(failed)).saturating_add(self.timeout);
-            if all == Duration::MAX {
-                break;
-            }
-        }
-        all
+        let tries = self.timeout.saturating_mul(self.retries.saturating_add(1));
+        // From some wait on each is as long as the one before.
+        let growing = self.retries.min(u32::BITS);
+        let waits = (1..=growing)
+            .fold(Duration::ZERO, |all, failed| all.saturating_add(self.wait_after(failed)));
+        let others = self.wait_after(u32::MAX).saturating_mul(self.retries - growing);
+        tries.saturating_add(waits).saturating_add(others)
     }
 }
 
@@ -151,7 +152,8 @@ impl<K> Async<K> {
         Self::new(limit, Order::ByKey(hash))
     }
 
-    /// How long one try may take; 3 s by default.
+    /// How long one try may take; 2 s by default. A future that blocks its thread is not seen to take too long: give such
+    /// work to `tokio::task::spawn_blocking`.
     #[must_use]
     pub fn timeout(mut self, each: Duration) -> Self {
         self.tries.timeout = each;

@@ -362,32 +362,6 @@ fn a_value_that_panics_when_it_is_cloned_follows_the_policy() {
     assert_eq!(dropped, Some(1), "the record is on its way for ever");
 }
 
-/// Its time-out is one of the pool, which looks at it only where the future yields.
-#[test]
-fn a_future_that_blocks_its_thread_takes_too_long_too() {
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = Arc::new(Mutex::new(released));
-    let dropped = soon(move || {
-        let mut driver = driver(|stream| {
-            let how = Async::ordered(2).timeout(Duration::from_millis(5));
-            stream
-                .map_async(how, move |_, value: String| {
-                    let released = Arc::clone(&released);
-                    async move {
-                        let _ = released.lock().unwrap().recv();
-                        Ok::<_, BoxError>(value)
-                    }
-                })
-                .on_error(OnError::Skip)
-                .to("out");
-        });
-        driver.pipe("in", &text("k", "v", 1)).unwrap();
-        driver.dropped(DropReason::Failed)
-    });
-    drop(release);
-    assert_eq!(dropped, Some(1), "its time-out of 5 ms did not come");
-}
-
 /// Behind a key with much to do those that wait must not be looked through for each record.
 #[test]
 fn a_key_with_many_records_costs_no_more_than_many_keys() {
@@ -404,23 +378,6 @@ fn a_key_with_many_records_costs_no_more_than_many_keys() {
     };
     let (ordered, by_key) = (took(Async::ordered(6_000)), took(Async::by_key(6_000)));
     assert!(by_key < ordered * 8, "{by_key:?} by key, {ordered:?} in order");
-}
-
-/// `map_async` says: the future is made on the worker.
-#[test]
-fn a_future_is_made_where_it_is_said_to_be() {
-    let made = Arc::new(Mutex::new(None));
-    let making = Arc::clone(&made);
-    let mut driver = driver(|stream| {
-        stream
-            .map_async(2, move |_, value: String| {
-                *making.lock().unwrap() = Some(std::thread::current().id());
-                async move { Ok::<_, BoxError>(value) }
-            })
-            .to("out");
-    });
-    driver.pipe("in", &text("k", "v", 1)).unwrap();
-    assert_eq!(*made.lock().unwrap(), Some(std::thread::current().id()));
 }
 
 /// Forwards when it begins; counts records, and tells the count when its time comes.
@@ -473,27 +430,6 @@ fn what_is_forwarded_at_the_start_is_waited_for() {
             .to("out");
     });
     assert_eq!(values(&mut driver, "out"), ["began"]);
-}
-
-/// A punctuation by stream time comes behind the record that moved it, with a future in between too.
-#[test]
-fn stream_time_does_not_come_before_the_records_that_move_it() {
-    let told = |with_futures: bool| {
-        let mut driver = driver(|stream| {
-            let stream = if with_futures {
-                stream.map_async(4, |_, value: String| async move {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    Ok::<_, BoxError>(value)
-                })
-            } else {
-                stream.filter(|_, _| true)
-            };
-            stream.process("ticking", (), |()| Ticking::default()).to("out");
-        });
-        driver.pipe_together("in", [1, 60, 120].map(|at| text("k", "v", at))).unwrap();
-        values(&mut driver, "out")
-    };
-    assert_eq!(told(true), told(false));
 }
 
 /// A program may test within its own runtime.

@@ -39,8 +39,13 @@ use crate::topology::{NodeDraft, NodeId, NodeKind, SharedGraph};
 ///
 /// Each record once, in spite of crashes: keep the positions that `flush` gets in the same transaction as the records,
 /// and return them in `resume`. An instance that has lost its partition without knowing may flush at the same time as
-/// the new owner, so let the transaction change a position only if it is still the one that was there before. What a
-/// table or a punctuation hands on has no offset and may come again after a crash: write it by its key.
+/// the new owner, so let the transaction change a position only if it is still the one that was there before.
+///
+/// That holds where no state is between the topics and the outlet: filters, maps, merges, futures. Behind a join, an
+/// aggregation, a table or a processor with stores, work that is done again may give out the same results with other
+/// records than before, so positions say nothing and `resume` is not asked: write results by their keys, or send them
+/// through a topic first (`to`, and `stream` it again) and end that in the outlet. What a punctuation makes has no
+/// offset and may come again, too.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -89,7 +94,8 @@ use crate::topology::{NodeDraft, NodeId, NodeKind, SharedGraph};
 /// ```
 pub trait Outlet<K, V>: 'static {
     /// The offset of the next record of this partition that it has not got; records before it are not written again.
-    /// `None`, the default, if it does not know: then what was not committed is written again after a crash.
+    /// `None`, the default, if it does not know: then what was not committed is written again after a crash. Asked at
+    /// the start of a task without state.
     ///
     /// # Errors
     /// The task starts again later.
@@ -172,19 +178,20 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// # use millstream::{Outlet, BoxError, RecordMetadata, StreamsBuilder};
     /// # use millstream::record::{Record, TopicPartition};
     /// # use millstream::testing::{TopologyDriver, text};
-    /// /// Appends lines to a file, and says at a commit that they are there.
-    /// struct Lines(std::io::BufWriter<std::fs::File>);
+    /// /// Appends lines to a file at each commit.
+    /// struct Lines(std::fs::File, String);
     ///
     /// impl Outlet<String, String> for Lines {
     ///     fn write(&mut self, record: Record<String, String>, _: Option<RecordMetadata<'_>>) -> Result<(), BoxError> {
-    ///         use std::io::Write;
-    ///         Ok(writeln!(self.0, "{}", record.value)?)
+    ///         self.1.push_str(&record.value);
+    ///         self.1.push('\n');
+    ///         Ok(())
     ///     }
     ///
     ///     fn flush(&mut self, _: &[(TopicPartition, i64)]) -> Result<(), BoxError> {
     ///         use std::io::Write;
-    ///         self.0.flush()?;
-    ///         Ok(self.0.get_ref().sync_data()?)
+    ///         self.0.write_all(std::mem::take(&mut self.1).as_bytes())?;
+    ///         Ok(self.0.sync_data()?)
     ///     }
     /// }
     ///
@@ -194,7 +201,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// let open = path.clone();
     /// builder.stream("in").sink("lines", move || {
     ///     let file = std::fs::OpenOptions::new().create(true).append(true).open(&open)?;
-    ///     Ok::<_, std::io::Error>(Lines(std::io::BufWriter::new(file)))
+    ///     Ok::<_, std::io::Error>(Lines(file, String::new()))
     /// });
     ///
     /// let mut driver = TopologyDriver::new(&builder.build()?)?;
@@ -242,6 +249,11 @@ impl<K, V, O: Outlet<K, V>, M> ToOutlet<K, V, O, M> {
     /// Asks a new outlet what it has of the task's inputs.
     fn resume(&mut self, mut outlet: O, ctx: &TaskContext) -> std::result::Result<(), BoxError> {
         self.has.clear();
+        // With state the same results may come of other records when work is done again.
+        if ctx.has_state {
+            self.outlet = Some(outlet);
+            return Ok(());
+        }
         for (partition, position) in &ctx.inputs {
             let Some(next) = outlet.resume(partition)? else { continue };
             if next > *position {

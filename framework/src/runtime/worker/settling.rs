@@ -6,35 +6,42 @@
 
 use std::time::Duration;
 
+use crate::metrics::Beating;
 use crate::runtime::worker::failure::Failure;
 use crate::runtime::worker::task_cell::{TaskCell, guarded};
 use crate::runtime::worker::worker::Worker;
 
+/// A worker that blocks for futures shows after so long that it lives, and looks whether it is to stop.
+const LOOKS_UP_AFTER: Duration = Duration::from_secs(1);
+
 impl Worker {
     /// Lets no record in where there are futures, and hands on what is done. True if some are left.
     pub(super) fn settle(&mut self, block: bool) -> Result<bool, Failure> {
-        let ends = self.instance.clock.elapsed().saturating_add(self.blocks_at_most());
         loop {
             let seen = self.instance.futures.arrived();
             self.collect_closed()?;
             if !self.has_futures_on_their_way() {
                 return Ok(false);
             }
-            let left = ends.saturating_sub(self.instance.clock.elapsed());
+            let left = self.may_block();
             if !block || left.is_zero() {
                 return Ok(true);
             }
-            self.instance.futures.wait(seen, left);
+            self.instance.beat(Beating::Worker(self.index));
+            self.instance.futures.wait(seen, left.min(LOOKS_UP_AFTER));
         }
     }
 
-    /// How long it may block for futures: as long as a commit waits for them, as long as the group waits
-    /// for a revocation, and half as long as a stop may take, since the commit comes after it.
-    fn blocks_at_most(&self) -> Duration {
+    /// How long it may still block for futures, however often one commit has to: as long as a commit waits for
+    /// them, and half as long as the group waits for a revocation or as a stop may take, since the commit comes after.
+    fn may_block(&mut self) -> Duration {
         let settings = &self.instance.settings;
-        let most = settings.commit_wait_max.min(settings.revoke_budget);
+        let most = settings.commit_wait_max.min(settings.revoke_budget / 2);
         let stop = self.instance.stop_left(settings.close_timeout / 2);
-        stop.map_or(most, |left| left.min(most))
+        let now = self.instance.clock.elapsed();
+        let ends = *self.blocks_until.get_or_insert(now.saturating_add(most));
+        let left = ends.saturating_sub(now);
+        stop.map_or(left, |stop| stop.min(left))
     }
 
     fn collect_closed(&self) -> Result<(), Failure> {

@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     pub(super) uncommitted: UncommittedBudget,
     pub(super) next_tick: NextTick,
     pub(super) commit: CommitUnderWay,
+    /// Until when the commit under way may block for futures.
+    pub(super) blocks_until: Option<Duration>,
     /// What came with the message that is being handled.
     assigned: BTreeMap<TaskId, Vec<OwnedPartition>>,
     given_back: Vec<OwnedPartition>,
@@ -112,6 +114,7 @@ impl Worker {
             restorer,
             next_tick: NextTick::default(),
             commit: CommitUnderWay::default(),
+            blocks_until: None,
             assigned: BTreeMap::new(),
             given_back: Vec::new(),
             revocation: None,
@@ -155,7 +158,10 @@ impl Worker {
                     let _ = answer.send(taken);
                 }
             }
-            Action::Look => return Some(Event::Work(self.has_something_to_commit())),
+            Action::Look => {
+                self.blocks_until = None;
+                return Some(Event::Work(self.has_something_to_commit()));
+            }
             Action::Settle { block } => return Some(settled(self.settle(block))),
             Action::Flush => return Some(settled(self.flush_tasks())),
             Action::Acknowledge => return Some(outcome(self.acknowledge())),
@@ -417,7 +423,9 @@ impl Handler<CommitWanted> for Worker {
         let requested = |task: &Task| task.ctx.commit_requested;
         let wanted =
             self.running().any(|(_, cell, _)| cell.borrow().as_ref().is_some_and(requested));
-        if wanted || self.uncommitted.is_exceeded() {
+        // The last future that arrives asks again; until then there is nothing to do but to wait.
+        let left = self.machine.waits_for_futures_to_end() && self.has_futures_on_their_way();
+        if !left && (wanted || self.uncommitted.is_exceeded()) {
             self.drive(Event::CommitDue, ctx);
         }
     }

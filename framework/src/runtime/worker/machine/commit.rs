@@ -1,7 +1,7 @@
 //! The steps of a commit: what follows from which, and when it must not go on.
 
 use super::events::{Action, Event};
-use super::{CommitAt, Waits, WorkerMachine, aborted};
+use super::{CommitAt, Step, Waits, WorkerMachine, aborted};
 
 impl WorkerMachine {
     /// Begins a commit of all running tasks, unless something failed or was lost.
@@ -55,8 +55,9 @@ impl WorkerMachine {
             (CommitAt::EndTransaction | CommitAt::CommitOffsets, _) => CommitAt::Apply,
             (CommitAt::Apply, _) => return self.committed(),
         };
-        // A flush may have taken long, and the group may have gone on.
-        if matches!(next, CommitAt::SendOffsets | CommitAt::CommitOffsets) && self.has_lost() {
+        // Futures or a flush may have taken long, and the group may have gone on.
+        let needs_all = [CommitAt::Flush, CommitAt::SendOffsets, CommitAt::CommitOffsets];
+        if needs_all.contains(&next) && self.has_lost() {
             return self.react(aborted("partitions were lost").into());
         }
         self.commit_step(next);
@@ -71,7 +72,15 @@ impl WorkerMachine {
                 `transaction_timeout_ms` (with at-least-once, of `max_poll_interval_ms`), and where \
                 partitions leave no longer than the group waits";
             self.react(aborted(reason).into());
+        } else {
+            // Nothing became possible by it.
+            self.todo.retain(|step| !matches!(step, Step::Wake));
         }
+    }
+
+    /// True if a commit was left, since futures are on their way.
+    pub(crate) fn waits_for_futures_to_end(&self) -> bool {
+        self.settling.is_some()
     }
 
     fn committed(&mut self) {
