@@ -211,3 +211,100 @@ tuples!(
     (A a, B b, C c, D d, E e, F f, G g),
     (A a, B b, C c, D d, E e, F f, G g, H h)
 );
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::BoxError;
+    use crate::operators::process::context::Context;
+    use crate::operators::process::process::Processor;
+    use crate::operators::process::store_kinds::Lru;
+    use crate::record::{Record, Session, Timestamp, Windowed};
+    use crate::testing::{TopologyDriver, text};
+    use crate::time::{SessionWindows, TimeWindows};
+
+    /// Tells how many windows and sessions a key has, and whether windows can be read by a prefix.
+    struct Looks {
+        windows: ReadOnlyStore<Windowed<String>, i64>,
+        sessions: ReadOnlyStore<Session<String>, i64>,
+    }
+
+    impl Processor<String, String> for Looks {
+        type KOut = String;
+        type VOut = String;
+
+        fn process(
+            &mut self,
+            record: Record<String, String>,
+            ctx: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            let (key, from, to) = (&record.key, Timestamp(0), record.timestamp);
+            let windows = self.windows.fetch(key, from, to)?.count();
+            let sessions = self.sessions.find_sessions(key, from, to)?.count();
+            let all = (self.windows.all()?.count(), self.sessions.all()?.count());
+            let any = Windowed { key: key.clone(), start: 0, end: 0 };
+            let by_prefix = self.windows.prefix_scan(&any).is_ok();
+            let value = format!("{windows} {sessions} {all:?} {by_prefix}");
+            ctx.forward(record.with_value(value));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn windows_and_sessions_of_a_table_are_read_by_time() {
+        let builder = StreamsBuilder::new();
+        let ms = Duration::from_millis;
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        let windows = grouped.windowed_by(TimeWindows::of(ms(10)).no_grace()).count("w");
+        let gap = SessionWindows::with_gap(ms(5)).no_grace();
+        let sessions = grouped.windowed_by(gap).count("s");
+        let make = |(windows, sessions)| Looks { windows, sessions };
+        let asked = builder.stream::<String, String>("asked");
+        asked.process("look", (&windows, &sessions), make).to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        for (key, at) in [("a", 1), ("a", 4), ("a", 12), ("b", 13)] {
+            driver.pipe("in", &text(key, "", at)).unwrap();
+        }
+        driver.pipe("asked", &text("a", "", 14)).unwrap();
+        let out = driver.read::<String, String>("out").unwrap();
+        // Of 10 ms that are over nothing can be read any more: 1 and 4 are in [0, 10).
+        assert_eq!(out[0].value, "1 1 (2, 2) false");
+    }
+
+    #[test]
+    fn what_has_no_rows_is_refused() {
+        let builder = StreamsBuilder::new();
+        let table = builder.table::<String, String>("t", "t");
+        let computed = table.filter(|_, _| true).named("computed");
+        let stream = builder.stream::<String, String>("in");
+        stream.process("p", &computed, |_| Nothing).to("out");
+        let bounded = builder.store(Lru::<String, String>::named("none", 0));
+        stream.process("q", &bounded, |_| Nothing).to("out");
+        let faults = builder.build().unwrap_err();
+        let expected = [
+            TopologyFault::RowsNotKept("computed".to_owned()),
+            TopologyFault::BadStore {
+                store: "none".to_owned(),
+                reason: "it is to keep no entry at all",
+            },
+        ];
+        assert_eq!(faults.faults(), expected);
+    }
+
+    struct Nothing;
+
+    impl Processor<String, String> for Nothing {
+        type KOut = String;
+        type VOut = String;
+
+        fn process(
+            &mut self,
+            _: Record<String, String>,
+            _: &mut Context<'_, String, String>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+}
