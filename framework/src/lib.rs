@@ -126,6 +126,9 @@ mod runtime;
 mod logging;
 pub mod client;
 pub mod testing;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use chain::{Counter, Gauge, Histogram, OwnMetrics, PunctuationType, Schedule};
 pub use collector::murmur2_partition;

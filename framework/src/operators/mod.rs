@@ -13,6 +13,8 @@ mod tests;
 
 pub use asynchronous::Async;
 pub use group::{CogroupedStream, KGroupedStream, KGroupedTable};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use join::any_message_of_a_foreign_join;
 pub use join::{Joined, StreamJoined, TableJoined};
 pub use process::{
     Context, Custom, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KeyValue, Lru, Processor,

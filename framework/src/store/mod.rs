@@ -53,7 +53,11 @@ mod versioned;
 mod custom;
 mod unmatched;
 mod buffer;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use buffer::any_held_change;
 pub(crate) use buffer::{BufferSpec, BufferStore, WaitingSpec, WaitingStore};
 pub(crate) use cache::CacheBudget;
 pub(crate) use changelog::Changelog;
@@ -62,6 +66,10 @@ pub use committed::StoredEntry;
 pub use custom::{ChangelogRecord, CustomStore, StoreChangelog};
 pub(crate) use custom::{CustomSpec, CustomState};
 pub(crate) use described::short_name;
+#[cfg(test)]
+pub(crate) use fuzzing::sample_of_a_changelog;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzzing::{any_changelog, any_local_key};
 pub(crate) use global::{GlobalRows, GlobalSpec, GlobalStores};
 pub(crate) use key_value::KeyValueSpec;
 pub use key_value::{KeyValueIterator, KeyValueStore};

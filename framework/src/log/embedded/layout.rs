@@ -223,6 +223,42 @@ pub(super) fn decode_touched(bytes: &[u8]) -> Option<Vec<(Slot, i64)>> {
     Some(touched)
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// Reads any bytes as each kind of row; what was read is read again after it was written.
+pub(crate) fn any_row_on_disk(bytes: &[u8]) {
+    if let Some(found) = decode_record(bytes) {
+        let part = |range: &Option<Range<usize>>| range.clone().and_then(|range| bytes.get(range));
+        let (key, value) = (part(&found.key), part(&found.value));
+        let (timestamp, headers) = (found.timestamp, found.headers.clone());
+        let record = RawRecord { offset: 0, timestamp, key, value, headers };
+        let mut written = Vec::new();
+        match found.kind {
+            Kind::Record => encode_record(&mut written, None, &record),
+            Kind::InTransaction(txn) => encode_record(&mut written, Some(txn), &record),
+            Kind::Control => encode_control(&mut written, timestamp),
+        }
+        let again = decode_record(&written);
+        let plain = found.kind == Kind::Control;
+        assert!(again.is_some_and(|again| plain || again == found), "after {bytes:?}");
+    }
+    if let Some(topic) = decode_topic(bytes) {
+        assert_eq!(decode_topic(&encode_topic(&topic)).as_ref(), Some(&topic), "after {bytes:?}");
+    }
+    if let Some(row) = decode_partition(bytes) {
+        assert_eq!(decode_partition(&encode_partition(&row)), Some(row));
+    }
+    if let Some((group, of)) = decode_group_key(bytes) {
+        assert_eq!(decode_group_key(&group_key(&group, &of)), Some((group, of)));
+    }
+    if let Some(committed) = decode_committed(bytes) {
+        assert_eq!(decode_committed(&encode_committed(&committed)), Some(committed));
+    }
+    if let Some(touched) = decode_touched(bytes) {
+        let pairs = touched.iter().map(|(slot, first)| (slot, first));
+        assert_eq!(decode_touched(&encode_touched(pairs)).as_ref(), Some(&touched));
+    }
+}
+
 fn put(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         None => out.extend((-1_i32).to_be_bytes()),

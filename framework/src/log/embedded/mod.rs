@@ -34,6 +34,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::disk::Disk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::layout::any_row_on_disk;
 pub use self::options::EmbeddedOptions;
 use super::local::group::GroupLimits;
 use super::local::handle::Handle;

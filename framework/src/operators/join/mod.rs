@@ -12,4 +12,6 @@ mod table_side;
 mod tables;
 mod foreign;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use foreign::any_message as any_message_of_a_foreign_join;
 pub use options::{Joined, StreamJoined, TableJoined};

@@ -94,6 +94,16 @@ impl<'a> Change<'a> {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// Whether any bytes are a change; it is read again after it was written.
+pub(crate) fn any_held_change(bytes: &[u8]) -> bool {
+    let Some(change) = Change::read(bytes) else { return false };
+    let mut written = Vec::new();
+    change.write(&mut written);
+    assert_eq!(Change::read(&written).as_ref(), Some(&change), "after {bytes:?}");
+    true
+}
+
 fn write_length(length: usize, into: &mut Vec<u8>) {
     into.extend_from_slice(&i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes());
 }

@@ -5,6 +5,8 @@ mod first;
 mod state;
 mod waiting;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use bytes::any_held_change;
 #[cfg(test)]
 pub(crate) use state::Held;
 pub(crate) use state::{BufferSpec, BufferStore};

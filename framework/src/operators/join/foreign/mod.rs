@@ -38,6 +38,8 @@ use crate::operators::join::foreign::drawing::Meeting;
 use crate::operators::join::options::TableJoined;
 use crate::operators::table::KTable;
 use crate::record::{Data, Shared};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use wire::any_message;
 
 impl<K: Data, V: Data> KTable<K, V> {
     /// A row for each row of this table and the row of the other one whose key it names.

@@ -264,6 +264,27 @@ impl<R: 'static> Serde<Answer<R>> for AnswerSerde<R> {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// Reads any bytes as a subscription and as an answer; what was read is read again after it was written.
+pub(crate) fn any_message(bytes: &[u8]) {
+    use crate::serde::Plain;
+    let key: Arc<dyn Serde<String>> = Arc::new(Plain);
+    let coder = Coder::new(&key, Part::Key, "topic".to_owned());
+    let subscriptions = SubscriptionSerde::new(&key);
+    let mut headers = Headers::default();
+    let mut place = Place { topic: "topic", part: Part::Value, headers: &mut headers };
+    if let Ok(read) = subscriptions.deserialize(&mut place, Some(bytes)) {
+        assert_eq!(read.encoded(read.key.as_bytes()), bytes);
+        assert!(coder.subscription(bytes).is_ok_and(|other| other == read));
+    }
+    let answers = AnswerSerde(key);
+    if let Ok(read) = answers.deserialize(&mut place, Some(bytes)) {
+        let mut written = Vec::new();
+        let is_written = answers.serialize(&mut place, &read, &mut written).is_ok();
+        assert!(is_written && written == bytes, "{written:?} after {bytes:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
