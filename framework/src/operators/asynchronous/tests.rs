@@ -362,24 +362,6 @@ fn a_value_that_panics_when_it_is_cloned_follows_the_policy() {
     assert_eq!(dropped, Some(1), "the record is on its way for ever");
 }
 
-/// Behind a key with much to do those that wait must not be looked through for each record.
-#[test]
-fn a_key_with_many_records_costs_no_more_than_many_keys() {
-    let took = |how: Async<String>| {
-        let began = std::time::Instant::now();
-        let mut driver = driver(|stream| {
-            stream
-                .map_async(how, |_, value: String| async move { Ok::<_, BoxError>(value) })
-                .to("out");
-        });
-        driver.pipe_together("in", (0..6_000).map(|_| text("hot", "v", 1))).unwrap();
-        assert_eq!(values(&mut driver, "out").len(), 6_000);
-        began.elapsed()
-    };
-    let (ordered, by_key) = (took(Async::ordered(6_000)), took(Async::by_key(6_000)));
-    assert!(by_key < ordered * 8, "{by_key:?} by key, {ordered:?} in order");
-}
-
 /// Forwards when it begins; counts records, and tells the count when its time comes.
 #[derive(Default)]
 struct Ticking(u32);

@@ -424,19 +424,10 @@ fn a_worker_rests_while_the_first_commit_after_an_abort_waits() {
     streams.close().unwrap();
 }
 
-fn takes(
-    ms: u64,
-) -> impl Fn(&String, String) -> std::pin::Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>
-+ Send
-+ Sync
-+ Clone
-+ 'static {
-    move |_, value| {
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-            Ok(value)
-        })
-    }
+/// The value, after 300 ms.
+async fn later(value: String) -> Result<String, BoxError> {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Ok(value)
 }
 
 /// Gets through, or is refused at the start; it is not done again and again for ever.
@@ -458,6 +449,6 @@ fn two_nodes_whose_futures_take_too_long_together() {
     let builder = StreamsBuilder::new();
     let how = || Async::ordered(4).timeout(Duration::from_millis(450));
     let stream = builder.stream::<String, String>("in");
-    stream.map_async(how(), takes(300)).map_async(how(), takes(300)).to("out");
+    stream.map_async(how(), |_, v| later(v)).map_async(how(), |_, v| later(v)).to("out");
     assert_gets_through_or_is_refused(builder.build().unwrap());
 }

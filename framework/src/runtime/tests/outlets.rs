@@ -246,8 +246,7 @@ fn raced(
     let streams = Streams::with(builder.build().unwrap(), config).log(shared).start().unwrap();
     wait_until(|| committed(&log), |found| *found == 2);
     streams.close().unwrap();
-    let rows = database.0.lock().unwrap().rows.clone();
-    rows
+    database.0.lock().unwrap().rows.clone()
 }
 
 /// Both are merged without a state: the test itself is right.
