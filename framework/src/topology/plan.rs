@@ -52,6 +52,11 @@ impl Topology {
         &self.0.with_tasks
     }
 
+    /// True if sources read what matches a pattern.
+    pub(crate) fn reads_patterns(&self) -> bool {
+        self.sub_topologies().iter().any(|sub| sub.patterns().next().is_some())
+    }
+
     /// Those that the instance hosts: one for each global table.
     pub(crate) fn global_tables(&self) -> &[SubTopology] {
         &self.0.global

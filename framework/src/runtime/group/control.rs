@@ -312,8 +312,7 @@ impl Control {
         }
         *looked = now;
         self.look_at_sinks();
-        let mut subs = self.instance.topology.sub_topologies().iter();
-        if !subs.any(|sub| sub.patterns().next().is_some()) {
+        if !self.instance.topology.reads_patterns() {
             return Ok(());
         }
         match listener.look_for_topics() {

@@ -99,6 +99,7 @@ impl Worker {
             backoff: settings.backoff_rule(),
             purge_interval: settings.repartition_purge_interval,
             commit_wait_max: settings.commit_wait_max,
+            topics_may_go: instance.topology.reads_patterns(),
         };
         Self {
             index,

@@ -89,6 +89,7 @@ impl Worker {
             backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(10) },
             purge_interval: Duration::from_secs(30),
             commit_wait_max: Duration::from_secs(5),
+            topics_may_go: false,
         };
         Self {
             machine: WorkerMachine::new(rules),

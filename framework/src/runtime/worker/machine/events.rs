@@ -157,4 +157,6 @@ pub(crate) struct WorkerRules {
     pub(crate) purge_interval: Duration,
     /// How long a commit waits for futures.
     pub(crate) commit_wait_max: Duration,
+    /// Sources read what matches a pattern: a topic that is gone leaves by itself.
+    pub(crate) topics_may_go: bool,
 }

@@ -24,7 +24,7 @@ impl WorkerMachine {
         // What was to start does not: all of it waits again.
         self.todo.retain(|step| !matches!(step, Step::Build(_) | Step::Run(_) | Step::Tried));
         self.not_started = None;
-        match error.reaction() {
+        match self.reaction(&error) {
             Reaction::Retry | Reaction::Rebuild => self.abort(error, None),
             Reaction::Skip | Reaction::Stop if replaces.is_some() => self.abort(error, replaces),
             Reaction::Skip | Reaction::Stop => {

@@ -336,6 +336,22 @@ impl WorkerMachine {
         self.at.losses != self.losses_heard
     }
 
+    /// What follows from an error here. That a topic is missing is for good, unless it matched a pattern: the control
+    /// thread sees that it is gone and revokes it.
+    fn reaction(&self, error: &Error) -> Reaction {
+        match error {
+            Error::Topic { .. } | Error::MissingTopic { .. } if self.rules.topics_may_go => {
+                Reaction::Rebuild
+            }
+            other => other.reaction(),
+        }
+    }
+
+    /// True if trying again may be enough.
+    fn is_passing(&self, error: &Error) -> bool {
+        matches!(self.reaction(error), Reaction::Retry | Reaction::Rebuild)
+    }
+
     fn close_suspended(&mut self, age: Duration) {
         let old =
             self.suspended.iter().filter(|(_, since)| self.at.now.saturating_sub(**since) >= age);
@@ -346,9 +362,4 @@ impl WorkerMachine {
 /// Why a commit does not take place.
 fn aborted(reason: &str) -> Error {
     Error::Aborted { what: "a commit".to_owned(), reason: reason.to_owned() }
-}
-
-/// True if trying again may be enough.
-fn is_passing(error: &Error) -> bool {
-    matches!(error.reaction(), Reaction::Retry | Reaction::Rebuild)
 }

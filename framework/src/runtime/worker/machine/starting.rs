@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::events::{Action, Event};
-use super::{Place, Step, Waits, WorkerMachine, is_passing};
+use super::{Place, Step, Waits, WorkerMachine};
 use crate::record::TaskId;
 use crate::runtime::worker::failure::Failure;
 use crate::task::TaskState;
@@ -97,7 +97,7 @@ impl WorkerMachine {
 
     /// The others need not wait for what passes.
     fn cannot_start(&mut self, failure: Failure) {
-        if is_passing(&failure.error) {
+        if self.is_passing(&failure.error) {
             self.not_started = Some(failure.error);
         } else {
             self.react(failure);
@@ -152,7 +152,9 @@ impl WorkerMachine {
                 self.todo.extend(complete.into_iter().map(Step::Run));
                 self.todo.push_back(Step::RestoreOn);
             }
-            Event::Failed(failure) if is_passing(&failure.error) => self.restore_again(failure),
+            Event::Failed(failure) if self.is_passing(&failure.error) => {
+                self.restore_again(failure)
+            }
             Event::Failed(failure) => self.react(failure),
             _ => {}
         }

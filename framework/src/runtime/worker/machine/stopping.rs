@@ -45,7 +45,7 @@ impl WorkerMachine {
     fn fence_again(&mut self, error: crate::error::Error) {
         let wait = self.rules.backoff.after(self.end_tries);
         self.end_tries = self.end_tries.saturating_add(1);
-        if self.ends_by.is_some_and(|by| self.at.now + wait < by) && super::is_passing(&error) {
+        if self.ends_by.is_some_and(|by| self.at.now + wait < by) && self.is_passing(&error) {
             self.out.push(Action::PlanEnd(wait));
             self.waits = Some(Waits::EndAgain);
         } else {

@@ -59,6 +59,7 @@ impl Bench {
             backoff: Backoff { min, max },
             purge_interval: Duration::from_secs(30),
             commit_wait_max: Duration::from_secs(5),
+            topics_may_go: false,
         };
         Self { machine: WorkerMachine::new(rules), at: Moment::default() }
     }
