@@ -24,7 +24,7 @@ use crate::task::idle::{IdleTime, TOLD};
 use crate::task::input::{Input, Loaded};
 use crate::task::pace::Pace;
 use crate::task::progress::Progress;
-use crate::task::turn::{Rest, Turn, TurnLimits};
+use crate::task::turn::{Choice, Rest, Turn, TurnLimits};
 use crate::task::uncommitted::{UncommittedBudget, UncommittedShare};
 
 /// Limits of a task.
@@ -47,16 +47,6 @@ pub(crate) struct OpenStores {
     pub(crate) disk: TaskStores,
     /// What counts their uncommitted bytes.
     pub(crate) uncommitted: UncommittedBytes,
-}
-
-/// What comes next in a turn.
-enum Choice {
-    /// The record of this input.
-    Record(usize),
-    /// A record was taken and dropped by its source: choose again.
-    Dropped,
-    /// Nothing.
-    Rest(Rest),
 }
 
 /// The queues of partitions that are owned.

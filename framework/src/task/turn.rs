@@ -44,3 +44,13 @@ pub(crate) struct Turn {
     pub(crate) records: usize,
     pub(crate) rest: Rest,
 }
+
+/// What comes next in a turn.
+pub(super) enum Choice {
+    /// The record of this input.
+    Record(usize),
+    /// A record was taken and dropped by its source: choose again.
+    Dropped,
+    /// Nothing.
+    Rest(Rest),
+}

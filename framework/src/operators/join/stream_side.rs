@@ -157,6 +157,9 @@ where
         if let Some(Position::Group { at, .. }) = store.first(&Position::Time(Timestamp(0)))? {
             (time.next, time.floor) = (at.0, at.0);
         }
+        if let Some(next) = ctx.progress.get(&noted_next(store.name())) {
+            time.next = *next;
+        }
         Ok(())
     }
 
@@ -167,17 +170,20 @@ where
         self.give_out(&Headers::default(), ctx)
     }
 
-    /// Notes the stream time of the join in the progress of the task. Whether a record waits or is emitted at once
-    /// must not depend on a restart.
+    /// Notes the stream time of the join in the progress of the task, and from when on waiting records are looked at.
+    /// Whether a record waits, is emitted at once or a little later must not depend on a restart.
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let Some(store) = &self.unmatched else { return Ok(()) };
-        let (store, stream) = (store.borrow(), self.time.borrow().stream);
-        match ctx.progress.get_mut(store.name()) {
-            Some(noted) => *noted = stream,
-            None => drop(ctx.progress.insert(store.name().to_owned(), stream)),
-        }
+        let (store, time) = (store.borrow(), self.time.borrow());
+        ctx.progress.insert(store.name().to_owned(), time.stream);
+        ctx.progress.insert(noted_next(store.name()), time.next);
         Ok(())
     }
+}
+
+/// Under which name the task's progress has from when on waiting records are looked at.
+fn noted_next(store: &str) -> String {
+    format!("{store} next")
 }
 
 impl<K, L, R, VO, F, S> StreamSide<K, L, R, VO, F, S>
