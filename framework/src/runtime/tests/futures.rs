@@ -29,6 +29,15 @@ impl Gate {
     }
 }
 
+/// Gates open when the machine has come to it, however loaded it is.
+fn patient(how: Async<String>) -> Async<String> {
+    how.timeout(Duration::from_secs(25))
+}
+
+fn config(dir: &tempfile::TempDir, guarantee: ProcessingGuarantee) -> StreamsConfig {
+    super::config(dir, guarantee).transaction_timeout_ms(60_000)
+}
+
 /// `in` through a future to `out`, and counted.
 fn through(gate: &Gate, how: Async<String>) -> Topology {
     let gate = gate.clone();
@@ -80,7 +89,7 @@ fn on_their_way(streams: &Streams) -> u64 {
 }
 
 fn numbered(from: usize, to: usize) -> Vec<String> {
-    (from..to).map(|at| format!("v{at:03}")).collect()
+    (from..to).map(|at| format!("v{at:04}")).collect()
 }
 
 fn put_all(log: &MemoryLog, all: &[String]) {
@@ -94,7 +103,8 @@ fn put_all(log: &MemoryLog, all: &[String]) {
 fn nothing_is_committed_past_a_future() {
     for guarantee in BOTH {
         let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
-        let streams = started(through(&gate, Async::ordered(4)), config(&dir, guarantee), &log);
+        let streams =
+            started(through(&gate, patient(Async::ordered(4))), config(&dir, guarantee), &log);
         let all = numbered(0, 6);
         put_all(&log, &all);
         wait_until(|| on_their_way(&streams), |found| *found == 6);
@@ -122,7 +132,7 @@ fn results_count_once_though_commits_fail() {
         let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
         gate.open();
         let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
-        let streams = started(through(&gate, Async::by_key(3)), config, &log);
+        let streams = started(through(&gate, patient(Async::by_key(3))), config, &log);
         put_all(&log, &numbered(0, 20));
         wait_until(|| values(&log, "out").len(), |found| *found > 0);
         log.fail(operation, fault, 2);
@@ -140,7 +150,7 @@ fn a_stop_waits_for_futures() {
         let all = numbered(0, 4);
         put_all(&log, &all);
         let settings = config(&dir, guarantee);
-        let streams = started(through(&gate, Async::unordered(8)), settings, &log);
+        let streams = started(through(&gate, patient(Async::unordered(8))), settings, &log);
         wait_until(|| on_their_way(&streams), |found| *found == 4);
         let instance = Arc::clone(&streams.instance);
         std::thread::scope(|scope| {
@@ -161,14 +171,14 @@ fn a_stop_that_is_out_of_time_drops_futures() {
         let all = numbered(0, 4);
         put_all(&log, &all);
         let settings = config(&dir, guarantee).close_timeout_ms(300);
-        let streams = started(through(&gate, Async::unordered(8)), settings, &log);
+        let streams = started(through(&gate, patient(Async::unordered(8))), settings, &log);
         wait_until(|| on_their_way(&streams), |found| *found == 4);
         let error = streams.close().unwrap_err().to_string();
         assert!(error.contains("the next start does it again"), "{error}");
         assert_eq!((committed(&log), values(&log, "out").len()), (0, 0));
         gate.open();
         let again = config(&dir, guarantee);
-        let streams = started(through(&gate, Async::unordered(8)), again, &log);
+        let streams = started(through(&gate, patient(Async::unordered(8))), again, &log);
         assert_once(&log, &all);
         streams.close().unwrap();
     }
@@ -217,7 +227,7 @@ fn after_an_abort_so_few_are_taken_that_they_are_done_in_time() {
         tokio::time::sleep(Duration::from_millis(90)).await;
         Ok::<_, BoxError>(value)
     };
-    let how = Async::by_key(8).timeout(Duration::from_millis(200));
+    let how = Async::by_key(8).timeout(Duration::from_millis(450));
     builder.stream::<String, String>("in").map_async(how, slow).to("out");
     let (dir, log) = (tempfile::tempdir().unwrap(), topics());
     for value in numbered(0, 8) {
@@ -236,7 +246,7 @@ fn futures_that_may_take_too_long_are_refused() {
     let how = Async::ordered(1).timeout(Duration::from_secs(3)).retries(1, Duration::from_secs(1));
     let (dir, log, gate) = (tempfile::tempdir().unwrap(), topics(), Gate::closed());
     let shared: Arc<dyn Log> = Arc::new(log.clone());
-    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2);
+    let config = super::config(&dir, ProcessingGuarantee::ExactlyOnceV2);
     let streams = Streams::with(through(&gate, how), config).log(shared).start().unwrap();
     assert_eq!(streams.wait_for(&[StreamsState::Failed], PATIENCE), StreamsState::Failed);
     let error = format!("{:?}", streams.close().unwrap_err());
@@ -254,7 +264,8 @@ fn other_tasks_go_on_while_a_commit_waits() {
     let saw = Arc::clone(&seen);
     let builder = StreamsBuilder::new();
     let slow = builder.stream::<String, String>("in");
-    slow.map_async(1, move |_, v: String| passing.clone().pass(v)).to("out");
+    slow.map_async(patient(Async::ordered(1)), move |_, v: String| passing.clone().pass(v))
+        .to("out");
     let other = builder.stream::<String, String>("other");
     other
         .peek(move |_, value| {
@@ -291,14 +302,14 @@ fn a_stream_without_a_pause_is_committed_all_the_same() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok::<_, BoxError>(value)
     };
-    let how = Async::unordered(4).timeout(Duration::from_millis(400));
+    let how = Async::unordered(4).timeout(Duration::from_millis(1900));
     builder.stream::<String, String>("in").map_async(how, slow).to("out");
     let (dir, log) = (tempfile::tempdir().unwrap(), topics());
-    // They take 2 s in all, and a commit waits for half a second.
-    put_all(&log, &numbered(0, 800));
-    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(1000);
+    // They take 4 s in all, and a commit waits for 2 s.
+    put_all(&log, &numbered(0, 1600));
+    let config = config(&dir, ProcessingGuarantee::ExactlyOnceV2).transaction_timeout_ms(4000);
     let streams = started(builder.build().unwrap(), config, &log);
-    wait_until(|| values(&log, "out").len(), |found| *found == 800);
+    wait_until(|| values(&log, "out").len(), |found| *found == 1600);
     assert_eq!(aborts(&streams), 0);
     streams.close().unwrap();
 }
@@ -315,7 +326,9 @@ fn a_commit_waits_for_the_futures_that_its_flush_starts() {
             .group_by_key()
             .count("counts")
             .updates()
-            .map_async(4, move |_, count: i64| passing.clone().pass(count.to_string()))
+            .map_async(patient(Async::ordered(4)), move |_, count: i64| {
+                passing.clone().pass(count.to_string())
+            })
             .to("out");
         put_all(&log, &numbered(0, 12));
         let config = config(&dir, guarantee).cache_bytes_max(1 << 20);
@@ -377,7 +390,8 @@ fn one_worker(dir: &tempfile::TempDir) -> StreamsConfig {
 fn a_worker_rests_while_one_of_its_tasks_is_waited_for() {
     let (dir, log, gate, worker) =
         (tempfile::tempdir().unwrap(), topics(), Gate::closed(), Arc::default());
-    let streams = started(gated(&gate, &worker, Async::ordered(4)), one_worker(&dir), &log);
+    let streams =
+        started(gated(&gate, &worker, patient(Async::ordered(4))), one_worker(&dir), &log);
     put_all(&log, &numbered(0, 2));
     wait_until(|| committed(&log), |found| *found == 2);
     put(&log, 0, "k", "slow");
@@ -394,7 +408,8 @@ fn a_worker_rests_while_its_first_commit_waits() {
     let (dir, gate, worker) = (tempfile::tempdir().unwrap(), Gate::closed(), Arc::default());
     let log = log_with(&[("in", 1), ("out", 1)]);
     put(&log, 0, "k", "slow");
-    let streams = started(gated(&gate, &worker, Async::ordered(4)), one_worker(&dir), &log);
+    let streams =
+        started(gated(&gate, &worker, patient(Async::ordered(4))), one_worker(&dir), &log);
     wait_until(|| on_their_way(&streams), |found| *found == 1);
     assert_rests(&worker);
     gate.open();
@@ -408,7 +423,8 @@ fn a_worker_rests_while_the_first_commit_after_an_abort_waits() {
     use crate::log::memory::{Fault, Operation};
     let (dir, gate, worker) = (tempfile::tempdir().unwrap(), Gate::closed(), Arc::default());
     let log = log_with(&[("in", 1), ("out", 1)]);
-    let streams = started(gated(&gate, &worker, Async::ordered(8)), one_worker(&dir), &log);
+    let streams =
+        started(gated(&gate, &worker, patient(Async::ordered(8))), one_worker(&dir), &log);
     put(&log, 0, "k", "fast");
     wait_until(|| committed(&log), |found| *found == 1);
     log.fail(Operation::Commit, Fault::Aborted, 1);
