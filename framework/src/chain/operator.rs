@@ -123,4 +123,22 @@ impl<K: Data, V: Data> Children<K, V> {
         }
         last.borrow_mut().process(record, ctx)
     }
+
+    /// Hands on one record for each of the values, in their order: all but the last with a clone of the key.
+    #[inline]
+    pub(crate) fn forward_each(
+        &self,
+        record: Record<K, impl IntoIterator<Item = V>>,
+        ctx: &mut TaskContext,
+    ) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        let mut values = value.into_iter();
+        let Some(mut value) = values.next() else { return Ok(()) };
+        for next in values {
+            let (key, headers) = (key.clone(), headers.clone());
+            self.forward(Record { key, value, timestamp, headers }, ctx)?;
+            value = next;
+        }
+        self.forward(Record { key, value, timestamp, headers }, ctx)
+    }
 }

@@ -86,12 +86,11 @@ impl fmt::Debug for Task {
 
 impl Task {
     pub(crate) fn new(
-        ctx: TaskContext,
+        mut ctx: TaskContext,
         nodes: Vec<NamedNode>,
         stores: OpenStores,
         limits: TaskLimits,
     ) -> Self {
-        let mut ctx = ctx;
         ctx.has_state = !stores.all.is_empty();
         Self {
             inputs: Vec::new(),

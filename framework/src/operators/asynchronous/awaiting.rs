@@ -14,7 +14,6 @@ use crate::record::{Data, Record};
 /// A node with futures that come to an `O`; `hand_on` says what goes on of it.
 pub(super) struct Awaiting<K, V, O, H> {
     in_flight: InFlight<K, V, O>,
-    how: Async<K>,
     hand_on: H,
     faults: Faults,
 }
@@ -40,7 +39,7 @@ where
 
 impl<K: Data, V: Data, O: Send + 'static, H> Awaiting<K, V, O, H> {
     pub(super) fn new(how: &Async<K>, start: Start<K, V, O>, hand_on: H, faults: Faults) -> Self {
-        Self { in_flight: InFlight::new(how.clone(), start), how: how.clone(), hand_on, faults }
+        Self { in_flight: InFlight::new(how.clone(), start), hand_on, faults }
     }
 }
 
@@ -52,7 +51,7 @@ where
     H: FnMut(Record<K, O>, &mut TaskContext) -> Result<()>,
 {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
-        let opened = ctx.futures.open(self.how.tries.longest());
+        let opened = ctx.futures.open(self.in_flight.longest());
         opened.map_err(|error| self.faults.fatal("the futures", &error.into()))
     }
 

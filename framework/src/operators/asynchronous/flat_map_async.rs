@@ -11,12 +11,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::chain::{Children, TaskContext};
-use crate::error::{self, BoxError};
+use crate::error::BoxError;
 use crate::operators::asynchronous::awaiting::{Awaiting, start_of};
 use crate::operators::asynchronous::options::Async;
 use crate::operators::stream::{KStream, Placing};
-use crate::record::{Data, Record, Shared};
+use crate::record::{Data, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Makes any number of values of each, by a future; all else is as with [`Self::map_async`].
@@ -52,25 +51,9 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let start = start_of(&how, f);
         self.child("KSTREAM-FLATMAPASYNC-", move |linker| {
             let (children, faults) = (linker.children::<K, V2>()?, linker.faults()?);
-            let hand_on = move |record, ctx: &mut _| forward_each(&children, record, ctx);
+            let hand_on = move |record, ctx: &mut _| children.forward_each(record, ctx);
             linker.add::<K, V, _>(Awaiting::new(&how, Arc::clone(&start), hand_on, faults));
             Ok(())
         })
     }
-}
-
-fn forward_each<K: Data, V2: Data>(
-    children: &Children<K, V2>,
-    record: Record<K, impl IntoIterator<Item = V2>>,
-    ctx: &mut TaskContext,
-) -> error::Result<()> {
-    let Record { key, value, timestamp, headers } = record;
-    let mut values = value.into_iter();
-    let Some(mut value) = values.next() else { return Ok(()) };
-    for next in values {
-        let (key, headers) = (key.clone(), headers.clone());
-        children.forward(Record { key, value, timestamp, headers }, ctx)?;
-        value = next;
-    }
-    children.forward(Record { key, value, timestamp, headers }, ctx)
 }

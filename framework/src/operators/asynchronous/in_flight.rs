@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
@@ -77,6 +78,11 @@ impl<K: Data, V: Data, O: Send + 'static> InFlight<K, V, O> {
             arrivals,
             arrive,
         }
+    }
+
+    /// The longest that one future may take.
+    pub(super) fn longest(&self) -> Duration {
+        self.how.tries.longest()
     }
 
     /// Takes a record: its future starts now or, at the limit or behind one of its key, later. A record

@@ -92,17 +92,10 @@ where
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
-        let mut values = match (self.f)(value) {
-            Ok(values) => values.into_iter(),
-            Err(error) => return self.faults.apply(DropReason::Failed, error.into(), ctx),
-        };
-        let Some(mut value) = values.next() else { return Ok(()) };
-        for next in values {
-            let (key, headers) = (key.clone(), headers.clone());
-            self.children.forward(Record { key, value, timestamp, headers }, ctx)?;
-            value = next;
+        match (self.f)(value) {
+            Ok(value) => self.children.forward_each(Record { key, value, timestamp, headers }, ctx),
+            Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
-        self.children.forward(Record { key, value, timestamp, headers }, ctx)
     }
 }
 

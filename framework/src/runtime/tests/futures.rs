@@ -88,11 +88,17 @@ fn on_their_way(streams: &Streams) -> u64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-fn numbered(from: usize, to: usize) -> Vec<String> {
+/// The value, after so many milliseconds.
+async fn later(takes_ms: u64, value: String) -> Result<String, BoxError> {
+    tokio::time::sleep(Duration::from_millis(takes_ms)).await;
+    Ok(value)
+}
+
+pub(super) fn numbered(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|at| format!("v{at:04}")).collect()
 }
 
-fn put_all(log: &MemoryLog, all: &[String]) {
+pub(super) fn put_all(log: &MemoryLog, all: &[String]) {
     for (at, value) in all.iter().enumerate() {
         put(log, i32::try_from(at % 2).unwrap(), &format!("k{}-{}", at % 2, at % 3), value);
     }
@@ -187,10 +193,7 @@ fn a_stop_that_is_out_of_time_drops_futures() {
 /// A second instance comes and goes while futures are on their way, which takes some time each.
 #[test]
 fn a_rebalance_loses_no_future_and_counts_none_twice() {
-    let slow = |_: &String, value: String| async move {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        Ok::<_, BoxError>(value)
-    };
+    let slow = |_: &String, value: String| later(5, value);
     let topology = || {
         let builder = StreamsBuilder::new();
         let passed = builder.stream::<String, String>("in").map_async(Async::unordered(4), slow);
@@ -223,10 +226,7 @@ fn a_rebalance_loses_no_future_and_counts_none_twice() {
 #[test]
 fn after_an_abort_so_few_are_taken_that_they_are_done_in_time() {
     let builder = StreamsBuilder::new();
-    let slow = |_: &String, value: String| async move {
-        tokio::time::sleep(Duration::from_millis(90)).await;
-        Ok::<_, BoxError>(value)
-    };
+    let slow = |_: &String, value: String| later(90, value);
     let how = Async::by_key(8).timeout(Duration::from_millis(450));
     builder.stream::<String, String>("in").map_async(how, slow).to("out");
     let (dir, log) = (tempfile::tempdir().unwrap(), topics());
@@ -298,10 +298,7 @@ fn other_tasks_go_on_while_a_commit_waits() {
 #[test]
 fn a_stream_without_a_pause_is_committed_all_the_same() {
     let builder = StreamsBuilder::new();
-    let slow = |_: &String, value: String| async move {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Ok::<_, BoxError>(value)
-    };
+    let slow = |_: &String, value: String| later(20, value);
     let how = Async::unordered(4).timeout(Duration::from_millis(1900));
     builder.stream::<String, String>("in").map_async(how, slow).to("out");
     let (dir, log) = (tempfile::tempdir().unwrap(), topics());
@@ -440,12 +437,6 @@ fn a_worker_rests_while_the_first_commit_after_an_abort_waits() {
     streams.close().unwrap();
 }
 
-/// The value, after 300 ms.
-async fn later(value: String) -> Result<String, BoxError> {
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    Ok(value)
-}
-
 /// Gets through, or is refused at the start; it is not done again and again for ever.
 fn assert_gets_through_or_is_refused(topology: Topology) {
     let (dir, log) = (tempfile::tempdir().unwrap(), log_with(&[("in", 1), ("out", 1)]));
@@ -465,6 +456,6 @@ fn two_nodes_whose_futures_take_too_long_together() {
     let builder = StreamsBuilder::new();
     let how = || Async::ordered(4).timeout(Duration::from_millis(450));
     let stream = builder.stream::<String, String>("in");
-    stream.map_async(how(), |_, v| later(v)).map_async(how(), |_, v| later(v)).to("out");
+    stream.map_async(how(), |_, v| later(300, v)).map_async(how(), |_, v| later(300, v)).to("out");
     assert_gets_through_or_is_refused(builder.build().unwrap());
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
+use super::futures::{numbered, put_all};
 use super::*;
 use crate::error::Error;
 use crate::log::memory::{Fault, Operation};
@@ -85,16 +86,6 @@ fn started(topology: Topology, dir: &tempfile::TempDir, log: &MemoryLog) -> Stre
     let shared: Arc<dyn Log> = Arc::new(log.clone());
     let config = config(dir, ProcessingGuarantee::ExactlyOnceV2);
     Streams::with(topology, config).log(shared).start().unwrap()
-}
-
-fn numbered(from: usize, to: usize) -> Vec<String> {
-    (from..to).map(|at| format!("v{at:03}")).collect()
-}
-
-fn put_all(log: &MemoryLog, all: &[String]) {
-    for (at, value) in all.iter().enumerate() {
-        put(log, i32::try_from(at % 2).unwrap(), "k", value);
-    }
 }
 
 /// Whatever fails, between the database and the broker too: each row is there once.
