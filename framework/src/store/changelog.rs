@@ -4,6 +4,11 @@ use crate::collector::{Collector, SinkTopic, Target};
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
 
+/// The name of a store's changelog topic.
+pub(crate) fn changelog_topic(application_id: &str, store: &str) -> String {
+    format!("{application_id}-{store}-changelog")
+}
+
 /// The partition of a changelog topic that a store writes: always the task's own partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Changelog {

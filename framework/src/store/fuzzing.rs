@@ -18,8 +18,9 @@ use crate::serde::Plain;
 use crate::store::buffer::{BufferSpec, BufferStore, WaitingSpec, WaitingStore};
 use crate::store::cache::CacheBudget;
 use crate::store::layout::Layout;
-use crate::store::options::{Serdes, StoreOptions};
+use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
+use crate::store::serdes::Serdes;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::{SessionTableSpec, TableSpec, TableStore, WindowTableSpec};
 use crate::store::uncommitted::UncommittedBytes;
@@ -137,7 +138,7 @@ pub(crate) fn any_changelog(bytes: &[u8]) {
 }
 
 fn serdes() -> Serdes<String, String> {
-    Serdes { key: Arc::new(Plain), value: Arc::new(Plain) }
+    Serdes::given(Arc::new(Plain), Arc::new(Plain))
 }
 
 fn options() -> StoreOptions {

@@ -17,10 +17,11 @@ use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp};
 use crate::store::codec::Codec;
 use crate::store::committed::Committed;
-use crate::store::options::{Serdes, StoreOptions};
+use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
 use crate::store::ranges::encoded_range;
 use crate::store::row::{Row, decode_row};
+use crate::store::serdes::Serdes;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::TableSpec;
 

@@ -16,6 +16,7 @@ use crate::store::layout::Layout;
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
 use crate::store::row::too_short;
+use crate::store::source_topic::SourceTopic;
 use crate::store::uncommitted::UncommittedBytes;
 
 /// The part of a store that is the same for all kinds.
@@ -27,6 +28,8 @@ pub(super) struct Logged<V> {
     /// The uncommitted entries by time, of stores whose layout has them.
     entries: Dirty<()>,
     changelog: Option<Changelog>,
+    /// What it is restored from instead.
+    source: Option<SourceTopic>,
     /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
     /// What stands before each key in the store, and not in the changelog.
@@ -60,6 +63,7 @@ impl<V> Logged<V> {
             dirty: Dirty::new(),
             entries: Dirty::new(),
             changelog: options.open_changelog(place)?,
+            source: options.source.clone(),
             expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
             prefix: None,
             changelog_key: Vec::new(),
@@ -88,6 +92,10 @@ impl<V> Logged<V> {
 
     pub(super) fn changelog(&self) -> Option<&Changelog> {
         self.changelog.as_ref()
+    }
+
+    pub(super) fn source(&self) -> Option<&SourceTopic> {
+        self.source.as_ref()
     }
 
     pub(super) fn expiry(&self) -> Option<&Expiry> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::serde::{HasSerde, Serde};
-use crate::store::options::{Serdes, StoreOptions};
+use crate::store::options::StoreOptions;
+use crate::store::serdes::Serdes;
 
 /// Stands for a name that is to be generated; no store can be named so.
 const GENERATED: &str = "";
@@ -117,7 +118,7 @@ impl<K, V> Materialized<K, V> {
 
     /// A store of this name, in bytes of these serdes.
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        Self::of(name, Serdes { key: Arc::new(key), value: Arc::new(value) })
+        Self::of(name, Serdes::given(Arc::new(key), Arc::new(value)))
     }
 
     fn of(name: &str, serdes: Serdes<K, V>) -> Self {

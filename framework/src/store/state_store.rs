@@ -7,6 +7,7 @@ use millstream_state::{Batch, StoreId};
 use crate::error::Result;
 use crate::log::RawRecord;
 use crate::store::changelog::Changelog;
+use crate::store::source_topic::SourceTopic;
 
 /// What the host of a task needs of any store, whatever its types.
 pub(crate) trait StateStore {
@@ -18,6 +19,11 @@ pub(crate) trait StateStore {
 
     /// Its changelog; none if it is not logged.
     fn changelog(&self) -> Option<&Changelog>;
+
+    /// The topic that it is restored from instead of a changelog, if it is.
+    fn source(&self) -> Option<&SourceTopic> {
+        None
+    }
 
     /// Takes over one record of the changelog: bytes to bytes, nothing is decoded. The batch may be
     /// written after any number of records; the offset in it is the host's business.

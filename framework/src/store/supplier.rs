@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use millstream_state::{SharedStore, StoreKind, StoreSpec};
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::store::described::Described;
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
+use crate::store::source_topic::SourceTopic;
 use crate::store::state_store::StateStore;
 
 /// A store as the topology knows it; each task makes its own from it.
@@ -48,6 +50,11 @@ pub(crate) trait StoreSupplier: Send + Sync + fmt::Debug {
 
     /// How long it keeps earlier versions of its rows, if it does.
     fn history_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// The same store, restored from this topic and without a changelog; none if it cannot be, or has none anyway.
+    fn restored_from(&self, _source: &SourceTopic) -> Option<Arc<dyn StoreSupplier>> {
         None
     }
 

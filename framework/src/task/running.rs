@@ -444,6 +444,12 @@ impl Task {
         self.inputs.iter().map(|input| input.committed(&progress)).collect()
     }
 
+    /// Where the input of a topic goes on, as it is committed.
+    pub(crate) fn position(&self, topic: &str) -> Option<i64> {
+        let input = self.inputs.iter().find(|input| *input.partition.topic == *topic)?;
+        Some(input.committable())
+    }
+
     /// Last step of a commit, after the broker has confirmed it: the dirty layers go to disk in
     /// one batch with the ends of the changelogs and what the host notes.
     pub(crate) fn apply(&mut self, note: impl FnOnce(&mut Batch)) -> Result<()> {
@@ -453,7 +459,10 @@ impl Task {
             store.drain(&mut batch);
             let expired = store.take_expired();
             self.ctx.expired(place, store.name(), expired);
-            let end = store.changelog().map(Changelog::acknowledged_end).transpose()?.flatten();
+            let end = match store.source() {
+                Some(topic) => self.position(topic.name()),
+                None => store.changelog().map(Changelog::acknowledged_end).transpose()?.flatten(),
+            };
             if let Some(end) = end {
                 batch.set_offset(store.id(), end);
             }

@@ -64,6 +64,12 @@ impl StreamsBuilder {
     /// All its faults at once.
     pub fn build_with(self, options: &TopologyOptions) -> Result<Topology, TopologyErrors> {
         let mut graph: Graph = self.graph.take();
+        if options.merge_repartitions {
+            passes::merge_repartitions(&mut graph);
+        }
+        if options.reuse_table_source_topics {
+            passes::restore_from_source_topics(&mut graph);
+        }
         if options.self_join {
             passes::join_with_one_store(&mut graph);
         }

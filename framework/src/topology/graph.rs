@@ -93,8 +93,10 @@ pub(crate) struct GraphNode {
     pub(crate) passes_null_keys: bool,
     /// It joins a stream with itself.
     pub(crate) joins_itself: bool,
+    /// It hands on the records that it gets, all or some, as they are.
+    pub(super) hands_on: bool,
     /// Another node does what it did.
-    removed: bool,
+    pub(super) removed: bool,
     /// What it is as a table, if it is one.
     table: Option<TableTraits>,
     pub(crate) make: Make,
@@ -123,14 +125,28 @@ pub(crate) struct StreamJoin {
     pub(crate) stores: Vec<StoreIndex>,
 }
 
+/// The nodes of a repartition topic of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Repartition {
+    /// Where records without a key are dropped.
+    pub(crate) filter: NodeId,
+    pub(crate) sink: NodeId,
+    pub(crate) source: NodeId,
+    /// It is there since the key may have changed, and has nothing of its own: no serdes, no partitioner.
+    pub(crate) may_merge: bool,
+}
+
 /// All nodes and stores of a topology.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
-    nodes: Vec<GraphNode>,
-    stores: Vec<Arc<dyn StoreSupplier>>,
+    pub(super) nodes: Vec<GraphNode>,
+    /// Their places, parents before children.
+    pub(super) order: Vec<NodeId>,
+    pub(super) stores: Vec<Arc<dyn StoreSupplier>>,
     stream_joins: Vec<StreamJoin>,
+    repartitions: Vec<Repartition>,
     /// Stores that no node needs any more.
-    given_up: Vec<StoreIndex>,
+    pub(super) given_up: Vec<StoreIndex>,
     faults: Vec<TopologyFault>,
     numbered: u32,
     pub(crate) generated_names_allowed: bool,
@@ -173,10 +189,12 @@ impl Graph {
             takes_null_keys: false,
             passes_null_keys: false,
             joins_itself: false,
+            hands_on: false,
             removed: false,
             table: None,
             make: draft.make,
         });
+        self.order.push(id);
         id
     }
 
@@ -261,33 +279,19 @@ impl Graph {
         &self.stream_joins
     }
 
-    /// Takes a node out of the topology, with its edges.
-    pub(super) fn remove(&mut self, id: NodeId) {
-        for node in &mut self.nodes {
-            node.children.retain(|child| *child != id);
-            node.parents.retain(|parent| *parent != id);
-        }
-        if let Some(node) = self.nodes.get_mut(id.0) {
-            node.removed = true;
-        }
+    /// Notes the nodes of a repartition topic of a stream.
+    pub(crate) fn add_repartition(&mut self, repartition: Repartition) {
+        self.repartitions.push(repartition);
     }
 
-    /// Adds an edge.
-    pub(super) fn move_below(&mut self, node: NodeId, parent: NodeId) {
-        if let Some(parent) = self.nodes.get_mut(parent.0) {
-            parent.children.push(node);
-        }
-        if let Some(node) = self.nodes.get_mut(node.0) {
-            node.parents.push(parent);
-        }
+    pub(super) fn repartitions(&self) -> &[Repartition] {
+        &self.repartitions
     }
 
-    /// Lets a node join a stream with itself over one store; the others are given up.
-    pub(super) fn keep_one_store(&mut self, node: NodeId, kept: StoreIndex, others: &[StoreIndex]) {
-        self.connect(node, kept);
-        self.given_up.extend_from_slice(others);
+    /// Says that a node hands on the records that it gets, all or some, as they are.
+    pub(crate) fn set_hands_on(&mut self, node: NodeId) {
         if let Some(node) = self.nodes.get_mut(node.0) {
-            node.joins_itself = true;
+            node.hands_on = true;
         }
     }
 
@@ -357,7 +361,7 @@ impl Graph {
 
     /// All nodes, parents before children.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &GraphNode)> {
-        let all = self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node));
+        let all = self.order.iter().filter_map(|id| Some((*id, self.nodes.get(id.0)?)));
         all.filter(|(_, node)| !node.removed)
     }
 
@@ -408,7 +412,7 @@ impl Graph {
     fn topics_read_twice(&self) -> Vec<TopologyFault> {
         let mut read: Vec<(&Arc<str>, &GraphNode)> = Vec::new();
         let mut faults = Vec::new();
-        for node in &self.nodes {
+        for (_, node) in self.nodes() {
             let NodeKind::Source { topics, internal, .. } = &node.kind else { continue };
             for topic in topics {
                 match read.iter().find(|(known, _)| *known == topic) {

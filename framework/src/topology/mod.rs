@@ -14,6 +14,7 @@ mod linker;
 mod table_traits;
 mod graph;
 mod table_plan;
+mod rewiring;
 mod sub_topology;
 mod shape;
 mod describe;
@@ -25,7 +26,9 @@ mod instantiate;
 
 pub use builder::StreamsBuilder;
 pub use fault::{TopologyErrors, TopologyFault};
-pub(crate) use graph::{Graph, NodeDraft, NodeKind, SharedGraph, SinkTopicName, StreamJoin};
+pub(crate) use graph::{
+    Graph, NodeDraft, NodeKind, Repartition, SharedGraph, SinkTopicName, StreamJoin,
+};
 pub(crate) use ids::{NodeId, StoreIndex};
 pub(crate) use linker::{Linker, PatternSource, TaskSeed};
 pub use name::NodeName;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::store::StoreSupplier;
+use crate::store::{SourceTopic, StoreSupplier};
 use crate::topology::ids::{NodeId, StoreIndex};
 
 /// What the graph knows of a node that is a table.
@@ -20,6 +20,8 @@ pub(crate) struct TableTraits {
     pub(super) joins: bool,
     /// The store of a source, opened only if it is named or somebody needs it.
     pub(super) spare: Option<Arc<dyn StoreSupplier>>,
+    /// What those rows may be restored from instead of a changelog.
+    pub(super) topic: Option<SourceTopic>,
     /// How long after the end of a window (of a session) its row may change, in milliseconds of stream time.
     pub(super) closes_after_ms: Option<i64>,
     /// It keeps its rows only where it is said: the name that Java would give its store.
@@ -55,8 +57,8 @@ impl TableTraits {
         Self { reserved: Some(reserved), ..Self::default() }
     }
 
-    /// One that is filled from a topic.
-    pub(crate) fn of_source(spare: Arc<dyn StoreSupplier>) -> Self {
-        Self { spare: Some(spare), ..Self::default() }
+    /// One that is filled from a topic; with a topic that it may be restored from.
+    pub(crate) fn of_source(spare: Arc<dyn StoreSupplier>, topic: Option<SourceTopic>) -> Self {
+        Self { spare: Some(spare), topic, ..Self::default() }
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::operators::stream::{KStream, Placing, Repartitioned, through_topic};
+use crate::operators::stream::{KStream, Placing, Rekeyed, Repartitioned, through_topic};
 use crate::operators::table::KTable;
 use crate::record::{Data, Shared};
 use crate::serde::{HasSerde, Serde};
@@ -88,7 +88,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         K: HasSerde,
         V: HasSerde,
     {
-        self.group_by_key_with(K::Serde::default(), V::Serde::default())
+        self.grouped(Serdes::default())
     }
 
     /// As [`Self::group_by_key`], with these serdes for a repartition topic.
@@ -110,7 +110,10 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         key: impl Serde<K>,
         value: impl Serde<V>,
     ) -> KGroupedStream<K, V> {
-        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
+        self.grouped(Serdes::given(Arc::new(key), Arc::new(value)))
+    }
+
+    fn grouped(&self, serdes: Serdes<K, V>) -> KGroupedStream<K, V> {
         KGroupedStream {
             graph: Rc::clone(&self.graph),
             node: self.node,
@@ -162,7 +165,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             return node;
         }
         let how = Repartitioned::named(self.name.as_deref().unwrap_or(store));
-        let node = through_topic(graph, self.node, &how, &self.serdes);
+        let node = through_topic::<K, V, Rekeyed>(graph, self.node, &how, &self.serdes);
         self.shared.set(Some(node));
         node
     }

@@ -116,7 +116,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         value: impl Serde<V2>,
         f: impl Fn(&K, &V) -> (K2, V2) + Shared,
     ) -> KGroupedTable<K2, V2> {
-        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
+        let serdes = Serdes::given(Arc::new(key), Arc::new(value));
         let f = Arc::new(f);
         let mut graph = self.graph.borrow_mut();
         let name = graph.generate("KTABLE-SELECT-");

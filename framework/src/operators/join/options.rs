@@ -90,7 +90,7 @@ impl<K, V> Joined<K, V> {
     /// # Ok::<(), millstream::BoxError>(())
     /// ```
     pub fn with_serdes(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        let serdes = Serdes { key: Arc::new(key), value: Arc::new(value) };
+        let serdes = Serdes::given(Arc::new(key), Arc::new(value));
         Self { name: Some(name.to_owned()), serdes, grace: None }
     }
 

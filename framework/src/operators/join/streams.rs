@@ -278,7 +278,7 @@ fn remembered<K: Data, L, R, V: Data>(
     options.topic_config.insert(0, ("cleanup.policy".to_owned(), "delete".to_owned()));
     Arc::new(WindowSpec {
         options,
-        serdes: Serdes { key: Arc::clone(&how.key), value: Arc::clone(value) },
+        serdes: Serdes::given(Arc::clone(&how.key), Arc::clone(value)),
         retention_ms: within.size_ms().max(0).saturating_add(within.grace_ms()),
         window_size_ms: within.size_ms().max(0),
         duplicates: true,
@@ -318,7 +318,7 @@ impl<K: Data, L: Data, R: Data, F> Meeting<K, L, R, F> {
         F: Fn(Option<&L>, Option<&R>) -> Option<VO> + Shared,
     {
         let (f, within, [kept, _]) = (Arc::clone(&self.f), self.within, self.stores);
-        let serdes = Serdes { key: Arc::clone(&self.how.key), value: Arc::clone(&self.how.left) };
+        let serdes = Serdes::given(Arc::clone(&self.how.key), Arc::clone(&self.how.left));
         self.graph.borrow_mut().add(NodeDraft {
             name,
             kind: NodeKind::Processor,

@@ -152,7 +152,7 @@ pub struct Sessions<K, V>(SessionSpec<K, V>);
 pub struct Custom<S>(CustomSpec<S>);
 
 fn serdes<K, V>(key: impl Serde<K>, value: impl Serde<V>) -> Serdes<K, V> {
-    Serdes { key: Arc::new(key), value: Arc::new(value) }
+    Serdes::given(Arc::new(key), Arc::new(value))
 }
 
 impl<K: HasSerde, V: HasSerde> KeyValue<K, V> {

@@ -73,6 +73,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
             linker.add(Filter { keep: Arc::clone(&keep), children, faults });
             Ok(())
         })
+        .handing_on()
     }
 }
 

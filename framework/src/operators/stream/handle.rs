@@ -78,6 +78,12 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         KStream::new(Rc::clone(&self.graph), node)
     }
 
+    /// Says that the node just added hands on the records that it gets, all or some, as they are.
+    pub(crate) fn handing_on(self) -> Self {
+        self.graph.borrow_mut().set_hands_on(self.node);
+        self
+    }
+
     /// Names the node just added: without it, it has Java's name and number.
     #[must_use]
     pub fn named(self, name: &str) -> Self {

@@ -35,6 +35,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
             linker.add(Peek { f: Arc::clone(&f), children });
             Ok(())
         })
+        .handing_on()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::serde::{HasSerde, Serde};
 use crate::sink::{Partitioner, Partitions, Produced};
 use crate::source::Reading;
 use crate::store::Serdes;
-use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, TopologyFault};
+use crate::topology::{Graph, Linker, NodeDraft, NodeId, NodeKind, Repartition, TopologyFault};
 
 /// How to repartition: a name is enough.
 ///
@@ -141,20 +141,20 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         key: impl Serde<K>,
         value: impl Serde<V>,
     ) -> KStream<K, V> {
-        self.through(&how.into(), &Serdes { key: Arc::new(key), value: Arc::new(value) })
+        self.through(&how.into(), &Serdes::given(Arc::new(key), Arc::new(value)))
     }
 
     fn through(&self, how: &Repartitioned<K, V>, serdes: &Serdes<K, V>) -> KStream<K, V> {
         let mut graph = self.graph.borrow_mut();
         graph.check_name("a repartition topic", &how.name);
-        let node = through_topic(&mut graph, self.node, how, serdes);
+        let node = through_topic::<K, V, P>(&mut graph, self.node, how, serdes);
         drop(graph);
         KStream::new(Rc::clone(&self.graph), node)
     }
 }
 
 /// Adds filter, sink and source; returns the source. Three numbers are taken whatever the names.
-pub(crate) fn through_topic<K: Data, V: Data>(
+pub(crate) fn through_topic<K: Data, V: Data, P: Placing>(
     graph: &mut Graph,
     parent: NodeId,
     how: &Repartitioned<K, V>,
@@ -186,7 +186,7 @@ pub(crate) fn through_topic<K: Data, V: Data>(
         }),
     });
     let (key, value) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
-    SinkDraft {
+    let sink = SinkDraft {
         name: format!("{topic}-sink"),
         internal: true,
         partitions: how.partitions,
@@ -208,6 +208,8 @@ pub(crate) fn through_topic<K: Data, V: Data>(
     }
     .add_to(graph);
     graph.drop_for(source, [filter]);
+    let may_merge = P::REKEYED && serdes.are_of_types() && how.partitioner.is_none();
+    graph.add_repartition(Repartition { filter, sink, source, may_merge });
     source
 }
 

@@ -7,7 +7,6 @@
 //! | key, time, headers | kept |
 //! | state | a key-value store with timestamps, or a versioned one, and its changelog |
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,11 +15,11 @@ use crate::error::Result;
 use crate::operators::stream::SourceDraft;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::kept::Rows;
-use crate::policy::{DropReason, OnError};
+use crate::policy::{DropReason, OnError, Reset};
 use crate::record::{Change, Data, Record};
 use crate::serde::Nullable;
 use crate::source::{Consumed, Extractor, Reading};
-use crate::store::{Materialized, TableSpec};
+use crate::store::{Materialized, SourceTopic, TableSpec};
 use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, StoreIndex, StreamsBuilder, TableTraits,
     TopologyFault,
@@ -54,9 +53,11 @@ impl StreamsBuilder {
         let kept = !store.is_generated();
         let (draft, store) = RowsOfTopic::draw(&mut graph, source, store, false);
         let key = Arc::clone(&store.serdes.key);
+        let topic = draft.whole.as_ref();
+        let topic = topic.map(|reading| SourceTopic::new(&draft.topic, reading, &store.serdes));
         let spec = Arc::new(TableSpec::from(store));
         let node = draft.add_to(&mut graph, Vec::new());
-        graph.set_table(node, TableTraits::of_source(spec));
+        graph.set_table(node, TableTraits::of_source(spec, topic));
         if kept {
             let _ = graph.keep_spare(node);
         }
@@ -72,7 +73,8 @@ pub(super) struct RowsOfTopic<K, V> {
     /// The topic.
     pub(super) topic: Arc<str>,
     drops: OnError,
-    types: PhantomData<fn() -> (K, V)>,
+    /// How it is read, if each row is a record as it stands there, from the first one on.
+    whole: Option<Reading<Option<K>, Option<V>>>,
 }
 
 impl<K: Data, V: Data> RowsOfTopic<K, V> {
@@ -102,6 +104,9 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
             graph.check_name("a node", name);
         }
         let name = source.name.as_ref().map_or(name, |name| format!("{name}-table-source"));
+        let from_the_first = matches!(source.reset, Reset::Earliest | Reset::Fail);
+        let reading = nullable(source.reading);
+        let whole = (from_the_first && reading.timestamp.is_none()).then(|| reading.clone());
         let read = SourceDraft {
             name: source.name.unwrap_or(generated),
             topics: source.topics,
@@ -110,12 +115,12 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
             partitions: None,
             reset: source.reset,
             global,
-            reading: nullable(source.reading),
+            reading,
         }
         .add_to(graph);
         graph.set_policy(read, source.policy);
         graph.set_drops(read, source.drops.clone());
-        (Self { name, read, topic, drops: source.drops, types: PhantomData }, store)
+        (Self { name, read, topic, drops: source.drops, whole }, store)
     }
 
     /// Adds the node, with the stores that it has from the start.

@@ -179,7 +179,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             graph.fault(TopologyFault::VersionedSuppressed { node: name.clone(), store });
         }
         let limit_ms = plan.limit_ms.or(closes).unwrap_or(i64::MAX);
-        let serdes = Serdes { key: Arc::clone(&self.key), value };
+        let serdes = Serdes::given(Arc::clone(&self.key), value);
         let store = graph.add_store(Arc::new(BufferSpec { options, serdes }));
         let SuppressPlan { since, bounds, full, .. } = plan;
         let node = graph.add(NodeDraft {

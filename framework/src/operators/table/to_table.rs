@@ -44,7 +44,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         let how = Repartitioned::named(&store.options.name);
         let spec = Arc::new(TableSpec::from(store));
         let parent = if P::REKEYED {
-            through_topic(&mut graph, self.node, &how, &serdes)
+            through_topic::<K, V, P>(&mut graph, self.node, &how, &serdes)
         } else {
             self.node
         };

@@ -5,6 +5,7 @@ mod counts;
 mod left_open;
 mod late_markers;
 mod starts;
+mod source_topics;
 mod state;
 mod failing;
 mod ownership;

@@ -23,10 +23,12 @@ use std::time::Duration;
 use millstream_state::{Batch, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
-use crate::log::{Isolation, Log, ReadEvent, Reader, RecordBatch};
+use crate::log::{Isolation, Log, OffsetRange, RawRecord, ReadEvent, Reader, RecordBatch};
 use crate::record::{TaskId, Timestamp, TopicPartition};
-use crate::runtime::belonging::{OF_ANOTHER_LOG, note_log, of_another_log};
-use crate::store::StateStore;
+use crate::runtime::belonging::{
+    NOT_IN_ITS_CHANGELOG, OF_ANOTHER_LOG, is_of_source, note_log, note_source, of_another_log,
+};
+use crate::store::{StateStore, changelog_topic};
 use crate::task::Task;
 
 /// How long a store may go without what is written to its changelog.
@@ -49,7 +51,8 @@ impl Freshness {
     pub(crate) fn due(self, task: &Task, now: Timestamp) -> Vec<StoreId> {
         let logged = task.stores().iter().filter_map(|store| {
             let store = store.borrow();
-            store.changelog().map(|_| store.id())
+            let is_restored = store.changelog().is_some() || store.source().is_some();
+            is_restored.then(|| store.id())
         });
         logged.filter(|id| !self.is_noted(task.disk().fresh_at(*id), now)).collect()
     }
@@ -144,25 +147,31 @@ impl Restorer {
             let store = store.borrow();
             (store.name().to_owned(), store.id())
         };
-        if store.borrow().changelog().is_none() {
+        let Some((partition, range)) = self.restored_from(task, store)? else {
             self.empty_of_another_log(task, &name, store)?;
             return Ok(None);
-        }
-        let topic = format!("{}-{name}-changelog", task.ctx.application_id);
-        let partition = TopicPartition::new(topic, task.id().partition);
-        let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
+        };
         let disk = task.disk();
         let log = self.identity()?;
         let other = of_another_log(disk, &name, log);
+        let source = store.borrow().source().map(|source| Arc::clone(source.name()));
+        let of_topic = is_of_source(disk, &name, source.as_deref());
+        if source.is_none() && !of_topic {
+            return Err(Error::Fatal {
+                what: format!("restoring store {name} of task {}", task.id()),
+                reason: NOT_IN_ITS_CHANGELOG.to_owned(),
+            });
+        }
         let mut here = disk.offset(id);
         if let Some(at) = here {
             let fits = (range.earliest..=range.end).contains(&at);
             let is_fresh = at == range.end || self.freshness.lasts(disk.fresh_at(id), now);
-            let reason = match (&other, fits, is_fresh) {
+            let reason = match (&other, of_topic, fits, is_fresh) {
                 (Some(_), ..) => Some(OF_ANOTHER_LOG),
-                (None, false, _) => Some("its changelog has other offsets"),
-                (None, true, false) => Some("it is too old"),
-                (None, true, true) => None,
+                (None, false, ..) => Some("from now on it is restored from its source topic"),
+                (None, true, false, _) => Some("its topic has other offsets"),
+                (None, true, true, false) => Some("it is too old"),
+                (None, true, true, true) => None,
             };
             if let Some(reason) = reason {
                 tracing::warn!(task = %task.id(), store = name, local = at, ?range, of = other, now = log, reason, "rebuilding the local store");
@@ -171,6 +180,7 @@ impl Restorer {
             }
         }
         note_log(disk, &name, log)?;
+        note_source(disk, &name, source.as_deref())?;
         let next = here.unwrap_or(range.earliest);
         if next >= range.end {
             // Whatever its age: nothing was written since.
@@ -191,6 +201,30 @@ impl Restorer {
             was_empty: here.is_none(),
         };
         Ok(Some((partition, restoration)))
+    }
+
+    /// The topic that a store is restored from, if it is, and the offsets between which. A changelog has nothing beyond
+    /// what is committed; of the topic that a table is made of, what was not processed yet is none of its rows.
+    fn restored_from(
+        &self,
+        task: &Task,
+        store: &Rc<RefCell<dyn StateStore>>,
+    ) -> Result<Option<(TopicPartition, OffsetRange)>> {
+        let store = store.borrow();
+        let partition = |topic: &str| TopicPartition::new(topic, task.id().partition);
+        if let Some(source) = store.source() {
+            let partition = partition(source.name());
+            let mut range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
+            let processed = task.position(source.name()).unwrap_or(range.earliest);
+            range.end = processed.min(range.end).max(range.earliest);
+            return Ok(Some((partition, range)));
+        }
+        if store.changelog().is_none() {
+            return Ok(None);
+        }
+        let partition = partition(&changelog_topic(&task.ctx.application_id, store.name()));
+        let range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
+        Ok(Some((partition, range)))
     }
 
     /// What no changelog has is lost with the log that it was made of.
@@ -293,7 +327,14 @@ impl Restorer {
                 restoration.next = restoration.end;
                 break;
             }
-            store.restore(&mut batch, &raw)?;
+            match store.source().map(|source| source.row(&raw)) {
+                None => store.restore(&mut batch, &raw)?,
+                Some(Some((key, value))) => {
+                    let (key, value) = (Some(&*key), value.as_deref());
+                    store.restore(&mut batch, &RawRecord { key, value, ..raw })?;
+                }
+                Some(None) => {}
+            }
             restoration.next = raw.offset + 1;
             restoration.records += 1;
             self.restored += 1;

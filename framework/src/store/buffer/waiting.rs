@@ -26,8 +26,9 @@ use crate::store::committed::Committed;
 use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
-use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::options::{StoreOptions, debug_by_options};
 use crate::store::place::StorePlace;
+use crate::store::serdes::Serdes;
 use crate::store::state_store::StateStore;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 

@@ -18,9 +18,10 @@ use crate::store::key_value::iterator::KeyValueIterator;
 use crate::store::key_value::recency::Recency;
 use crate::store::keys::{PlainKeys, RowKeys};
 use crate::store::logged::Logged;
-use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::options::{StoreOptions, debug_by_options};
 use crate::store::place::StorePlace;
 use crate::store::ranges::encoded_range;
+use crate::store::serdes::Serdes;
 use crate::store::state_store::StateStore;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 

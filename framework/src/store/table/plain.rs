@@ -1,6 +1,7 @@
 //! The store of a table.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use millstream_state::{StoreKind, VersionLayout};
 
@@ -11,8 +12,10 @@ use crate::store::described::{self, Described};
 use crate::store::keys::{PlainKeys, PrefixedKeys};
 use crate::store::logged::Logged;
 use crate::store::materialized::Materialized;
-use crate::store::options::{Serdes, StoreOptions, debug_by_options};
+use crate::store::options::{StoreOptions, debug_by_options};
 use crate::store::place::StorePlace;
+use crate::store::serdes::Serdes;
+use crate::store::source_topic::SourceTopic;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::table::history::History;
 use crate::store::table::rows::Rows;
@@ -76,8 +79,22 @@ impl<K: Data, V: Data> StoreSupplier for TableSpec<K, V> {
         self.history_ms
     }
 
+    fn restored_from(&self, source: &SourceTopic) -> Option<Arc<dyn StoreSupplier>> {
+        let is_restored = self.options.logged && self.history_ms.is_none();
+        is_restored.then(|| {
+            let options = self.options.restored_from(source.clone());
+            let serdes = self.serdes.clone();
+            Arc::new(Self { options, serdes, ..*self }) as Arc<dyn StoreSupplier>
+        })
+    }
+
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
-        self.make_with(self.serdes.codecs(&self.options.name, place), place)
+        let name = &self.options.name;
+        let codecs = match &self.options.source {
+            Some(source) => self.serdes.codecs_of(name, source.name()),
+            None => self.serdes.codecs(name, place),
+        };
+        self.make_with(codecs, place)
     }
 }
 

@@ -34,6 +34,7 @@ use crate::store::changelog::Changelog;
 use crate::store::committed::Committed;
 use crate::store::keys::RowKeys;
 use crate::store::row::Row;
+use crate::store::source_topic::SourceTopic;
 use crate::store::state_store::StateStore;
 use crate::store::table::kept::{Held, Outcome, Stamp};
 use crate::store::table::rows::Rows;
@@ -412,6 +413,10 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
 
     fn changelog(&self) -> Option<&Changelog> {
         self.rows.logged().changelog()
+    }
+
+    fn source(&self) -> Option<&SourceTopic> {
+        self.rows.logged().source()
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {

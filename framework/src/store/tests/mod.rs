@@ -25,8 +25,8 @@ use crate::log::{Log, NewTopic, ProducerSpec, RawRecord};
 use crate::record::{RecordTime, Timestamp};
 use crate::serde::{Null, Place, Serde};
 use crate::store::cache::CacheBudget;
-use crate::store::options::Serdes;
 use crate::store::place::StorePlace;
+use crate::store::serdes::Serdes;
 use crate::store::supplier::{StoreSupplier, TaskStore};
 use crate::store::uncommitted::UncommittedBytes;
 
@@ -75,11 +75,11 @@ impl Serde<i64> for Long {
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
 pub(crate) fn text_to_long() -> Serdes<String, i64> {
-    Serdes { key: Arc::new(Text), value: Arc::new(Long) }
+    Serdes::given(Arc::new(Text), Arc::new(Long))
 }
 
 pub(crate) fn text_to_text() -> Serdes<String, String> {
-    Serdes { key: Arc::new(Text), value: Arc::new(Text) }
+    Serdes::given(Arc::new(Text), Arc::new(Text))
 }
 
 /// One store of one task, with a log of its own.

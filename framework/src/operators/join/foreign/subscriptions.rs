@@ -21,7 +21,7 @@ use crate::store::{Serdes, Stamp, StoreOptions, TableSpec, TableStore};
 pub(super) type Followers = TableStore<Vec<u8>, Vec<u8>>;
 
 pub(super) fn store_of_followers(options: StoreOptions) -> TableSpec<Vec<u8>, Vec<u8>> {
-    let serdes = Serdes { key: Arc::new(Plain), value: Arc::new(Plain) };
+    let serdes = Serdes::given(Arc::new(Plain), Arc::new(Plain));
     TableSpec { options, serdes, cached: false, history_ms: None }
 }
 
