@@ -16,25 +16,40 @@ const KILLS: u32 = 6;
 
 #[test]
 fn killed_in_the_middle_of_all_operators_classic() -> anyhow::Result<()> {
-    killed_in_the_middle_of_all_operators(Protocol::Classic, 0x5eed_0011)
+    killed_in_the_middle_of_all_operators(Protocol::Classic, 0x5eed_0011, false)
 }
 
 #[test]
 fn killed_in_the_middle_of_all_operators_consumer() -> anyhow::Result<()> {
-    killed_in_the_middle_of_all_operators(Protocol::Consumer, 0x5eed_0012)
+    killed_in_the_middle_of_all_operators(Protocol::Consumer, 0x5eed_0012, false)
 }
 
-fn killed_in_the_middle_of_all_operators(protocol: Protocol, seed: u64) -> anyhow::Result<()> {
+/// The rows of the table come from its own topic each time.
+#[test]
+fn killed_with_fewer_topics_and_without_the_disk() -> anyhow::Result<()> {
+    killed_in_the_middle_of_all_operators(Protocol::Consumer, 0x5eed_0013, true)
+}
+
+fn killed_in_the_middle_of_all_operators(
+    protocol: Protocol,
+    seed: u64,
+    fewer_topics: bool,
+) -> anyhow::Result<()> {
     let broker = Broker::shared()?;
     let mut bench = Bench::new(&broker, "mixed", 2)?;
     let rows = Rows::new(&bench, 3)?;
     rows.send(0..KEYS)?;
-    let state = tempfile::tempdir()?;
-    let topic = format!("{}-rows", bench.application);
-    let counter = Counter::new(broker.bootstrap(), &bench.application, state.path(), protocol)
-        .exactly_once()
-        .with("--mixed", &topic)
-        .with("--commit-ms", "50");
+    let application = bench.application.clone();
+    let topic = format!("{application}-rows");
+    let on = |state: &tempfile::TempDir| {
+        let counter = Counter::new(broker.bootstrap(), &application, state.path(), protocol)
+            .exactly_once()
+            .with("--mixed", &topic)
+            .with("--commit-ms", "50");
+        if fewer_topics { counter.flag("--fewer-topics") } else { counter }
+    };
+    let mut state = tempfile::tempdir()?;
+    let mut counter = on(&state);
     let mut random = seed;
     for _ in 0..KILLS {
         let mut running = counter.start()?;
@@ -50,6 +65,10 @@ fn killed_in_the_middle_of_all_operators(protocol: Protocol, seed: u64) -> anyho
             bench.send(20, KEYS)?;
         }
         running.kill()?;
+        if fewer_topics {
+            state = tempfile::tempdir()?;
+            counter = on(&state);
+        }
     }
     let mut last = counter.start()?;
     last.wait_for_line("all tasks run")?;

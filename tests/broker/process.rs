@@ -50,8 +50,12 @@ impl Counter {
         self
     }
 
-    pub(crate) fn exactly_once(mut self) -> Self {
-        self.arguments.push("--exactly-once".to_owned());
+    pub(crate) fn exactly_once(self) -> Self {
+        self.flag("--exactly-once")
+    }
+
+    pub(crate) fn flag(mut self, name: &str) -> Self {
+        self.arguments.push(name.to_owned());
         self
     }
 

@@ -207,8 +207,7 @@ const ABORTS: Described = Described(
 );
 const REBALANCES: Described =
     Described("rebalances_total", "Changes of the partitions assigned to this instance.");
-const RESTORED: Described =
-    Described("restored_records_total", "Records read from changelogs to restore state.");
+const RESTORED: Described = Described("restored_records_total", "Records read to restore state.");
 const STALLED: Described = Described(
     "stalled",
     "1 while a worker has work and has not got on for stalled_after_ms; the log and /readyz say with what.",

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use millstream::{
     Async, CommitStep, Consumed, GroupProtocol, JoinWindows, ProcessingGuarantee, SessionWindows,
-    Streams, StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology,
+    Streams, StreamsBuilder, StreamsConfig, StreamsState, Suppress, Topology, TopologyOptions,
 };
 use millstream_tests::files::Files;
 
@@ -42,6 +42,9 @@ struct Options {
     /// Counts by way of all stateful operators; the keys have rows in this topic.
     #[arg(long)]
     mixed: Option<String>,
+    /// With as few topics as may be: the rows of those operators are restored from their own topic.
+    #[arg(long)]
+    fewer_topics: bool,
     /// Exactly-once instead of at-least-once.
     #[arg(long)]
     exactly_once: bool,
@@ -116,7 +119,9 @@ fn topology(options: &Options) -> anyhow::Result<Topology> {
     let builder = StreamsBuilder::new();
     if let Some(rows) = &options.mixed {
         mixed(&builder, options, rows);
-        return Ok(builder.build()?);
+        let fewer = TopologyOptions::default().reuse_table_source_topics().merge_repartitions();
+        let how = if options.fewer_topics { fewer } else { TopologyOptions::default() };
+        return Ok(builder.build_with(&how)?);
     }
     let mut stream = match &options.pattern {
         Some(pattern) => builder.stream(Consumed::<String, String>::pattern(pattern)),

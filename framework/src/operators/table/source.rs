@@ -5,7 +5,7 @@
 //! | emits | each record as a change of the row of its key, older ones too (of a versioned table, said to be no latest one); a null value deletes it |
 //! | drops | null keys (`NullKey`); of a versioned table, what is older than its history (`Expired`); unreadable records as a stream does |
 //! | key, time, headers | kept |
-//! | state | a key-value store with timestamps, or a versioned one, and its changelog |
+//! | state | a key-value store with timestamps, or a versioned one, and its changelog; with `TopologyOptions::reuse_table_source_topics` the topic takes the changelog's place |
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -9,6 +9,9 @@
 //! the last transaction is not decided yet, it waits. The local store says up to which offset it is
 //! complete, so that a restart reads the tail only.
 //!
+//! A table may be restored from the topic that it is made of, in the place of a changelog: up to the committed offset of
+//! that input, and without what its source drops.
+//!
 //! The tail tells of all deletions only as long as its changelog keeps them, so each store notes
 //! when it was fresh: with a commit, when it was found or made complete, and at the beginning of a
 //! restoration from the changelog's start. One that is older is rebuilt.
@@ -213,9 +216,9 @@ impl Restorer {
         let store = store.borrow();
         let partition = |topic: &str| TopicPartition::new(topic, task.id().partition);
         if let Some(source) = store.source() {
+            let Some(processed) = task.position(source.name()) else { return Ok(None) };
             let partition = partition(source.name());
             let mut range = self.log.offsets(&partition, Isolation::ReadUncommitted)?;
-            let processed = task.position(source.name()).unwrap_or(range.earliest);
             range.end = processed.min(range.end).max(range.earliest);
             return Ok(Some((partition, range)));
         }

@@ -192,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_stands_above_what_moved_behind_it() {
+        let topology = merged(|by_value| {
+            let long = by_value.filter(|_, value| value.len() > 1);
+            long.group_by_key().count("a");
+            long.group_by_key().count("b");
+        });
+        let text = topology.describe();
+        let source = text.find("Source: a-repartition-source").unwrap();
+        assert!(source < text.find("Processor: KSTREAM-FILTER").unwrap(), "{text}");
+    }
+
+    #[test]
     fn what_is_of_its_own_stays() {
         let topology = merged(|by_value| {
             by_value.repartition("one").to("a");
