@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::caught;
+use crate::error::{BoxError, caught};
 use crate::log::RawRecord;
-use crate::record::Data;
+use crate::record::{Data, Shared};
 use crate::serde::Null;
-use crate::source::Reading;
 use crate::store::serdes::Serdes;
 
 /// A row in the bytes of its store: key and value; no value is a deletion.
@@ -32,22 +31,21 @@ impl fmt::Debug for SourceTopic {
 }
 
 impl SourceTopic {
-    /// The topic as the source reads it, for a store with these serdes.
+    /// The topic as its source reads it, for a store with these serdes.
     pub(crate) fn new<K: Data, V: Data>(
         name: &Arc<str>,
-        reading: &Reading<Option<K>, Option<V>>,
+        decode: impl Fn(&RawRecord<'_>) -> Result<(Option<K>, Option<V>), BoxError> + Shared,
         stored: &Serdes<K, V>,
     ) -> Self {
-        let (topic, reading) = (Arc::clone(name), reading.clone());
         let (keys, values) = stored.codecs_of(name, name);
         let read = move |raw: &RawRecord<'_>| {
             // As when it was processed, what a serde refuses, with an error or a panic, is no row.
             let row = caught(|| {
-                let record = reading.decode(&topic, raw)?;
-                let Some(key) = record.key.filter(|_| raw.timestamp >= 0) else { return Ok(None) };
+                let (key, value) = decode(raw)?;
+                let Some(key) = key.filter(|_| raw.timestamp >= 0) else { return Ok(None) };
                 let (mut row, mut bytes) = ((Vec::new(), None), Vec::new());
                 keys.encode_key(&key, &mut row.0)?;
-                if let Some(value) = record.value
+                if let Some(value) = value
                     && values.encode(&value, &mut bytes)? == Null::No
                 {
                     row.1 = Some(bytes);

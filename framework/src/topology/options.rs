@@ -1,8 +1,5 @@
 //! What a topology is built with: what Kafka Streams calls its optimisations.
 
-#[cfg(doc)]
-use crate::topology::StreamsBuilder;
-
 /// Changes of a topology that save topics or stores, all off unless they are asked for: they change names and state,
 /// so an application that has run keeps them as they are.
 ///
@@ -57,7 +54,7 @@ impl TopologyOptions {
         self
     }
 
-    /// The rows of a [`table`](StreamsBuilder::table) are restored from its own topic, and no changelog is written, as with
+    /// The rows of a [`table`](crate::StreamsBuilder::table) are restored from its own topic, and no changelog is written, as with
     /// Kafka Streams' `reuse.ktable.source.topics`: half the traffic, and half the disk of the brokers.
     ///
     /// The topic must keep the last record of each key for ever (`cleanup.policy=compact`). It is read up to the position

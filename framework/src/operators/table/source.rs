@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::chain::{Faults, Node, Operator, TaskContext};
 use crate::error::Result;
+use crate::log::RawRecord;
 use crate::operators::stream::SourceDraft;
 use crate::operators::table::handle::KTable;
 use crate::operators::table::kept::Rows;
@@ -19,7 +20,7 @@ use crate::policy::{DropReason, OnError, Reset};
 use crate::record::{Change, Data, Record};
 use crate::serde::Nullable;
 use crate::source::{Consumed, Extractor, Reading};
-use crate::store::{Materialized, SourceTopic, TableSpec};
+use crate::store::{Materialized, Serdes, SourceTopic, TableSpec};
 use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, StoreIndex, StreamsBuilder, TableTraits,
     TopologyFault,
@@ -53,8 +54,7 @@ impl StreamsBuilder {
         let kept = !store.is_generated();
         let (draft, store) = RowsOfTopic::draw(&mut graph, source, store, false);
         let key = Arc::clone(&store.serdes.key);
-        let topic = draft.whole.as_ref();
-        let topic = topic.map(|reading| SourceTopic::new(&draft.topic, reading, &store.serdes));
+        let topic = draft.restored_from(&store.serdes);
         let spec = Arc::new(TableSpec::from(store));
         let node = draft.add_to(&mut graph, Vec::new());
         graph.set_table(node, TableTraits::of_source(spec, topic));
@@ -121,6 +121,16 @@ impl<K: Data, V: Data> RowsOfTopic<K, V> {
         graph.set_policy(read, source.policy);
         graph.set_drops(read, source.drops.clone());
         (Self { name, read, topic, drops: source.drops, whole }, store)
+    }
+
+    /// The topic in the place of a changelog, if it can be.
+    fn restored_from(&self, stored: &Serdes<K, V>) -> Option<SourceTopic> {
+        let (topic, reading) = (Arc::clone(&self.topic), self.whole.clone()?);
+        let decode = move |raw: &RawRecord<'_>| {
+            let record = reading.decode(&topic, raw)?;
+            Ok((record.key, record.value))
+        };
+        Some(SourceTopic::new(&self.topic, decode, stored))
     }
 
     /// Adds the node, with the stores that it has from the start.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::collector::murmur2_partition;
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::BoxError;
-use crate::log::memory::MemoryLog;
+use crate::log::memory::{Fault, MemoryLog, Operation};
 use crate::log::{Isolation, Log, NewTopic};
 use crate::operators::{Context, Processor};
 use crate::record::{Headers, Record, TopicPartition};
@@ -156,7 +156,6 @@ fn processes_and_goes_on_after_a_restart(guarantee: ProcessingGuarantee) {
 /// Each fault hits a commit; whatever is done again must not show in the committed output.
 #[test]
 fn exactly_once_survives_failed_commits() {
-    use crate::log::memory::{Fault, Operation};
     let faults = [
         (Operation::Commit, Fault::Aborted),
         (Operation::Commit, Fault::Fenced),
