@@ -172,6 +172,10 @@ settings! {
     /// Bytes that RocksDB may use for all stores of this instance: block cache and write buffers
     /// together. Larger: fewer reads from disk. Smaller: more flushes and more reads from disk.
     rocksdb_memory_bytes_max: usize [usize] in (MIB as i128..=BYTES_MAX) = 128 * MIB;
+    /// Bytes of rows that joins of streams keep in memory beside RocksDB, for the whole instance: an equal part for each
+    /// worker, whose tasks share it. Larger: longer windows at higher rates fit. Smaller: less memory; what does not fit
+    /// as a whole is read from RocksDB, for each record, which takes several times as long. 0: always.
+    join_rows_bytes_max: usize [usize] in (0..=BYTES_MAX) = 64 * MIB;
     /// Copies of the internal topics; -1 is the broker's default. Production wants 3.
     replication_factor: i16 [i16] in (-1..=100) = -1;
     /// Milliseconds between deletions of what repartition topics no longer need (never past a

@@ -175,6 +175,7 @@ fn windows_answer() {
         retention_ms: 60_000,
         window_size_ms: 10_000,
         duplicates: false,
+        kept_ms: None,
     };
     answers_windows(&spec, |rig, start| {
         let store = WindowStore::<String, String>::of(&rig.store, &rig.time).unwrap();

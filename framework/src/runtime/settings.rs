@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) uncommitted_bytes_max: usize,
     pub(crate) cache_bytes_max: usize,
+    pub(crate) join_rows_bytes_max: usize,
     pub(crate) transaction_timeout: Duration,
     /// How long a commit waits for futures before all since the last one is dropped.
     pub(crate) commit_wait_max: Duration,

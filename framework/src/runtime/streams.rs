@@ -462,6 +462,7 @@ pub(super) fn settings(config: &StreamsConfig) -> Settings {
         idle_timeout: config.idle_timeout_ms.map(ms),
         uncommitted_bytes_max: config.uncommitted_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
+        join_rows_bytes_max: config.join_rows_bytes_max,
         transaction_timeout: ms(config.transaction_timeout_ms),
         // The other half is for the flush, and for the broker.
         commit_wait_max: if config.is_exactly_once() {

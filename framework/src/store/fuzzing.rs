@@ -173,6 +173,7 @@ fn joined() -> WindowSpec<String, String> {
         retention_ms: RETENTION_MS,
         window_size_ms: 10,
         duplicates: true,
+        kept_ms: None,
     }
 }
 

@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
-use millstream_state::{Batch, Direction, Dirty, KeyRange, Layers, Merged, StoreId, TaskStores};
+use millstream_state::{
+    Batch, Direction, Dirty, KeyRange, Layers, Merged, StoreId, Stored, TaskStores,
+};
 
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
 use crate::store::changelog::Changelog;
 use crate::store::expiry::Expiry;
+use crate::store::kept_rows::KeptRows;
 use crate::store::layout::Layout;
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
@@ -32,6 +35,8 @@ pub(super) struct Logged<V> {
     source: Option<SourceTopic>,
     /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
+    /// What is in memory of what is committed.
+    kept: Option<KeptRows>,
     /// What stands before each key in the store, and not in the changelog.
     prefix: Option<u8>,
     /// The changelog's key in hand.
@@ -65,6 +70,7 @@ impl<V> Logged<V> {
             changelog: options.open_changelog(place)?,
             source: options.source.clone(),
             expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
+            kept: None,
             prefix: None,
             changelog_key: Vec::new(),
             uncommitted: place.uncommitted.clone(),
@@ -75,6 +81,12 @@ impl<V> Logged<V> {
     /// With local keys that have this before the key; the changelog has not.
     pub(super) fn with_prefix(mut self, prefix: u8) -> Self {
         self.prefix = Some(prefix);
+        self
+    }
+
+    /// Keeps rows in memory for so long after they were committed, if there is room.
+    pub(super) fn keeping(mut self, kept_ms: Option<i64>, place: &StorePlace) -> Self {
+        self.kept = kept_ms.and_then(|ms| KeptRows::new(ms, &place.cache_budget.of_kept_rows()));
         self
     }
 
@@ -256,8 +268,12 @@ impl<V> Logged<V> {
     where
         V: Clone,
     {
-        let committed = self.expiry.as_ref().is_none_or(|expiry| expiry.may_be_committed(from));
-        let stored = committed.then_some((&self.stores, self.id));
+        let in_the_store = self.expiry.as_ref().is_none_or(|expiry| expiry.may_be_committed(from));
+        let stored = match &self.kept {
+            _ if in_the_store => Stored::In(&self.stores, self.id),
+            Some(kept) => Stored::Recent(kept.rows()),
+            None => Stored::Nowhere,
+        };
         Layers { above, dirty: &self.dirty, stored }.scan(ranges, direction)
     }
 
@@ -298,12 +314,20 @@ impl<V> Logged<V> {
 
     /// Moves everything uncommitted into the batch.
     pub(super) fn drain(&mut self, batch: &mut Batch) {
-        self.dirty.drain_into(batch, self.id);
+        let observed = self.expiry.as_ref().map_or(-1, Expiry::observed);
+        match self.kept.as_mut().and_then(|kept| kept.rows_mut(observed)) {
+            Some(rows) => self.dirty.drain_and_keep(batch, self.id, rows),
+            None => self.dirty.drain_into(batch, self.id),
+        }
         self.entries.drain_into(batch, self.id);
         self.count();
-        if let Some(expiry) = &mut self.expiry {
-            expiry.note(batch, self.id);
-        }
+        let Some(expiry) = &mut self.expiry else { return };
+        let layout = *expiry.layout();
+        let missing = match &mut self.kept {
+            Some(kept) => kept.let_go(observed, |local| layout.start(local)),
+            None => Some(i64::MAX),
+        };
+        expiry.note(batch, self.id, missing);
     }
 
     pub(super) fn drop_expired(&self) -> Result<()> {
@@ -330,6 +354,9 @@ impl<V> Logged<V> {
         self.rollback();
         if let Some(expiry) = &mut self.expiry {
             expiry.clear();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.clear();
         }
         Ok(self.stores.clear(self.id)?)
     }

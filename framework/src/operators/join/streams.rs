@@ -282,6 +282,7 @@ fn remembered<K: Data, L, R, V: Data>(
         retention_ms: within.size_ms().max(0).saturating_add(within.grace_ms()),
         window_size_ms: within.size_ms().max(0),
         duplicates: true,
+        kept_ms: Some(within.before_ms().max(within.after_ms()).max(0)),
     })
 }
 

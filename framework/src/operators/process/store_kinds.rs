@@ -306,6 +306,7 @@ impl<K, V> Window<K, V> {
             retention_ms: millis(retention),
             window_size_ms: millis(size),
             duplicates: false,
+            kept_ms: None,
         })
     }
 

@@ -91,7 +91,9 @@ impl Worker {
         let settings = &instance.settings;
         let freshness = Freshness { tombstones_kept: settings.tombstones_kept };
         let restorer = Restorer::new(Arc::clone(&instance.log), freshness);
-        let cache_budget = CacheBudget::new(settings.cache_bytes_max / settings.workers.max(1));
+        let part = |bytes: usize| bytes / settings.workers.max(1);
+        let cache_budget = CacheBudget::new(part(settings.cache_bytes_max))
+            .with_kept_rows(part(settings.join_rows_bytes_max));
         let uncommitted = UncommittedBudget::new(settings.uncommitted_bytes_max);
         let rules = WorkerRules {
             exactly_once: settings.exactly_once,

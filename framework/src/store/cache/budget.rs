@@ -1,4 +1,4 @@
-//! The bytes that the record caches of a worker share.
+//! The bytes that the record caches of a worker share, and those that its stores keep of what is committed.
 //!
 //! A cache may use what the others leave. Once all of it is used, those give way that have more
 //! than an equal part, when something is added to them and at each flush: a store of few rows keeps
@@ -8,9 +8,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A share of the budget; clones are of the same one.
+/// A share of the budget, and of the one for kept rows; clones are of the same ones.
 #[derive(Clone, Debug)]
-pub(crate) struct CacheBudget(Rc<Shared>);
+pub(crate) struct CacheBudget(Rc<Shared>, Option<Rc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
@@ -19,10 +19,26 @@ struct Shared {
     caches: Cell<usize>,
 }
 
+impl Shared {
+    fn new(bytes_max: usize) -> Rc<Self> {
+        Rc::new(Self { bytes_max, bytes: Cell::new(0), caches: Cell::new(0) })
+    }
+}
+
 impl CacheBudget {
     /// A budget of so many bytes; 0: there shall be no caches.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self(Rc::new(Shared { bytes_max, bytes: Cell::new(0), caches: Cell::new(0) }))
+        Self(Shared::new(bytes_max), None)
+    }
+
+    /// The same, with so many bytes for rows that are kept after they were committed; none unless it is said.
+    pub(crate) fn with_kept_rows(self, bytes_max: usize) -> Self {
+        Self(self.0, Some(Shared::new(bytes_max)))
+    }
+
+    /// The budget for such rows.
+    pub(in crate::store) fn of_kept_rows(&self) -> Self {
+        Self(self.1.clone().unwrap_or_else(|| Shared::new(0)), None)
     }
 
     /// Whether there shall be no caches.
@@ -31,7 +47,7 @@ impl CacheBudget {
     }
 
     /// A part for one more cache.
-    pub(super) fn part(&self) -> Part {
+    pub(in crate::store) fn part(&self) -> Part {
         self.0.caches.set(self.0.caches.get() + 1);
         Part { budget: self.clone(), bytes: 0 }
     }
@@ -39,14 +55,14 @@ impl CacheBudget {
 
 /// What one cache uses of the budget; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(in crate::store) struct Part {
     budget: CacheBudget,
     bytes: usize,
 }
 
 impl Part {
     /// The bytes in use.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::store) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -57,7 +73,7 @@ impl Part {
 
     /// Takes note that something of `before` bytes has `now`.
     #[inline]
-    pub(super) fn replace(&mut self, before: usize, now: usize) {
+    pub(in crate::store) fn replace(&mut self, before: usize, now: usize) {
         let all = &self.budget.0.bytes;
         self.bytes = (self.bytes + now).saturating_sub(before);
         all.set((all.get() + now).saturating_sub(before));
@@ -65,7 +81,7 @@ impl Part {
 
     /// Whether this cache must give something up.
     #[inline]
-    pub(super) fn is_exceeded(&self) -> bool {
+    pub(in crate::store) fn is_exceeded(&self) -> bool {
         let shared = &*self.budget.0;
         shared.bytes.get() > shared.bytes_max
             && self.bytes > shared.bytes_max / shared.caches.get().max(1)

@@ -4,4 +4,5 @@ mod budget;
 mod cache;
 
 pub(crate) use budget::CacheBudget;
+pub(super) use budget::Part;
 pub(super) use cache::{Below, Entry, RecordCache, Room, Slot};

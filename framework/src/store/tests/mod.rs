@@ -1,6 +1,7 @@
 //! The stores over a memory log: what they keep, what they log, what a restart finds.
 
 mod buffer;
+mod kept_rows;
 mod key_value;
 mod model;
 mod bounded;
@@ -95,6 +96,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(supplier: &dyn StoreSupplier, cache_bytes: usize) -> Self {
+        Self::within(supplier, CacheBudget::new(cache_bytes), cache_bytes)
+    }
+
+    /// With so much room for what is kept after it was committed.
+    pub(crate) fn keeping(supplier: &dyn StoreSupplier, bytes: usize) -> Self {
+        Self::within(supplier, CacheBudget::new(0).with_kept_rows(bytes), 0)
+    }
+
+    fn within(supplier: &dyn StoreSupplier, cache_budget: CacheBudget, cache_bytes: usize) -> Self {
         let log = MemoryLog::new();
         let topic = format!("app-{}-changelog", supplier.name());
         let config = supplier.changelog_config(DAY_MS).unwrap_or_default();
@@ -110,7 +120,7 @@ impl Rig {
             application_id: "app".into(),
             record_time: time.clone(),
             partition: 0,
-            cache_budget: CacheBudget::new(cache_bytes),
+            cache_budget,
             uncommitted: UncommittedBytes::default(),
         };
         let store = supplier.make(&place).unwrap();

@@ -13,6 +13,7 @@ fn windows(duplicates: bool) -> WindowSpec<String, String> {
         retention_ms: 60_000,
         window_size_ms: 10_000,
         duplicates,
+        kept_ms: None,
     }
 }
 

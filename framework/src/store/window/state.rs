@@ -35,6 +35,8 @@ pub(crate) struct WindowSpec<K, V> {
     pub(crate) window_size_ms: i64,
     /// Keeps all values put for one key and start, in the order of their puts.
     pub(crate) duplicates: bool,
+    /// How far back from the latest one rows are asked for all the time, if they are: so long they are in memory, too.
+    pub(crate) kept_ms: Option<i64>,
 }
 
 impl<K, V> WindowSpec<K, V> {
@@ -61,6 +63,7 @@ impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let (keys, values) = self.serdes.codecs(&self.options.name, place);
         let logged = Logged::open(&self.options, Some(Layout::Window(self.layout())), place)?;
+        let logged = logged.keeping(self.kept_ms, place);
         let seq = self.duplicates.then(|| Sequence::noted_in(place, logged.name()));
         Ok(TaskStore::new(WindowState {
             keys,
