@@ -244,6 +244,15 @@ mod tests {
             by_value.repartition("three").to("c");
         });
         assert_eq!(topics(&below), ["one", "two"], "the first is left out, the second is kept");
+        let chain = merged(|by_value| {
+            let some = by_value.filter(|_, _| true);
+            let fewer = some.filter(|_, _| true);
+            fewer.to("all");
+            some.repartition("one").to("a");
+            fewer.repartition("two").to("b");
+            by_value.repartition("three").to("c");
+        });
+        assert_eq!(topics(&chain), ["one", "three", "two"], "what stays keeps what it hangs below");
     }
 
     /// Each stream that is merged has its own key; what they are together is what counts.
@@ -275,13 +284,16 @@ mod tests {
         let draw = |by_value: &ByValue| {
             let (one, two) = (by_value.repartition("one"), by_value.repartition("two"));
             one.merge(&two).to("out");
+            two.merge(&two).to("twice");
         };
         let topology = merged(draw);
         assert_eq!(topics(&topology), ["one"]);
         let mut driver = TopologyDriver::new(&topology).unwrap();
         driver.pipe("in", &text("k", "v", 5)).unwrap();
         let twice = [text("v", "v", 5), text("v", "v", 5)];
-        assert_eq!(driver.read::<String, String>("out").unwrap(), twice);
+        for topic in ["out", "twice"] {
+            assert_eq!(driver.read::<String, String>(topic).unwrap(), twice, "{topic}");
+        }
     }
 
     #[test]
