@@ -16,6 +16,8 @@ mod foreign;
 mod futures;
 mod outlets;
 mod global;
+mod global_anew;
+mod custom_stores;
 mod stores;
 use std::fmt::Debug;
 use std::sync::Arc;
