@@ -6,9 +6,10 @@ use super::*;
 use crate::log::{
     Committed, GroupSpec, Membership, OffsetRange, Producer, ProducerSpec, Reader, TopicDescription,
 };
+use crate::operators::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream};
 use crate::runtime::clock::{SystemClock, WallClock as _};
 use crate::task::Progress;
-use crate::time::{Emit, TimeWindows};
+use crate::time::{Emit, Suppress, TimeWindows};
 
 fn windows() -> Topology {
     let builder = StreamsBuilder::new();
@@ -112,4 +113,70 @@ fn time_stands_still_while_the_brokers_are_away() {
     away.store(false, Ordering::SeqCst);
     wait_for(&log, "out", &["0: 1"]);
     streams.close().unwrap();
+}
+
+/// Asks for a commit where the value says so.
+struct Asks;
+
+impl FixedKeyProcessor<String, String> for Asks {
+    type VOut = String;
+
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<String, String>,
+        ctx: &mut FixedKeyContext<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        if record.value == "commit" {
+            ctx.request_commit();
+        }
+        ctx.forward(record);
+        Ok(())
+    }
+}
+
+fn seldom(dir: &tempfile::TempDir) -> StreamsConfig {
+    let config = config(dir, ProcessingGuarantee::AtLeastOnce).idle_timeout_ms(20_u64);
+    config.commit_interval_ms(3_000).num_stream_threads(1)
+}
+
+/// `put` once what came before was committed, and what comes of it once time has passed and a commit has come.
+fn over_a_pause(topology: Topology) -> (Vec<String>, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(&[("in", 1), ("out", 1)]);
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let streams = Streams::with(topology, seldom(&dir)).log(shared).start().unwrap();
+    assert_eq!(streams.wait_for(&[StreamsState::Running], PATIENCE), StreamsState::Running);
+    put(&log, 0, "a", "commit");
+    wait_until(|| committed(&log), |taken| *taken == 1);
+    put(&log, 0, "a", "x");
+    wait_until(|| committed(&log), |taken| *taken == 2);
+    wait_until(|| noted(&log), |at| at.is_some_and(|at| at >= 1_000));
+    let late = streams.drops().of(crate::policy::DropReason::Late);
+    streams.close().unwrap();
+    (values(&log, "out"), late)
+}
+
+fn asked(builder: &StreamsBuilder) -> KGroupedStream<String, String> {
+    builder.stream::<String, String>("in").process_values("asks", (), |()| Asks).group_by_key()
+}
+
+/// Before time passes on idle inputs what their records came to has gone where it belongs.
+#[test]
+fn what_a_cache_holds_back_is_not_late() {
+    let builder = StreamsBuilder::new();
+    let counts = asked(&builder).count("n").updates();
+    let windows = TimeWindows::of(Duration::from_millis(100)).no_grace();
+    let windowed = counts.group_by_key().windowed_by(windows).emit(Emit::OnWindowClose).count("w");
+    windowed.updates().map(|window, count: i64| (window.key, count.to_string())).to("out");
+    assert_eq!(over_a_pause(builder.build().unwrap()), (vec!["2".to_owned()], 0));
+}
+
+#[test]
+fn a_window_that_a_cache_holds_back_is_given_out_once_and_whole() {
+    let builder = StreamsBuilder::new();
+    let windows = TimeWindows::of(Duration::from_millis(100)).no_grace();
+    let closed = asked(&builder).windowed_by(windows).count("w");
+    let closed = closed.suppress("s", Suppress::until_window_closes());
+    closed.updates().map(|window, count: i64| (window.key, count.to_string())).to("out");
+    assert_eq!(over_a_pause(builder.build().unwrap()), (vec!["2".to_owned()], 0));
 }
