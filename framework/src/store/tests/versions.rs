@@ -195,3 +195,18 @@ fn what_is_older_than_the_history_is_counted_and_deletions_are_forgotten() {
     rig.commit();
     assert_eq!(rig.place.stores.entries_estimate(rig.place.id), 1, "the other row is all there is");
 }
+
+/// It was counted when it came.
+#[test]
+fn a_restore_counts_nothing() {
+    let rig = Rig::new(&spec(), 0);
+    let store = rig.store.typed::<Store>().unwrap();
+    let headers = Headers::default();
+    for at in [100_000, 1_000] {
+        let stamp = Stamp { timestamp: Timestamp(at), headers: &headers };
+        store.borrow_mut().put(&"k".to_owned(), Some(at), &stamp).unwrap();
+    }
+    assert_eq!(rig.store.state().borrow_mut().take_expired(), 1);
+    let restored = rig.restored(&spec());
+    assert_eq!(restored.store.state().borrow_mut().take_expired(), 0);
+}
