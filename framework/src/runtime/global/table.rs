@@ -196,7 +196,19 @@ impl GlobalTable {
             (partition, Part { next, end: range.readable, time, at_end: false })
         };
         self.parts = ranges.iter().zip(0..).map(part).collect();
-        Ok(())
+        self.note_positions()
+    }
+
+    /// Notes where each partition is, one that is empty or was not read yet too: what an earlier state left behind says
+    /// nothing any more, and the first one without a position ends them.
+    fn note_positions(&self) -> Result<()> {
+        let mut batch = self.disk.batch();
+        for (number, part) in &self.parts {
+            batch.set_meta(&position_note(*number), &part.encode());
+        }
+        let beyond = self.parts.keys().next_back().map_or(0, |last| last + 1);
+        batch.set_meta(&position_note(beyond), &[]);
+        Ok(self.disk.write(batch)?)
     }
 
     fn ranges(&self, log: &dyn Log) -> Result<Vec<Range>> {
@@ -233,7 +245,11 @@ impl GlobalTable {
             tracing::info!(table = self.name, topic = %self.topic, number, "it has a new partition");
             self.parts.insert(number, part);
         }
-        Ok(self.parts.len() > known)
+        let grown = self.parts.len() > known;
+        if grown {
+            self.note_positions()?;
+        }
+        Ok(grown)
     }
 
     pub(super) fn partition(&self, number: i32) -> TopicPartition {
