@@ -118,7 +118,12 @@ impl<V: Data> Rows<V> {
         let local = [[VersionLayout::LATEST_PREFIX].as_slice(), key].concat();
         let value = record.value.map(|bytes| self.values.decode(bytes)).transpose()?;
         let version = (value, record.value.map(<[u8]>::to_vec));
-        self.place_version(&local, version, record.timestamp).map(drop)
+        let placed = self.place_version(&local, version, record.timestamp)?;
+        if let (Placed::Not, Some(history)) = (placed, &mut self.history) {
+            // It was counted when it came.
+            history.told();
+        }
+        Ok(())
     }
 
     /// As [`Self::write_version`], of what is logged already.
