@@ -70,6 +70,8 @@ pub(crate) struct Task {
     pub(crate) ctx: TaskContext,
     /// True if anything happened since the last commit.
     dirty: bool,
+    /// True if anything happened since the record caches were flushed.
+    holds_back: bool,
     /// Punctuations run since the host last asked.
     punctuations: u64,
     care: Care,
@@ -106,6 +108,7 @@ impl Task {
             wake: None,
             ctx,
             dirty: false,
+            holds_back: true,
             punctuations: 0,
             care: Care::default(),
             failed: false,
@@ -228,7 +231,7 @@ impl Task {
     /// Takes in which of its futures are done, and hands on what comes of them.
     pub(crate) fn collect(&mut self) -> Result<()> {
         for (_, node) in &self.asynchronous {
-            self.dirty = true;
+            (self.dirty, self.holds_back) = (true, true);
             node.borrow_mut().collect(&mut self.ctx)?;
         }
         self.ctx.leave_record();
@@ -276,8 +279,16 @@ impl Task {
         self.ctx.stream_time = self.ctx.stream_time.max(to);
         self.ctx.leave_record();
         for (_, node) in &self.nodes {
-            self.dirty |= node.borrow_mut().time_passes(to, &mut self.ctx)?;
+            let mut node = node.borrow_mut();
+            // What a record cache above holds back came before.
+            if self.holds_back {
+                node.flush(&mut self.ctx)?;
+            }
+            let emitted = node.time_passes(to, &mut self.ctx)?;
+            self.dirty |= emitted;
+            self.holds_back |= emitted;
         }
+        self.holds_back = false;
         Ok(())
     }
 
@@ -297,7 +308,7 @@ impl Task {
     }
 
     fn fire(&mut self, index: usize) -> Result<()> {
-        self.dirty = true;
+        (self.dirty, self.holds_back) = (true, true);
         if let Some(input) = self.inputs.get_mut(index) {
             input.fire(&mut self.ctx)?;
         }
@@ -348,7 +359,7 @@ impl Task {
     /// Runs the punctuations that are due, in the order of their due times.
     fn punctuate(&mut self, clock: PunctuationType) -> Result<()> {
         while let Some((node, schedule, now)) = self.ctx.due(clock) {
-            self.dirty = true;
+            (self.dirty, self.holds_back) = (true, true);
             self.punctuations += 1;
             self.ctx.leave_record();
             if let Some((_, node)) = self.nodes.get(node) {
@@ -423,6 +434,7 @@ impl Task {
         for (_, node) in &self.nodes {
             node.borrow_mut().flush(&mut self.ctx)?;
         }
+        self.holds_back = false;
         Ok(())
     }
 
