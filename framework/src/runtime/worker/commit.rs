@@ -102,10 +102,11 @@ impl Worker {
     pub(super) fn apply(&mut self) -> Result<()> {
         self.instance.commit_step(CommitStep::Applying);
         let now = self.instance.clock.now();
-        for (_, cell, _) in self.running() {
+        for (id, cell, _) in self.running() {
             if let Some(task) = cell.borrow_mut().as_mut() {
                 let fresh = self.restorer.freshness().due(task, now);
-                task.apply(|batch| Freshness::note(batch, &fresh, now))?;
+                // Stores of the user's are told in here.
+                guarded(id, || task.apply(|batch| Freshness::note(batch, &fresh, now)))?;
             }
         }
         Ok(())

@@ -17,7 +17,12 @@ impl Failure {
 }
 
 impl From<Error> for Failure {
+    /// A panic is its task's.
     fn from(error: Error) -> Self {
-        Self { task: None, error }
+        let task = match &error {
+            Error::Panicked { task, .. } => Some(*task),
+            _ => None,
+        };
+        Self { task, error }
     }
 }

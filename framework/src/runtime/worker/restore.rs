@@ -31,6 +31,7 @@ use crate::record::{TaskId, Timestamp, TopicPartition};
 use crate::runtime::belonging::{
     NOT_IN_ITS_CHANGELOG, OF_ANOTHER_LOG, is_of_source, note_log, note_source, of_another_log,
 };
+use crate::runtime::worker::task_cell::guarded;
 use crate::store::{StateStore, changelog_topic};
 use crate::task::Task;
 
@@ -330,14 +331,16 @@ impl Restorer {
                 restoration.next = restoration.end;
                 break;
             }
-            match store.source().map(|source| source.row(&raw)) {
-                None => store.restore(&mut batch, &raw)?,
+            // Serdes and stores of the user's run in here.
+            guarded(restoration.task, || match store.source().map(|source| source.row(&raw)) {
+                None => store.restore(&mut batch, &raw),
                 Some(Some((key, value))) => {
+                    let headers = raw.headers.clone();
                     let (key, value) = (Some(&*key), value.as_deref());
-                    store.restore(&mut batch, &RawRecord { key, value, ..raw })?;
+                    store.restore(&mut batch, &RawRecord { key, value, headers, ..raw })
                 }
-                Some(None) => {}
-            }
+                Some(None) => Ok(()),
+            })?;
             restoration.next = raw.offset + 1;
             restoration.records += 1;
             self.restored += 1;

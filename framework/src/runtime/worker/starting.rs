@@ -65,10 +65,7 @@ impl Worker {
             Ok(task) => task,
             Err(NotBuilt { error, inputs, disk }) => {
                 self.hosted.insert(id, Stage::Waiting { inputs, disk });
-                return Event::Failed(match error {
-                    Error::Panicked { task, .. } => Failure::of(task, error),
-                    other => other.into(),
-                });
+                return Event::Failed(error.into());
             }
         };
         match self.restorer.add(&task, self.instance.clock.now()) {
