@@ -505,7 +505,7 @@ mod tests {
             let out = driver.read::<String, i64>("out").unwrap();
             out.into_iter().map(|record| (record.key, record.value)).collect()
         };
-        assert_eq!(counted(&mut driver), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        assert_eq!(counted(&mut driver), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
         // One by one each change comes out.
         for record in &records {
             driver.pipe("in", record).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! An update of a key that is here costs one hash lookup: the value is changed in place, nothing is
 //! allocated, serialised, logged or forwarded. A flush hands on each changed key once, in the order
-//! in which the keys were first changed, and leaves it here, clean, for reads.
+//! in which the keys were last changed, as in Kafka Streams: a row has the time of its last change, so
+//! another order would make late what was not. It leaves them here, clean, for reads.
 //!
 //! The cache is bounded by bytes (`cache_budget` says by how many). Values are measured by
 //! serialising: when an entry comes in, when it is flushed, and when the number of its updates
@@ -57,6 +58,8 @@ pub(crate) struct Entry<V> {
     pub(crate) headers: Headers,
     weight: u32,
     updates: u8,
+    /// When it was last changed, counted in changes of the cache.
+    changed: u64,
     pub(crate) below: Below,
     dirty: bool,
     /// Used since the clock hand came by.
@@ -91,6 +94,9 @@ pub(crate) struct RecordCache<V> {
     dirty: VecDeque<Slot>,
     /// So many of these are of entries that were forgotten; their slots are taken until they are passed.
     forgotten: usize,
+    /// How many changes there were, and whether the dirty entries are in the order of theirs.
+    changes: u64,
+    in_order: bool,
     /// What was handed on last of each dirty entry; empty where operators downstream do not ask.
     old: VecDeque<Option<V>>,
     /// The dirty ones by their keys, for tables of which ranges are read at each record.
@@ -111,6 +117,8 @@ impl<V> RecordCache<V> {
             free: Vec::new(),
             dirty: VecDeque::new(),
             forgotten: 0,
+            changes: 0,
+            in_order: true,
             old: VecDeque::new(),
             ordered: None,
             hasher: DefaultHashBuilder::default(),
@@ -165,6 +173,7 @@ impl<V> RecordCache<V> {
             headers: Headers::default(),
             weight: 0,
             updates: 0,
+            changed: 0,
             below,
             dirty: false,
             used: true,
@@ -198,8 +207,14 @@ impl<V> RecordCache<V> {
     where
         V: Clone,
     {
-        let entry = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut);
-        if let Some(entry) = entry.filter(|entry| !entry.dirty) {
+        let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        self.changes += 1;
+        entry.changed = self.changes;
+        if entry.dirty {
+            self.in_order = false;
+        } else {
             entry.dirty = true;
             self.dirty.push_back(slot);
             if let Some(ordered) = &mut self.ordered {
@@ -241,9 +256,12 @@ impl<V> RecordCache<V> {
         entry.weight = weight;
     }
 
-    /// Takes the next dirty entry for a flush: the one that has been dirty longest, and the value
+    /// Takes the next dirty entry for a flush: the one whose last change is the longest ago, and the value
     /// that was handed on before. It is clean now.
     pub(crate) fn next_dirty(&mut self) -> Option<(Slot, Option<V>)> {
+        if !self.in_order {
+            self.put_in_order();
+        }
         loop {
             let slot = self.dirty.pop_front()?;
             let old = self.old.pop_front().flatten();
@@ -259,6 +277,21 @@ impl<V> RecordCache<V> {
                 ordered.remove(&entry.local);
             }
             return Some((slot, old));
+        }
+    }
+
+    /// Puts the dirty entries in the order of their last changes; the places of those that were forgotten come first.
+    fn put_in_order(&mut self) {
+        self.in_order = true;
+        let mut old = std::mem::take(&mut self.old).into_iter();
+        let changed = |slot: &Slot| self.get(*slot).map_or(0, |entry| entry.changed);
+        let mut dirty: Vec<_> =
+            self.dirty.iter().map(|slot| (changed(slot), *slot, old.next())).collect();
+        dirty.sort_unstable_by_key(|(changed, ..)| *changed);
+        self.dirty.clear();
+        for (_, slot, old) in dirty {
+            self.dirty.push_back(slot);
+            self.old.extend(old);
         }
     }
 
