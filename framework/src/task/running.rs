@@ -267,6 +267,13 @@ impl Task {
             self.idle.not_empty();
         }
         if empty && let Some(to) = self.idle.look(now, self.ctx.stream_time) {
+            // What record caches hold back came before, and so did what futures make of it.
+            if self.holds_back {
+                self.flush()?;
+            }
+            if self.in_flight() > 0 {
+                return Ok(turn);
+            }
             self.dirty |= self.idle.is_noted(to);
             self.ctx.progress.insert(TOLD.to_owned(), to.0);
             self.tell_time(to)?;
@@ -280,9 +287,13 @@ impl Task {
         self.ctx.leave_record();
         for (_, node) in &self.nodes {
             let mut node = node.borrow_mut();
-            // What a record cache above holds back came before.
+            // What those above have emitted came before.
             if self.holds_back {
                 node.flush(&mut self.ctx)?;
+            }
+            if self.ctx.futures.in_flight() > 0 {
+                // The others are told once it has come to something.
+                return Ok(());
             }
             let emitted = node.time_passes(to, &mut self.ctx)?;
             self.dirty |= emitted;

@@ -2,11 +2,15 @@
 
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::log::{
     Committed, GroupSpec, Membership, OffsetRange, Producer, ProducerSpec, Reader, TopicDescription,
 };
-use crate::operators::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream};
+use crate::operators::{
+    FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, KGroupedStream, KStream,
+};
 use crate::runtime::clock::{SystemClock, WallClock as _};
 use crate::task::Progress;
 use crate::time::{Emit, Suppress, TimeWindows};
@@ -139,8 +143,9 @@ fn seldom(dir: &tempfile::TempDir) -> StreamsConfig {
     config.commit_interval_ms(3_000).num_stream_threads(1)
 }
 
-/// `put` once what came before was committed, and what comes of it once time has passed and a commit has come.
-fn over_a_pause(topology: Topology) -> (Vec<String>, u64) {
+/// What comes of a second record, which waits in a cache while time passes, and how many were late; `meanwhile` is done
+/// once it was put.
+fn over_a_pause(topology: Topology, meanwhile: impl FnOnce()) -> (Vec<String>, u64) {
     let dir = tempfile::tempdir().unwrap();
     let log = log_with(&[("in", 1), ("out", 1)]);
     let shared: Arc<dyn Log> = Arc::new(log.clone());
@@ -149,6 +154,7 @@ fn over_a_pause(topology: Topology) -> (Vec<String>, u64) {
     put(&log, 0, "a", "commit");
     wait_until(|| committed(&log), |taken| *taken == 1);
     put(&log, 0, "a", "x");
+    meanwhile();
     wait_until(|| committed(&log), |taken| *taken == 2);
     wait_until(|| noted(&log), |at| at.is_some_and(|at| at >= 1_000));
     let late = streams.drops().of(crate::policy::DropReason::Late);
@@ -160,15 +166,41 @@ fn asked(builder: &StreamsBuilder) -> KGroupedStream<String, String> {
     builder.stream::<String, String>("in").process_values("asks", (), |()| Asks).group_by_key()
 }
 
+/// The number of changes that a window has taken, once it is closed.
+fn in_windows(counts: &KStream<String, i64>) {
+    let windows = TimeWindows::of(Duration::from_millis(100)).no_grace();
+    let windowed = counts.group_by_key().windowed_by(windows).emit(Emit::OnWindowClose).count("w");
+    windowed.updates().map(|window, count: i64| (window.key, count.to_string())).to("out");
+}
+
 /// Before time passes on idle inputs what their records came to has gone where it belongs.
 #[test]
 fn what_a_cache_holds_back_is_not_late() {
     let builder = StreamsBuilder::new();
-    let counts = asked(&builder).count("n").updates();
-    let windows = TimeWindows::of(Duration::from_millis(100)).no_grace();
-    let windowed = counts.group_by_key().windowed_by(windows).emit(Emit::OnWindowClose).count("w");
-    windowed.updates().map(|window, count: i64| (window.key, count.to_string())).to("out");
-    assert_eq!(over_a_pause(builder.build().unwrap()), (vec!["2".to_owned()], 0));
+    in_windows(&asked(&builder).count("n").updates());
+    assert_eq!(over_a_pause(builder.build().unwrap(), || ()), (vec!["2".to_owned()], 0));
+}
+
+#[test]
+fn what_a_future_makes_of_it_is_not_late_either() {
+    let builder = StreamsBuilder::new();
+    // The first passes.
+    let gate = Arc::new(Semaphore::new(1));
+    let closed = Arc::clone(&gate);
+    let slow = asked(&builder).count("n").updates().map_async(2, move |_, count: i64| {
+        let gate = Arc::clone(&closed);
+        async move {
+            gate.acquire().await?.forget();
+            Ok::<_, BoxError>(count)
+        }
+    });
+    in_windows(&slow);
+    let meanwhile = || {
+        let put = SystemClock::new();
+        wait_until(|| put.elapsed(), |passed| *passed >= Duration::from_millis(400));
+        gate.add_permits(1);
+    };
+    assert_eq!(over_a_pause(builder.build().unwrap(), meanwhile), (vec!["2".to_owned()], 0));
 }
 
 #[test]
@@ -178,5 +210,5 @@ fn a_window_that_a_cache_holds_back_is_given_out_once_and_whole() {
     let closed = asked(&builder).windowed_by(windows).count("w");
     let closed = closed.suppress("s", Suppress::until_window_closes());
     closed.updates().map(|window, count: i64| (window.key, count.to_string())).to("out");
-    assert_eq!(over_a_pause(builder.build().unwrap()), (vec!["2".to_owned()], 0));
+    assert_eq!(over_a_pause(builder.build().unwrap(), || ()), (vec!["2".to_owned()], 0));
 }
