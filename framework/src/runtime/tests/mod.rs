@@ -18,6 +18,7 @@ mod outlets;
 mod global;
 mod global_anew;
 mod custom_stores;
+mod noted;
 mod stores;
 use std::fmt::Debug;
 use std::sync::Arc;
