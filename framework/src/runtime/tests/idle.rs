@@ -138,8 +138,9 @@ impl FixedKeyProcessor<String, String> for Asks {
     }
 }
 
+/// The first time that is told closes all windows.
 fn seldom(dir: &tempfile::TempDir) -> StreamsConfig {
-    let config = config(dir, ProcessingGuarantee::AtLeastOnce).idle_timeout_ms(20_u64);
+    let config = config(dir, ProcessingGuarantee::AtLeastOnce).idle_timeout_ms(150_u64);
     config.commit_interval_ms(3_000).num_stream_threads(1)
 }
 
