@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | which | those of the task's partition | all |
 //! | as of | now: the record cache and what is not committed yet included | as new as they got here |
-//! | an iterator | shows the table as it was when it was made | may show what comes meanwhile |
+//! | an iterator, within one call | shows the table as it was when it was made | may show what comes meanwhile |
 //!
 //! Nothing is written: that is the table's business.
 

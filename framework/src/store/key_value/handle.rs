@@ -24,7 +24,8 @@ use crate::store::supplier::TaskStore;
 ///
 /// A handle is cheap to clone and never leaves its task. Ranges go by the order of the serialised
 /// keys. An iterator shows the store as it was when it was made: one may put, delete and forward
-/// while iterating.
+/// while iterating. That holds for one call of the processor: a commit may come before the next one, so an iterator is not
+/// kept. Making one copies what of its range is not committed yet.
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.

@@ -29,7 +29,8 @@ use crate::store::window::state::WindowState;
 ///
 /// A handle is cheap to clone and never leaves its task. Times are starts of windows, ranges of
 /// them include both ends. An iterator shows the store as it was when it was made: one may put and
-/// forward while iterating.
+/// forward while iterating. That holds for one call of the processor: a commit may come before the next one, so an iterator
+/// is not kept. Making one copies what of its range is not committed yet.
 ///
 /// Errors are of two kinds: a key or value that its serde refuses (`BadRecord`, handled by the
 /// processor's policy if passed on), and a failure of the state, which stops or rebuilds the task.
