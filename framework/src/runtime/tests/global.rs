@@ -1,5 +1,7 @@
 //! Global tables: complete before the first record, followed, kept over restarts, and their failures.
 
+mod anew;
+
 use super::*;
 use crate::error::Error;
 use crate::log::embedded::{EmbeddedLog, EmbeddedOptions};

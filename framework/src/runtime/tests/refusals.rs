@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{PATIENCE, config, counts, values, wait_until};
+use super::{PATIENCE, committed, config, counts, values, wait_until};
 use crate::chain::{PunctuationType, Schedule};
 use crate::config::ProcessingGuarantee;
 use crate::error::BoxError;
@@ -18,6 +18,7 @@ use crate::runtime::board::StreamsState;
 use crate::runtime::clock::{SystemClock, WallClock as _};
 use crate::runtime::streams::Streams;
 use crate::sink::Produced;
+use crate::time::JoinWindows;
 use crate::topology::{StreamsBuilder, Topology};
 
 const GUARANTEES: [ProcessingGuarantee; 2] =
@@ -326,4 +327,29 @@ fn a_dead_letter_that_is_refused_is_cut() {
     assert_eq!(said, Some(&b"value: 500 of 4000 bytes"[..]));
     assert_eq!(metric(&streams, "millstream_aborts_total", ""), 1);
     streams.close().unwrap();
+}
+
+/// `offset.metadata.max.bytes` of a broker: what is larger is refused, and with it each commit.
+const NOTED_MAX: usize = 4_096;
+
+#[test]
+fn what_twenty_joins_note_fits_into_a_commit() {
+    let builder = StreamsBuilder::new();
+    let (left, right) = (builder.stream::<String, String>("in"), builder.stream("right"));
+    for number in 0..20 {
+        let within = JoinWindows::within(Duration::from_secs(1)).no_grace();
+        let name = format!("orders-with-payments-of-the-last-hour-{number:02}");
+        let joined = left.left_join(&*name, &right, within, |_, _: Option<&String>| 1_i64);
+        joined.for_each(|_, _| {});
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = super::log_with(&[("in", 1), ("right", 1)]);
+    let config = config(&dir, ProcessingGuarantee::AtLeastOnce);
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    let streams = Streams::with(builder.build().unwrap(), config).log(shared).start().unwrap();
+    super::put(&log, 0, "a", "x");
+    wait_until(|| committed(&log), |taken| *taken == 1);
+    streams.close().unwrap();
+    let noted = log.group_offsets("app").into_iter().map(|(_, it)| it.metadata.len()).max();
+    assert!(noted.is_some_and(|noted| noted <= NOTED_MAX), "{noted:?} bytes");
 }

@@ -1,5 +1,7 @@
 //! Stores of processors over commits, aborts and restarts; questions to global tables.
 
+mod panics;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
