@@ -19,8 +19,11 @@ use crate::record::{Data, Shared};
 
 impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     /// Gives each record the value that a future comes to. The closure and its future run on threads of the instance's
-    /// own, within a tokio runtime, and many at once (see [`Async`]; a number alone is [`Async::ordered`]). What fails after all tries follows the node's policy
-    /// ([`Self::on_error`]).
+    /// own, within a tokio runtime, and many at once (see [`Async`]; a number alone is [`Async::ordered`]). What fails
+    /// after all tries follows the node's policy ([`Self::on_error`]).
+    ///
+    /// The future outlives the call and owns what it works with: what it needs of the key, or a client, is cloned
+    /// before `async move` (without that the compiler says `lifetime may not live long enough`).
     ///
     /// ```
     /// use std::time::Duration;
@@ -39,6 +42,13 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     ///     .map_async(Async::ordered(16).timeout(Duration::from_secs(2)), |_, address| country_of(address))
     ///     .on_error(OnError::Skip)
     ///     .to("countries");
+    /// // With the key.
+    /// visits
+    ///     .map_async(16, |who, address: String| {
+    ///         let who = who.clone();
+    ///         async move { Ok::<_, std::io::Error>(format!("{who} from {address}")) }
+    ///     })
+    ///     .to("labels");
     ///
     /// let mut driver = TopologyDriver::new(&builder.build()?)?;
     /// driver.pipe("visits", &text("anna", "10.0.0.1", 5))?;
