@@ -46,6 +46,9 @@
 //! # }
 //! ```
 //!
+//! Name what you use, as these do: after `use millstream::*` a plain `serde` or `log` is ambiguous between this crate's
+//! modules and the crates of these names.
+//!
 //! # Build a topology
 //!
 //! | what | where |

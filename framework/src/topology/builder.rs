@@ -34,8 +34,8 @@ impl StreamsBuilder {
         Self::default()
     }
 
-    /// Allows processors without a name of their own ([`crate::NodeName::generated`]): they get
-    /// Java's names with Java's numbers.
+    /// Allows processors, tables, joins and buffers without a name of their own ([`crate::NodeName::generated`],
+    /// [`crate::Materialized::generated`] and the like): they get Java's names with Java's numbers.
     #[must_use]
     pub fn allow_generated_names(self) -> Self {
         self.graph.borrow_mut().generated_names_allowed = true;

@@ -91,7 +91,10 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         self
     }
 
-    /// What the node just added does with a record that its closure refuses.
+    /// What the node just added does with a record that its closure refuses: by the error of one of the forms that may
+    /// fail (`try_map_values` and the others that begin so), of a processor, of a future. Other closures refuse nothing,
+    /// and a panic is no refusal: it ends the task ([`UncaughtError`](crate::UncaughtError)). Behind those this changes
+    /// nothing.
     ///
     /// ```
     /// use millstream::OnError;
