@@ -15,6 +15,10 @@ use crate::task::progress::Progress;
 /// enough that the records of a batch stay in cache.
 const PULL_RECORDS_MAX: usize = 1024;
 
+/// How many records of other inputs are taken before one that was empty is looked at again: a look at the client's queue
+/// costs as much as a record does. Java looks once in a poll of all inputs.
+const SKIPPED_MAX: u8 = 31;
+
 /// What loading came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loaded {
@@ -41,6 +45,8 @@ pub(crate) struct Input {
     pub(crate) partition_time: Timestamp,
     /// When it was first seen empty, on the clock that never goes back.
     empty_since: Option<Duration>,
+    /// So often it need not be looked at.
+    skips: u8,
     /// Records and bytes taken since the host last asked.
     taken_records: u64,
     taken_bytes: u64,
@@ -73,6 +79,7 @@ impl Input {
             position,
             partition_time,
             empty_since: None,
+            skips: 0,
             taken_records: 0,
             taken_bytes: 0,
         }
@@ -168,8 +175,24 @@ impl Input {
             self.empty_since = None;
             return false;
         }
+        if idle == 0 {
+            self.skips = SKIPPED_MAX;
+        }
         let since = *self.empty_since.get_or_insert(now);
         now.saturating_sub(since) >= Duration::from_millis(idle)
+    }
+
+    /// True if it was caught up and empty a few records ago, and the task does not wait for such inputs.
+    #[inline]
+    pub(crate) fn is_skipped(&mut self) -> bool {
+        let is_skipped = self.skips > 0;
+        self.skips = self.skips.saturating_sub(1);
+        is_skipped
+    }
+
+    /// It is looked at the next time.
+    pub(crate) fn skip_no_more(&mut self) {
+        self.skips = 0;
     }
 
     /// The next offset to process: what a commit says of this input.
@@ -252,5 +275,21 @@ mod tests {
         assert_eq!(input(10, &[100, 109, 110]), [false, false, true]);
         assert_eq!(input(0, &[100]), [true]);
         assert_eq!(input(-1, &[100]), [true]);
+    }
+
+    #[test]
+    fn one_that_is_caught_up_and_not_waited_for_is_looked_at_now_and_then() {
+        for (idle_ms, skipped) in [(0, usize::from(SKIPPED_MAX)), (5, 0), (-1, 0)] {
+            let partition = TopicPartition::new("b", 0);
+            let mut input =
+                Input::new(partition, Box::new(Empty), Box::new(Nothing), 0, Timestamp(-1));
+            assert!(!input.is_skipped());
+            input.is_settled(idle_ms, Duration::ZERO);
+            let skips = (0..100).filter(|_| input.is_skipped()).count();
+            assert_eq!(skips, skipped, "{idle_ms}");
+            input.is_settled(idle_ms, Duration::ZERO);
+            input.skip_no_more();
+            assert!(!input.is_skipped());
+        }
     }
 }

@@ -282,9 +282,12 @@ impl Task {
             });
         }
         let mut oldest: Option<(Timestamp, usize)> = None;
-        let mut settled = true;
-        let mut dropped = false;
+        let (mut settled, mut dropped, mut skipped) = (true, false, false);
         for (index, input) in self.inputs.iter_mut().enumerate() {
+            if input.is_skipped() {
+                skipped = true;
+                continue;
+            }
             let position = input.committable();
             dropped |= input.load(&mut self.ctx)? == Loaded::Dropped;
             self.dirty |= input.committable() != position;
@@ -298,6 +301,10 @@ impl Task {
         }
         Ok(match oldest {
             _ if dropped => Choice::Dropped,
+            None if skipped => {
+                self.inputs.iter_mut().for_each(Input::skip_no_more);
+                return self.choose(now);
+            }
             None => Choice::Rest(Rest::Empty),
             Some(_) if !settled => Choice::Rest(Rest::Waiting),
             Some((_, index)) => Choice::Record(index),
