@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-const SAID: [(&str, &[&str]); 8] = [
+const SAID: [(&str, &[&str]); 9] = [
     ("01_word_count", &["be 2", "is 1", "not 1", "or 1", "question 1", "that 1", "the 1", "to 2"]),
     (
         "02_types_and_serdes",
@@ -26,6 +26,7 @@ const SAID: [(&str, &[&str]); 8] = [
     ),
     ("07_ask_a_store", &["ada has paid 1250 cents"]),
     ("08_processor_with_a_store", &["a at 1 s", "b at 2 s", "c at 130 s", "a at 131 s"]),
+    ("09_applications_on_one_log", &["ada has spent 11"]),
 ];
 
 /// Runs one as its reader does; what it said.

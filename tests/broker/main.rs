@@ -31,3 +31,4 @@ mod slow_sink;
 mod late_answer;
 mod refusals;
 mod stopping;
+mod one_log;

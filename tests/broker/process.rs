@@ -1,4 +1,4 @@
-//! A counter process of the suite: started, watched and killed.
+//! A process of the suite, a counter mostly: started, watched and killed.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -60,30 +60,31 @@ impl Counter {
     }
 
     pub(crate) fn start(&self) -> anyhow::Result<Running> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_counter"))
-            .args(&self.arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let (tell, lines) = channel();
-        let out = child.stdout.take().context("stdout")?;
-        let err = child.stderr.take().context("stderr")?;
-        let tell_errors = tell.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = tell.send(line);
-            }
-        });
-        thread::spawn(move || {
-            for line in BufReader::new(err).lines().map_while(Result::ok) {
-                let _ = tell_errors.send(line);
-            }
-        });
-        Ok(Running { child, lines, seen: Vec::new() })
+        start(Command::new(env!("CARGO_BIN_EXE_counter")).args(&self.arguments))
     }
 }
 
-/// A counter that runs; killed when dropped.
+/// Starts a process of the suite.
+pub(crate) fn start(command: &mut Command) -> anyhow::Result<Running> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (tell, lines) = channel();
+    let out = child.stdout.take().context("stdout")?;
+    let err = child.stderr.take().context("stderr")?;
+    let tell_errors = tell.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    thread::spawn(move || {
+        for line in BufReader::new(err).lines().map_while(Result::ok) {
+            let _ = tell_errors.send(line);
+        }
+    });
+    Ok(Running { child, lines, seen: Vec::new() })
+}
+
+/// A process that runs; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
