@@ -1,4 +1,4 @@
-//! The command line: `demo`, `run`, `produce` and `reset`.
+//! The command line: `demo`, `run`, `produce`, `replay` and `reset`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use millstream::{
 
 use super::money::Currency;
 use super::producing::{Pace, pause, produce};
+use super::replay::Files;
 use super::screen::{Screen, say};
 use super::topics;
-use super::topology::{BadInvoices, Settings, topology};
+use super::topology::{BadInvoices, Duplicates, Settings, topology};
 
 /// How long the demo's threads wait before they try again what failed.
 const RETRY: Duration = Duration::from_secs(2);
@@ -38,6 +39,8 @@ enum Command {
     Run(Run),
     /// Sends sample invoices to Kafka
     Produce(Produce),
+    /// What comes out of a file of invoices, without a broker: records as JSON lines
+    Replay(Replay),
     /// Makes the application begin from the start; without --execute only says what would be done
     Reset(Reset),
 }
@@ -82,6 +85,14 @@ struct Produce {
 }
 
 #[derive(Debug, Args)]
+struct Replay {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    counting: Counting,
+}
+
+#[derive(Debug, Args)]
 struct Reset {
     #[command(flatten)]
     place: Place,
@@ -112,6 +123,9 @@ struct Counting {
     /// What to do with records that are no invoices
     #[arg(long, value_enum, default_value_t)]
     bad_invoices: BadInvoices,
+    /// What an invoice is whose number was there already within 7 days
+    #[arg(long, value_enum, default_value_t)]
+    duplicates: Duplicates,
     /// Seconds after its end in which a window still takes late invoices [default: 1 on the
     /// embedded log, where nobody is late, else 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=GRACE_MAX_S))]
@@ -131,6 +145,7 @@ impl Counting {
         Settings {
             currency: self.currency,
             bad_invoices: self.bad_invoices,
+            duplicates: self.duplicates,
             grace: Duration::from_secs(self.grace_s.unwrap_or(usual)),
             issued_ahead_max: Duration::from_secs(self.issued_ahead_max_s),
         }
@@ -146,6 +161,7 @@ impl Place {
             .sources()
             .preset("application_id", "invoice-totals")
             .preset("processing_guarantee", "exactly_once_v2")
+            .preset("idle_timeout_ms", "2000")
             .preset("http", "127.0.0.1:0");
         for (key, value) in presets {
             sources = sources.preset(*key, *value);
@@ -187,6 +203,10 @@ pub fn run() -> anyhow::Result<()> {
         Command::Demo(demo) => demo.run(),
         Command::Run(run) => run.run(),
         Command::Produce(produce) => produce.run(),
+        Command::Replay(replay) => {
+            let settings = replay.counting.settings(LogKind::Embedded);
+            replay.files.replay(&settings, &mut std::io::stdout().lock())
+        }
         Command::Reset(reset) => reset.run(),
     }
 }
@@ -246,7 +266,7 @@ impl Reset {
     /// Does it, or not; what there is to say.
     fn on(&self, config: &StreamsConfig) -> anyhow::Result<String> {
         let offsets = if self.to_earliest { ResetOffsets::Earliest } else { ResetOffsets::Delete };
-        // The names of its topics do not depend on what can be chosen.
+        // All internal topics that it may have: those of duplicates that count are among them.
         let topology = topology(&Settings::default())?;
         let plan = ResetPlan::new(config.connect()?, &topology, config, offsets)?;
         if !self.execute {

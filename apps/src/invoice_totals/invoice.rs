@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::money::{Amount, Currency};
 use super::object::read_object;
+use super::text::{BadTextReason, plain};
 
 /// A bill to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,19 @@ pub enum BadInvoice {
     /// A number or client's name without a letter.
     #[error("{0} is empty")]
     EmptyField(&'static str),
+    /// A number or client's name that nobody has, and that a page or a file would suffer from.
+    #[error("{field}: {reason}")]
+    BadText {
+        /// The field.
+        field: &'static str,
+        /// Why not.
+        reason: BadTextReason,
+    },
+    /// The number is another invoice's.
+    #[error(
+        "the number {0} was that of an invoice with other content within 7 days; the first counts"
+    )]
+    DuplicateNumber(String),
     /// The amount cannot be read exactly.
     #[error("amount \"{text}\": {reason}")]
     BadAmount {
@@ -223,6 +237,7 @@ fn filled(field: &'static str, text: Option<Cow<'_, str>>) -> Result<String, Bad
     if text.trim().is_empty() {
         return Err(BadInvoice::EmptyField(field));
     }
+    plain(&text).map_err(|reason| BadInvoice::BadText { field, reason })?;
     Ok(text.into_owned())
 }
 
@@ -312,6 +327,26 @@ mod tests {
                 "number must be text such as \"F-2026-000001\", found 1",
             ),
             (
+                r#"{"number":"1","client":"A","amount":"0.12345"}"#,
+                "amount \"0.12345\": it has more than 4 digits after the point",
+            ),
+            (
+                r#"{"number":"1","client":"A","amount":"1000000000000"}"#,
+                "amount \"1000000000000\": it is not below 10^12",
+            ),
+            (
+                r#"{"number":"1","number":"2","client":"A","amount":"1"}"#,
+                "not an invoice: duplicate field `number`",
+            ),
+            (
+                r#"{"number":"1","client":"A\u0000","amount":"1"}"#,
+                "client: it has a control character",
+            ),
+            (
+                r#"{"number":"1","client":"A\u202Eb","amount":"1"}"#,
+                "client: it has a character that turns the direction of text",
+            ),
+            (
                 r#"{"number":"1","client":"A","amount":"1e3"}"#,
                 "amount \"1e3\": it is no decimal number such as 12.34",
             ),
@@ -331,6 +366,20 @@ mod tests {
             let found = refusal(json);
             assert!(found.starts_with(reason), "{json}: {found}");
         }
+    }
+
+    #[test]
+    fn a_name_has_two_hundred_characters_at_most() {
+        let of = |letter: &str, length| {
+            let client = letter.repeat(length);
+            read(&format!(r#"{{"number":"1","client":"{client}","amount":"1"}}"#))
+        };
+        for letter in ["a", "é", "中"] {
+            assert_eq!(of(letter, 200).unwrap().client, letter.repeat(200));
+            let refusal = of(letter, 201).unwrap_err().to_string();
+            assert_eq!(refusal, "client: it has more than 200 characters");
+        }
+        assert!(of("a", 10_000).is_err());
     }
 
     fn issued(text: &str) -> Result<Invoice, BadInvoice> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream::serde::{HasSerde, Json};
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use serde::{Deserialize, Serialize};
 
 /// No invoice is as large as this; the bound keeps every sum of fewer than 10^12 invoices exact.
@@ -29,6 +30,26 @@ impl Amount {
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+
+    /// So many of it, exact: below 10^12 the product has room.
+    #[must_use]
+    pub fn times(self, quantity: u32) -> Self {
+        Self(self.0.saturating_mul(Decimal::from(quantity)))
+    }
+
+    /// Its whole units, none if it is negative, and what is left of it.
+    #[must_use]
+    pub fn split_whole(self) -> (u64, Self) {
+        match self.0.trunc().to_u64() {
+            Some(whole) if whole > 0 => (whole, Self(self.0 - Decimal::from(whole))),
+            _ => (0, self),
+        }
+    }
+
+    /// Whether it is a credit note's.
+    pub fn is_negative(self) -> bool {
+        self.0.is_sign_negative()
     }
 
     /// So many hundredths.
@@ -119,6 +140,16 @@ mod tests {
         assert_eq!(amount("0.1").plus(amount("0.2")), amount("0.3"));
         assert_eq!(amount("5").plus(amount("-7.25")).to_string(), "-2.25");
         assert_eq!(Amount::cents(1234), amount("12.34"));
+    }
+
+    #[test]
+    fn whole_units_are_split_off() {
+        for (given, whole, left) in
+            [("12.34", 12, "0.34"), ("0.99", 0, "0.99"), ("-5.5", 0, "-5.5"), ("3", 3, "0")]
+        {
+            assert_eq!(amount(given).split_whole(), (whole, amount(left)), "{given}");
+        }
+        assert_eq!(amount("0.1001").times(3), amount("0.3003"));
     }
 
     #[test]

@@ -13,10 +13,28 @@ pub(super) const WINDOWS: &str = "totals-5s";
 pub(super) const CLOSED_WINDOWS: &str = "totals-5s-final";
 /// Totals of clients, as they change.
 pub(super) const CLIENTS: &str = "totals-by-client";
+/// Customers by id.
+pub(super) const CUSTOMERS: &str = "customers";
+/// Products by id.
+pub(super) const PRODUCTS: &str = "products";
+/// Bills to be made.
+pub(super) const BILL_REQUESTS: &str = "bill-requests";
+/// Bills as they were made, by id.
+pub(super) const BILLS: &str = "bills";
 /// Records that are no invoices.
 pub(super) const DEAD_LETTERS: &str = "invoice-totals-dlq";
 
-const ALL: [&str; 5] = [INVOICES, WINDOWS, CLOSED_WINDOWS, CLIENTS, DEAD_LETTERS];
+const ALL: [&str; 9] = [
+    INVOICES,
+    WINDOWS,
+    CLOSED_WINDOWS,
+    CLIENTS,
+    CUSTOMERS,
+    PRODUCTS,
+    BILL_REQUESTS,
+    BILLS,
+    DEAD_LETTERS,
+];
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Creates the topics that are missing, all with so many partitions. Waits for a broker that does
@@ -64,9 +82,9 @@ fn try_create(log: &dyn Log, partitions: i32) -> Result<(), Error> {
     log.create(&missing)
 }
 
-/// Of a client only the last total counts; all else follows the broker's settings.
+/// Of a client only the last total counts, of a row only the last; all else follows the broker's settings.
 fn settings_of(topic: &str) -> Vec<(String, String)> {
-    if topic == CLIENTS {
+    if [CLIENTS, CUSTOMERS, PRODUCTS, BILLS].contains(&topic) {
         return vec![("cleanup.policy".to_owned(), "compact".to_owned())];
     }
     Vec::new()
