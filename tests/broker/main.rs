@@ -32,3 +32,4 @@ mod late_answer;
 mod refusals;
 mod stopping;
 mod one_log;
+mod invoice_totals;
