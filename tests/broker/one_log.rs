@@ -13,15 +13,17 @@ use millstream::log::embedded::{EmbeddedLog, EmbeddedOptions};
 
 use crate::process::{Running, start};
 
-/// When each process is killed: after so many records, so at different moments of commits.
-const KILLED_AT: [u64; 6] = [20, 300, 1_500, 4_000, 9_000, 15_000];
+/// When each process is killed: when so many are counted, in the middle of its work.
+const KILLED_AT: [usize; 6] = [500, 4_000, 10_000, 20_000, 35_000, 50_000];
+/// More than the next one needs, so that there is always work.
+const SENT_EACH: u64 = 15_000;
 
 #[test]
 fn three_applications_on_one_log_are_killed_and_lose_and_repeat_nothing() -> anyhow::Result<()> {
     let state = tempfile::tempdir()?;
-    for sent in KILLED_AT {
-        let mut doomed = started(state.path(), 100_000)?;
-        doomed.wait_for_line(&format!("sent {sent}"))?;
+    for counted in KILLED_AT {
+        let mut doomed = started(state.path(), SENT_EACH)?;
+        doomed.wait_for_line(&format!("counted {counted}"))?;
         doomed.kill()?;
     }
     let mut last = started(state.path(), 100)?;
@@ -36,7 +38,7 @@ fn three_applications_on_one_log_are_killed_and_lose_and_repeat_nothing() -> any
         counts.push(i64::try_from(counts.len())? + 1);
     }
     let sent: usize = wanted.values().map(Vec::len).sum();
-    ensure!(sent > 25_000, "only {sent} records were sent");
+    ensure!(sent > 50_000, "only {sent} records were sent");
     assert_eq!(by_key(all_of(&log, "counts")?), wanted);
     wanted.values_mut().for_each(|counts| counts.retain(|count| count % 10 == 0));
     assert_eq!(by_key(all_of(&log, "tens")?), wanted);

@@ -5,8 +5,8 @@
 //!   raw ─► clean ─► [counts] ─► counts ─► every tenth ─► tens
 //! ```
 //!
-//! It prints a line when something happens that a test waits for: `sent N`, and `complete` when everything that was
-//! ever sent has gone through all three.
+//! It prints a line when something happens that a test waits for: `counted N` for each 500 that were ever counted, and
+//! `complete` when everything that was ever sent is counted.
 
 #![expect(clippy::print_stdout, reason = "the test that started this process reads its lines")]
 
@@ -23,8 +23,10 @@ use millstream::record::{Record, Timestamp};
 use millstream::{ProcessingGuarantee, Streams, StreamsBuilder, StreamsConfig, Topology};
 
 const TOPICS: [&str; 4] = ["raw", "clean", "counts", "tens"];
-/// Sent between two looks of the test.
+/// Sent between two looks at what is counted.
 const BURST: u64 = 20;
+/// Counted between two lines.
+const TOLD_EACH: usize = 500;
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -68,8 +70,9 @@ fn main() -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         // Each hears the signal; one after the other they would need one each.
         let ends = applications.map(|streams| scope.spawn(|| streams.run_until_signal()));
-        produce(&log, options.records)?;
-        wait_until_complete(&log)?;
+        let mut counted = Counted::from_the_first(&log)?;
+        produce(&log, options.records, &mut counted)?;
+        counted.wait_for_all(&log)?;
         println!("complete");
         ends.into_iter().try_for_each(|end| {
             Ok(end.join().map_err(|_| anyhow!("a thread of an application died"))??)
@@ -77,28 +80,48 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-fn produce(log: &Arc<dyn Log>, records: u64) -> anyhow::Result<()> {
+fn produce(log: &Arc<dyn Log>, records: u64, counted: &mut Counted) -> anyhow::Result<()> {
     let mut producer = Producer::<String, i64>::open(log, "raw")?;
     for sent in 1..=records {
         let value = i64::try_from(sent)?;
         producer.send(Record::new(format!("key-{}", sent % 7), -value, Timestamp(value)))?;
         if sent % BURST == 0 {
             producer.flush()?;
-            println!("sent {sent}");
+            counted.look(Duration::ZERO)?;
         }
     }
     Ok(producer.close()?)
 }
 
-/// Each record that was sent makes one count.
-fn wait_until_complete(log: &Arc<dyn Log>) -> anyhow::Result<()> {
-    let open =
-        |topic: &str| Consumer::open(log, Assignment::<String, i64>::from(topic).from_beginning());
-    let (mut raw, mut counts) = (open("raw")?, open("counts")?);
-    let wanted = raw.read_to_end(Duration::from_secs(60))?.len();
-    let mut seen = 0;
-    while seen < wanted {
-        seen += counts.poll(Duration::from_millis(200)).context("counts")?.len();
+/// What is counted of all that was ever sent.
+struct Counted {
+    counts: Consumer<String, i64>,
+    seen: usize,
+}
+
+impl Counted {
+    fn from_the_first(log: &Arc<dyn Log>) -> anyhow::Result<Self> {
+        let assignment = Assignment::<String, i64>::from("counts").from_beginning();
+        Ok(Self { counts: Consumer::open(log, assignment)?, seen: 0 })
     }
-    Ok(())
+
+    fn look(&mut self, most: Duration) -> anyhow::Result<()> {
+        let told = self.seen / TOLD_EACH;
+        self.seen += self.counts.poll(most).context("counts")?.len();
+        for more in told + 1..=self.seen / TOLD_EACH {
+            println!("counted {}", more * TOLD_EACH);
+        }
+        Ok(())
+    }
+
+    /// Each record that was sent makes one count.
+    fn wait_for_all(mut self, log: &Arc<dyn Log>) -> anyhow::Result<()> {
+        let assignment = Assignment::<String, i64>::from("raw").from_beginning();
+        let mut raw = Consumer::open(log, assignment)?;
+        let wanted = raw.read_to_end(Duration::from_secs(60))?.len();
+        while self.seen < wanted {
+            self.look(Duration::from_millis(200))?;
+        }
+        Ok(())
+    }
 }
