@@ -126,6 +126,31 @@ impl Office {
         right.with_context(|| format!("{:?} instead of {wanted:?}: {windows:?}", (sum, invoices)))
     }
 
+    /// One row under a key.
+    fn put(&self, topic: &str, key: &str, row: &str) -> anyhow::Result<()> {
+        let mut producer = Producer::<String, String>::open(&self.log, topic)?;
+        producer.send(Record::new(key.to_owned(), row.to_owned(), Timestamp(TEN)))?;
+        Ok(producer.close()?)
+    }
+
+    /// Rows of customers and products that came before the kills are on a bill after them.
+    fn check_bill(&self) -> anyhow::Result<()> {
+        let lines = r#"[{"product_id":"pen","quantity":4},{"product_id":"ink","quantity":1}]"#;
+        let request = format!(r#"{{"id":"B-1","customer_id":"c","lines":{lines}}}"#);
+        self.put("bill-requests", "any", &request)?;
+        let mut reader = self.reader("bills")?;
+        let bill = wait::until(PATIENCE, "the bill", || {
+            Ok(reader.poll(Duration::from_millis(100))?.pop().map(|read| read.record))
+        })?;
+        assert_eq!(bill.key, "B-1");
+        let written = bill.value.to_string();
+        for part in [r#""name":"Ada""#, r#""product_name":"Pen""#, r#""product_name":null"#] {
+            ensure!(written.contains(part), "{part} in {written}");
+        }
+        assert_eq!(text(&bill.value, "total")?, "5.00");
+        Ok(())
+    }
+
     /// So many dead letters, all for the same reason.
     fn check_letters(&self, wanted: usize) -> anyhow::Result<()> {
         let letters = self.reader("invoice-totals-dlq")?.read_to_end(PATIENCE)?;
@@ -157,6 +182,8 @@ fn two_instances_count_every_invoice_once_though_one_is_killed_under_load() -> a
     let mut doomed = office.instance(states[0].path())?;
     office.bill(3_000)?;
     office.wait_for_clients()?;
+    office.put("customers", "c", r#"{"id":"c","name":"Ada"}"#)?;
+    office.put("products", "pen", r#"{"id":"pen","name":"Pen","price":"1.25"}"#)?;
     let lasting = office.instance(states[1].path())?;
     for round in 0..3 {
         // While these are on their way.
@@ -170,6 +197,7 @@ fn two_instances_count_every_invoice_once_though_one_is_killed_under_load() -> a
     // The last windows end without another invoice: by the clock, after the grace.
     office.wait_for_windows()?;
     office.check_letters(office.sent / 100)?;
+    office.check_bill()?;
     doomed.terminate()?;
     lasting.terminate()
 }

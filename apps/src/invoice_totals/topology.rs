@@ -320,9 +320,9 @@ mod tests {
         let duplicates = Duplicates::Count;
         let mut bench = Bench::with(&Settings { duplicates, ..Settings::default() });
         bench.numbered("1", "A", "1", TEN);
-        bench.numbered("1", "A", "2.5", TEN);
         bench.numbered("1", "A", "-7", TEN);
-        assert_eq!(bench.clients(), ["A 1.00 1", "A 3.50 2", "A -3.50 3"]);
+        bench.numbered("1", "A", "2.5", TEN);
+        assert_eq!(bench.clients(), ["A 1.00 1", "A -6.00 2", "A -3.50 3"]);
         assert_eq!(bench.counted("invoice_totals_invoices_total"), Some(3));
         // Whole units, and no credit notes.
         assert_eq!(bench.counted("invoice_totals_amount_total"), Some(3));
