@@ -87,6 +87,10 @@ fn it_counts_ends_cleanly_and_goes_on_where_it_ended() {
     let metrics = get(&address, "/metrics");
     assert!(metrics.contains("millstream_records_in_total{topic=\"FACTURATION\""), "{metrics}");
 
+    let own = "invoice_totals_invoices_total{application=\"invoice-totals\"} ";
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(own)?.parse::<u64>().ok());
+    assert!(counted.is_some_and(|counted| counted > 0), "{metrics}");
+
     let Output { status, stderr, .. } = demo(state.path()).output().unwrap();
     let refusal = String::from_utf8_lossy(&stderr).into_owned();
     assert_eq!(status.code(), Some(1), "a second one on the same state: {refusal}");

@@ -414,6 +414,8 @@ mod tests {
         let most = settings(&["--grace-s", "86400"], LogKind::Embedded);
         assert_eq!(most.grace, Duration::from_secs(86_400));
         assert!(Cli::try_parse_from(["invoice-totals", "run", "--grace-s", "86401"]).is_err());
+        let duplicates = settings(&["--duplicates", "count"], LogKind::Kafka).duplicates;
+        assert_eq!(duplicates, Duplicates::Count);
         let ahead = settings(&["--issued-ahead-max-s", "0"], LogKind::Kafka).issued_ahead_max;
         assert_eq!(ahead, Duration::ZERO);
     }
@@ -461,6 +463,15 @@ mod tests {
         assert!(text.contains("there is nothing of it"), "{text}");
         let left = config.connect().unwrap().describe(&[topics::INVOICES]).unwrap();
         assert!(left.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn windows_close_on_a_quiet_topic_unless_it_is_set_otherwise() {
+        let idle = |arguments: &[&str]| {
+            demo(arguments).place.configuration(&[("log", "embedded")]).unwrap().idle_timeout_ms
+        };
+        assert_eq!(idle(&[]), Some(2_000));
+        assert_eq!(idle(&["--idle-timeout-ms", "7"]), Some(7));
     }
 
     #[test]
