@@ -26,6 +26,22 @@ pub enum Format {
     Openstack,
 }
 
+impl Format {
+    /// Its name, as a label and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Piped => "piped",
+            Self::Common => "common",
+            Self::Combined => "combined",
+            Self::ApacheError => "apache_error",
+            Self::Rfc3164 => "rfc3164",
+            Self::Rfc5424 => "rfc5424",
+            Self::Openstack => "openstack",
+        }
+    }
+}
+
 /// A line, read. What it does not say is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the fields in the logs")]
@@ -60,6 +76,19 @@ pub struct LogLine {
     pub token: Option<String>,
     /// How many lines it stands for: `message repeated N times`.
     pub repeated: u32,
+    /// The template that its message is of; none before it was mined.
+    pub template_id: Option<String>,
+}
+
+impl LogLine {
+    /// True if it tells of a failure of the service itself.
+    pub fn is_error(&self) -> bool {
+        if let Some(status) = self.status {
+            return status >= 500;
+        }
+        let level = self.level.as_deref().unwrap_or_default();
+        ["error", "err", "critical", "crit", "fatal", "alert", "emerg", "severe"].contains(&level)
+    }
 }
 
 /// Something in a line that was not taken as it was. Counted, and no reason to lose the line.
@@ -76,6 +105,23 @@ pub enum Oddity {
     Latency,
     /// An address that is none, or has a zone: none was taken.
     Address,
+}
+
+impl Oddity {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::Replaced, Self::Time, Self::Status, Self::Latency, Self::Address];
+
+    /// Its name, as a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Time => "time",
+            Self::Status => "status",
+            Self::Latency => "latency",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// The fields as a format finds them, before they are held to what can be.

@@ -32,6 +32,21 @@ pub enum BadLine {
     TooLong(usize),
 }
 
+impl BadLine {
+    /// All reasons, by name.
+    pub const REASONS: [&'static str; 4] = ["UnknownFormat", "BadJson", "Empty", "TooLong"];
+
+    /// Its name, as a label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownFormat => "UnknownFormat",
+            Self::BadJson(_) => "BadJson",
+            Self::Empty => "Empty",
+            Self::TooLong(_) => "TooLong",
+        }
+    }
+}
+
 /// A line, and what was not taken of it as it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
@@ -50,6 +65,13 @@ pub struct ReaderSettings {
     pub zone: TimeZone,
     /// The key by which tokens are hashed.
     pub token_key: Vec<u8>,
+}
+
+impl Default for ReaderSettings {
+    /// Times in UTC, no service's name and no key of its own: two installations mark tokens alike.
+    fn default() -> Self {
+        Self { service: "unknown".to_owned(), zone: TimeZone::UTC, token_key: Vec::new() }
+    }
 }
 
 /// Reads lines of all formats.
@@ -143,6 +165,7 @@ impl Reader {
             auth_level: found.auth_level,
             token: found.token.map(|token| self.secret.stands_for(&token)),
             repeated,
+            template_id: None,
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Miner {
     remembered: HashMap<u64, TemplateId>,
     lines: u64,
     evicted: u64,
+    /// Those that went and nobody has asked for yet.
+    gone: Vec<TemplateId>,
     masked: Masked,
 }
 
@@ -113,6 +115,11 @@ impl Miner {
     /// How many templates went since there were too many.
     pub fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// The templates that went since this was asked last.
+    pub fn take_gone(&mut self) -> Vec<TemplateId> {
+        std::mem::take(&mut self.gone)
     }
 
     fn find_or_make(&mut self, masked: &Masked, hash: u64, line: &str) -> Learned {
@@ -234,6 +241,7 @@ impl Miner {
                 ids.retain(|kept| *kept != id);
             }
             self.evicted += 1;
+            self.gone.push(id);
         }
         self.branches.retain(|_, ids| !ids.is_empty());
         self.forget_paths();
@@ -344,6 +352,8 @@ mod tests {
             assert!(miner.templates.len() <= TEMPLATES_MAX);
         }
         assert!(miner.evicted() > 0);
+        assert_eq!(miner.take_gone().len() as u64, miner.evicted());
+        assert!(miner.take_gone().is_empty());
         assert!(miner.known.len() <= 3 * TEMPLATES_MAX && miner.branches.len() <= TEMPLATES_MAX);
         assert!(miner.remembered.len() <= REMEMBERED_MAX);
     }
