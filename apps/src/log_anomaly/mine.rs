@@ -191,7 +191,11 @@ impl Mine {
         };
         if is_new {
             let score = if line.is_error() { 0.8 } else { 0.6 };
-            return signal(Kind::NewTemplate, score, "no line like this was seen before".to_owned());
+            return signal(
+                Kind::NewTemplate,
+                score,
+                "no line like this was seen before".to_owned(),
+            );
         }
         if away >= ABSENT_MS {
             let why = format!("absent for {:.1} days", away as f64 / ABSENT_MS as f64);

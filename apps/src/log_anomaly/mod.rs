@@ -29,6 +29,9 @@ mod visits;
 mod anomalies;
 mod topics;
 mod topology;
+mod samples;
+mod producing;
+mod driving;
 mod series;
 mod commands;
 

@@ -27,7 +27,8 @@ const UNPARSED: (&str, &str) = ("log_anomaly_unparsed_total", "Records that are 
 const LINES: (&str, &str) = ("log_anomaly_lines_total", "Lines that were read.");
 const AHEAD: (&str, &str) =
     ("log_anomaly_clock_ahead_total", "Lines with an absurd time: that of the record was taken.");
-const ODD: (&str, &str) = ("log_anomaly_odd_total", "Lines of which something was not taken as it was.");
+const ODD: (&str, &str) =
+    ("log_anomaly_odd_total", "Lines of which something was not taken as it was.");
 
 /// As a line goes from operator to operator: shared, since several look at it.
 pub(super) type Line = Arc<LogLine>;

@@ -203,11 +203,8 @@ fn improbability(all: f64, of_them: f64, rate: f64) -> f64 {
     if found <= rate {
         return 0.0;
     }
-    let against = if found >= 1.0 {
-        0.0
-    } else {
-        (1.0 - found) * ((1.0 - found) / (1.0 - rate)).ln()
-    };
+    let against =
+        if found >= 1.0 { 0.0 } else { (1.0 - found) * ((1.0 - found) / (1.0 - rate)).ln() };
     all * (found * (found / rate).ln() + against) / std::f64::consts::LN_10
 }
 

@@ -89,11 +89,8 @@ impl Processor<String, Measured> for Detect {
             if silent < SILENCE_MS || heard.rate < SILENCE_RATE_MIN {
                 continue;
             }
-            let why = format!(
-                "no line for {} s, usually {:.1} a second",
-                silent / 1_000,
-                heard.rate
-            );
+            let why =
+                format!("no line for {} s, usually {:.1} a second", silent / 1_000, heard.rate);
             let about = (service.as_str(), service.as_str());
             let signal = Signal::new(Kind::RateDrop, about, 0.9, why);
             let signal = signal.value(0.0, (Some(SILENCE_RATE_MIN), None));

@@ -128,7 +128,13 @@ impl Merge {
         Self::tell(open, State::Closed, open.last_seen.saturating_add(QUIET_MS), ctx)
     }
 
-    fn open(&mut self, key: String, signal: Signal, at: i64, ctx: Ctx<'_, '_>) -> Result<(), BoxError> {
+    fn open(
+        &mut self,
+        key: String,
+        signal: Signal,
+        at: i64,
+        ctx: Ctx<'_, '_>,
+    ) -> Result<(), BoxError> {
         if self.open.values().sum::<u64>() >= OPEN_MAX {
             self.refused.inc();
             return Ok(());
@@ -264,7 +270,10 @@ mod tests {
             bench.see("10.0.0.1", 0.6, at);
         }
         let told = bench.told();
-        assert_eq!(told, ["Open 10.0.0.1 1 00", "Updated 10.0.0.1 21 10", "Updated 10.0.0.1 41 20"]);
+        assert_eq!(
+            told,
+            ["Open 10.0.0.1 1 00", "Updated 10.0.0.1 21 10", "Updated 10.0.0.1 41 20"]
+        );
         // Another one moves the time on.
         bench.see("10.0.0.2", 0.6, 84_000);
         assert_eq!(bench.told(), ["Open 10.0.0.2 1 24"]);
@@ -298,11 +307,19 @@ mod tests {
         bench.see("10.0.0.1", 0.9, 0);
         bench.see("10.0.0.1", 0.6, 10_000);
         bench.see("10.0.0.1", 0.6, 100_000);
-        let all: Vec<Anomaly> =
-            bench.0.read::<String, Anomaly>("out").unwrap().into_iter().map(|it| it.value).collect();
+        let all: Vec<Anomaly> = bench
+            .0
+            .read::<String, Anomaly>("out")
+            .unwrap()
+            .into_iter()
+            .map(|it| it.value)
+            .collect();
         let [first, updated, closed, next] = &all[..] else { panic!("{all:?}") };
         assert_eq!((updated.score, updated.severity), (0.9, Severity::Critical));
-        assert_eq!((updated.sample.as_deref(), updated.why.as_str()), (Some("line at 0"), "at 10000"));
+        assert_eq!(
+            (updated.sample.as_deref(), updated.why.as_str()),
+            (Some("line at 0"), "at 10000")
+        );
         assert!(first.id == updated.id && first.id == closed.id && first.id != next.id);
     }
 

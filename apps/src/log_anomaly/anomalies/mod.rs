@@ -11,9 +11,9 @@ mod anomaly;
 mod merge;
 
 pub use anomaly::{Anomaly, State};
-pub use kind::{Kind, Severity};
 pub(super) use baseline::Baseline;
 pub(super) use detect::Detect;
+pub use kind::{Kind, Severity};
 pub(super) use merge::{Merge, Open};
 pub(super) use sign_in::act_of;
 pub(super) use signal::Signal;

@@ -176,9 +176,16 @@ mod tests {
     #[test]
     fn so_are_requests() {
         let request = |fields: &str| act(&format!(r#"{{"message":"m","ip":"10.0.0.1",{fields}}}"#));
-        let fail = |user: Option<String>, is_unknown| found("10.0.0.1", Did::Fail { user, is_unknown }, 1);
-        assert_eq!(request(r#""action":"login","status":401,"user_id":"a""#), fail(some("a"), false));
-        assert_eq!(request(r#""path":"/api/login","method":"POST","status":403"#), fail(None, false));
+        let fail =
+            |user: Option<String>, is_unknown| found("10.0.0.1", Did::Fail { user, is_unknown }, 1);
+        assert_eq!(
+            request(r#""action":"login","status":401,"user_id":"a""#),
+            fail(some("a"), false)
+        );
+        assert_eq!(
+            request(r#""path":"/api/login","method":"POST","status":403"#),
+            fail(None, false)
+        );
         assert_eq!(
             request(r#""action":"login","status":302"#),
             found("10.0.0.1", Did::SignIn { user: None }, 1)

@@ -1,8 +1,15 @@
 //! The command line of `log-anomaly`: one file per command.
 
+mod place;
+mod demo;
+mod run;
+mod produce;
+mod replay;
+mod templates;
 mod detect;
 mod score;
-mod templates;
+
+use std::io::Write as _;
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +23,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Sample lines and what is unusual about them, printed live: in this process alone, or on a Kafka
+    Demo(demo::Demo),
+    /// The application alone: reads lines from Kafka, writes templates, metrics, visits and anomalies
+    Run(run::Run),
+    /// Sends sample lines to Kafka, or writes them to a file
+    Produce(produce::Produce),
+    /// A file through the whole application without a broker; what comes out as JSON lines
+    Replay(replay::Replay),
     /// The template of each line of a file, as CSV: line_no,template_id,template
     Templates(templates::Templates),
     /// Scores each value of a series of numbers, as CSV: timestamp,value,anomaly_score; 0.5 is an alarm
@@ -31,10 +46,21 @@ enum Command {
 /// What the command failed with.
 pub fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Run(run) => run.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Replay(replay) => {
+            replay.run(&mut std::io::BufWriter::new(std::io::stdout().lock()))
+        }
         Command::Templates(templates) => templates.run(&mut std::io::stdout().lock()),
         Command::Detect(detect) => detect.run(&mut std::io::stdout().lock()),
         Command::Score(score) => score.run(&mut std::io::stdout().lock()),
     }
+}
+
+/// A line on the standard output. A closed one ends nobody's work.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]
@@ -43,10 +69,28 @@ mod tests {
 
     use super::*;
 
+    /// The options of reading lines, as they are unless said otherwise.
+    pub(in crate::log_anomaly::commands) fn reading() -> place::Reading {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            reading: place::Reading,
+        }
+        Alone::parse_from(["alone"]).reading
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-        for arguments in [&["detect", "--input", "a.csv"][..], &["score", "detector", "data"]] {
+        for arguments in [
+            &["detect", "--input", "a.csv"][..],
+            &["score", "detector", "data"],
+            &["score", "stream", "lines.txt"],
+            &["replay", "--input", "a.log", "--topic", "log-anomalies"],
+            &["produce", "--seed", "7", "--count", "9", "--anomalies", "0.01", "--output", "a"],
+            &["demo", "--rate", "50", "--zone", "Europe/Madrid"],
+            &["run", "--bootstrap-servers", "kafka:9092"],
+        ] {
             let all = ["log-anomaly"].iter().chain(arguments);
             assert!(Cli::try_parse_from(all).is_ok(), "{arguments:?}");
         }

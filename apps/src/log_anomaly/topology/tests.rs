@@ -94,8 +94,9 @@ fn bad_lines_are_dead_letters_with_their_bytes_and_a_reason() {
     assert_eq!(bench.0.dropped(DropReason::Failed), 6);
     let metrics = bench.0.metrics();
     for (reason, count) in [("UnknownFormat", 1), ("BadJson", 1), ("Empty", 3), ("TooLong", 1)] {
-        let line =
-            format!("log_anomaly_unparsed_total{{reason=\"{reason}\",application=\"app\"}} {count}");
+        let line = format!(
+            "log_anomaly_unparsed_total{{reason=\"{reason}\",application=\"app\"}} {count}"
+        );
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
     // All the same the next line is one.
@@ -157,7 +158,9 @@ fn a_template_keeps_its_id_when_it_becomes_general_and_after_a_restart() {
     let state_dir = Some(dir.path().to_owned());
     let options = DriverOptions { state_dir, ..DriverOptions::default() };
     let line = |user: &str| {
-        format!(r#"{{"service":"shop","message":"the user {user} has paid for what is in the cart"}}"#)
+        format!(
+            r#"{{"service":"shop","message":"the user {user} has paid for what is in the cart"}}"#
+        )
     };
     let mut bench = Bench::of(&Settings::default(), &options);
     for user in ["ada", "bob", "eve"] {
@@ -166,7 +169,10 @@ fn a_template_keeps_its_id_when_it_becomes_general_and_after_a_restart() {
     let rows = bench.templates();
     assert_eq!(rows.len(), 2, "written when it changes: {rows:?}");
     assert!(rows[0].id == rows[1].id && rows[1].template.contains("user <*> has paid"), "{rows:?}");
-    assert_eq!((rows[0].service.as_str(), rows[0].first_seen.as_str()), ("shop", "2026-11-22T10:00:00.000Z"));
+    assert_eq!(
+        (rows[0].service.as_str(), rows[0].first_seen.as_str()),
+        ("shop", "2026-11-22T10:00:00.000Z")
+    );
     // Counts follow once a minute.
     bench.0.advance_wall_clock(Duration::from_secs(60)).unwrap();
     assert_eq!(bench.templates().iter().map(|row| row.count).collect::<Vec<_>>(), [3]);
@@ -177,7 +183,9 @@ fn a_template_keeps_its_id_when_it_becomes_general_and_after_a_restart() {
     bench.0.advance_wall_clock(Duration::from_secs(60)).unwrap();
     let after = bench.templates();
     assert_eq!((after.len(), after[0].count, &after[0].id), (1, 4, &rows[0].id));
-    assert!(bench.0.metrics().contains("log_anomaly_templates{service=\"shop\",application=\"app\"} 1"));
+    assert!(
+        bench.0.metrics().contains("log_anomaly_templates{service=\"shop\",application=\"app\"} 1")
+    );
 }
 
 #[test]
@@ -193,21 +201,36 @@ fn windows_run_and_are_told_once_more_when_they_close_and_five_minutes_slide() {
     let running = bench.metrics();
     let series: Vec<_> = running
         .iter()
-        .map(|it| (it["series"].as_str().unwrap(), it["route"].as_str(), it["requests"].as_u64().unwrap()))
+        .map(|it| {
+            (it["series"].as_str().unwrap(), it["route"].as_str(), it["requests"].as_u64().unwrap())
+        })
         .collect();
     let cart = Some("/cart/{}");
     assert_eq!(series, [("10s", cart, 1), ("10s", None, 1), ("10s", cart, 2), ("10s", None, 2)]);
     // A line two windows later closes the first: its grace is one window.
     bench.pipe(request("ada", 300, 200), TEN + 20_000);
     let over: Vec<_> = bench.metrics().into_iter().filter(|it| it["final"] == true).collect();
-    let [ten, five] = &over.iter().filter(|it| it["route"].is_null()).collect::<Vec<_>>()[..] else {
+    let [ten, five] = &over.iter().filter(|it| it["route"].is_null()).collect::<Vec<_>>()[..]
+    else {
         panic!("{over:?}")
     };
     assert_eq!((&ten["series"], &five["series"]), (&"10s".into(), &"5m".into()));
-    assert_eq!((&ten["from"], &ten["to"]), (&"2026-11-22T10:00:00.000Z".into(), &"2026-11-22T10:00:10.000Z".into()));
-    assert_eq!((&five["from"], &five["to"]), (&"2026-11-22T09:55:10.000Z".into(), &"2026-11-22T10:00:10.000Z".into()));
+    assert_eq!(
+        (&ten["from"], &ten["to"]),
+        (&"2026-11-22T10:00:00.000Z".into(), &"2026-11-22T10:00:10.000Z".into())
+    );
+    assert_eq!(
+        (&five["from"], &five["to"]),
+        (&"2026-11-22T09:55:10.000Z".into(), &"2026-11-22T10:00:10.000Z".into())
+    );
     for metric in [ten, five] {
-        let wanted = [("requests", 2.0), ("errors", 1.0), ("error_rate", 0.5), ("max", 200.0), ("users", 2.0)];
+        let wanted = [
+            ("requests", 2.0),
+            ("errors", 1.0),
+            ("error_rate", 0.5),
+            ("max", 200.0),
+            ("users", 2.0),
+        ];
         for (name, wanted) in wanted {
             assert_eq!(metric[name].as_f64(), Some(wanted), "{name} of {metric}");
         }
@@ -228,7 +251,10 @@ fn a_visit_is_told_when_it_changes_and_once_when_it_is_over() {
     bench.pipe(view("ada", "/", 200), TEN);
     bench.pipe(view("ada", "/cart", 404), TEN + 60_000);
     let told = bench.sessions();
-    assert_eq!(told.iter().map(|it| (it.pages, it.closed)).collect::<Vec<_>>(), [(1, false), (2, false)]);
+    assert_eq!(
+        told.iter().map(|it| (it.pages, it.closed)).collect::<Vec<_>>(),
+        [(1, false), (2, false)]
+    );
     bench.pipe(view("bob", "/", 200), TEN + 60_000 + 1_800_000 + 10_000);
     bench.pipe(view("bob", "/", 200), TEN + 60_000 + 1_800_000 + 10_001);
     let over: Vec<_> = bench.sessions().into_iter().filter(|it| it.closed).collect();

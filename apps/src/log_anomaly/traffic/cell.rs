@@ -208,7 +208,7 @@ mod tests {
             service: "shop".to_owned(),
             method: Some("GET".to_owned()),
             route: Some("/cart".to_owned()),
-            is_error: user % 10 == 0,
+            is_error: user.is_multiple_of(10),
             latency_ms: Some(latency_ms),
             user: Some(user),
             times: 1,

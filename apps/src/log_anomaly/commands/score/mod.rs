@@ -1,6 +1,7 @@
 //! `log-anomaly score`: what the pieces of the application are worth on samples whose answers are known.
 
 mod detector;
+mod stream;
 mod templates;
 
 use std::io::Write;
@@ -22,6 +23,12 @@ pub(super) enum Score {
         /// The folder
         dir: PathBuf,
     },
+    /// A stream that produce --output wrote: how many of the planted anomalies are found (recall), and how
+    /// many of those told are part of one (precision)
+    Stream {
+        /// The file; the labels are beside it
+        file: PathBuf,
+    },
 }
 
 impl Score {
@@ -29,6 +36,7 @@ impl Score {
         match self {
             Self::Templates { dir } => templates::run(dir, out),
             Self::Detector { dir } => detector::run(dir, out),
+            Self::Stream { file } => stream::run(file, out),
         }
     }
 }
