@@ -79,6 +79,16 @@ mod tests {
         Alone::parse_from(["alone"]).reading
     }
 
+    /// Writes sample lines to a file.
+    pub(in crate::log_anomaly::commands) fn produce(options: &[&str], file: &std::path::Path) {
+        let file = file.display().to_string();
+        let all = ["log-anomaly", "produce"].iter().chain(options).copied().chain([file.as_str()]);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Produce(produce) => produce.run().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();

@@ -117,12 +117,12 @@ impl Episode {
                 line.to_string()
             }),
             Kind::NewTemplate => {
-                let words = format!("worker lost its lease on shard {} and gave up", word(number));
+                let words = news(number);
                 self.push(0, move |at| billing(at, "warning", &words));
             }
-            Kind::TemplateBurst => self.each(60, 500, |nth, at| {
-                billing(at, "info", &format!("reminder {} of invoice {nth} was sent", nth % 3))
-            }),
+            Kind::TemplateBurst => {
+                self.each(60, 500, |nth, at| billing(at, "info", &usual::loaded(nth)))
+            }
             Kind::RateSpike => self.each(240, 150, |nth, at| {
                 let client = nth % 97;
                 billing(at, "info", &format!("invoice {nth} was written for client {client}"))
@@ -130,9 +130,8 @@ impl Episode {
             Kind::ErrorBurst => {
                 let requests: Vec<Request> = (0..40).map(|_| usual::request(random)).collect();
                 for (nth, mut request) in (0..).zip(requests) {
-                    let (action, user) = (request.action, request.user);
                     request.status = 500;
-                    request.message = format!("{action} failed for user u{user}: internal error");
+                    request.message = usual::failed(request.user);
                     self.push(nth * 500, move |at| request.line(&mut calm(), at));
                 }
             }
@@ -165,6 +164,19 @@ impl Episode {
 /// Chance has no part in what is planted.
 fn calm() -> StdRng {
     rand::SeedableRng::seed_from_u64(1)
+}
+
+/// A line unlike all others: no two begin alike.
+fn news(number: u32) -> String {
+    let what = [
+        "lost its lease and gave up",
+        "has no room left on its disk for the journal",
+        "answered with a certificate that ended yesterday",
+        "cannot be parsed",
+    ];
+    let nth = usize::try_from(number).unwrap_or_default() / 8;
+    let what = what.get(nth % what.len()).unwrap_or(&"");
+    format!("{} {} {what}", word(number), word(number + 1))
 }
 
 /// A word of letters only.

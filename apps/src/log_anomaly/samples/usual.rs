@@ -55,7 +55,7 @@ pub(super) fn request(random: &mut StdRng) -> Request {
     let spread: f64 = (0..4).map(|_| random.random_range(-1.0..1.0)).sum();
     let latency_ms = usual_ms * (spread * 0.3_f64).exp();
     let message = match status {
-        500 => format!("{action} failed for user u{user}: internal error"),
+        500 => failed(user),
         401 => format!("{action} refused for user u{user}: wrong password"),
         404 => format!("{action} of an unknown product {item}"),
         _ => format!("{action} of user u{user} done in {latency_ms:.0} ms"),
@@ -126,14 +126,25 @@ fn access(random: &mut StdRng, at: i64) -> String {
 /// The billing writes what it does.
 pub(super) fn billing(random: &mut StdRng, at: i64) -> String {
     let number = random.random_range(1..1_000_000);
-    let message = match random.random_range(0..10) {
-        0..5 => format!("invoice {number} was written for client {}", number % 97),
-        5..8 => format!("payment of invoice {number} arrived after {} days", number % 40),
+    let message = match random.random_range(0..100) {
+        0..50 => format!("invoice {number} was written for client {}", number % 97),
+        50 => loaded(number % 300),
+        51..80 => format!("payment of invoice {number} arrived after {} days", number % 40),
         _ => format!("reminder {} of invoice {number} was sent", number % 3),
     };
     let line =
         json!({"timestamp": text(at), "level": "info", "service": "billing", "message": message});
     line.to_string()
+}
+
+/// What the shop writes when it is its own fault.
+pub(super) fn failed(user: u32) -> String {
+    format!("request of user u{user} failed: internal error")
+}
+
+/// What the billing writes now and then.
+pub(super) fn loaded(took_ms: i64) -> String {
+    format!("rates of all currencies were loaded from the bank in {took_ms} ms")
 }
 
 /// An administrator signs in with a key.

@@ -291,6 +291,54 @@ fn nothing_learned_is_told_before_a_service_is_known() {
     assert_eq!(kinds, [Kind::NewTemplate, Kind::NewTemplate, Kind::RareValue]);
 }
 
+/// A million is the same: what is beyond the bound is one series, and is counted.
+#[test]
+fn many_services_and_routes_are_other() {
+    let mut bench = Bench::new();
+    for n in 0..1_010 {
+        bench.pipe(format!(r#"{{"service":"s{n}","message":"went well"}}"#), TEN);
+    }
+    let services: std::collections::BTreeSet<_> =
+        bench.templates().into_iter().map(|row| row.service).collect();
+    assert_eq!(services.len(), 1_001);
+    assert!(services.contains("other") && !services.contains("s1005"));
+    // The counters of one name are bounded too.
+    assert!(bench.0.metrics().matches("log_anomaly_lines_total{").count() <= 101);
+    let mut bench = Bench::new();
+    for n in 0..300 {
+        bench.pipe(json(&format!(r#""method":"GET","path":"/page{}x""#, n)), TEN);
+    }
+    let routes: std::collections::BTreeSet<_> =
+        bench.metrics().iter().filter_map(|it| it["route"].as_str().map(str::to_owned)).collect();
+    assert_eq!(routes.len(), 101);
+    let others = "log_anomaly_other_routes_total{application=\"app\"} 200";
+    assert!(bench.0.metrics().contains(others), "{}", bench.0.metrics());
+}
+
+#[test]
+fn a_service_that_was_busy_and_is_silent_is_told_by_the_clock_until_it_is_back() {
+    let options =
+        DriverOptions { idle_timeout: Some(Duration::from_secs(5)), ..DriverOptions::default() };
+    let settings = Settings { warm_up_lines: 0, warm_up: Duration::ZERO, ..Settings::default() };
+    let mut bench = Bench::of(&settings, &options);
+    let second = Duration::from_secs(1);
+    for at in 0..60 {
+        (0..3).for_each(|n| bench.pipe(json(r#""status":200"#), TEN + at * 1_000 + n));
+        bench.0.advance_wall_clock(second).unwrap();
+    }
+    bench.anomalies();
+    (0..50).for_each(|_| bench.0.advance_wall_clock(second).unwrap());
+    assert_eq!(bench.opened(), [], "less than a minute");
+    (0..60).for_each(|_| bench.0.advance_wall_clock(second).unwrap());
+    assert_eq!(bench.opened(), [(Kind::RateDrop, "shop".to_owned())]);
+    for at in 170..260 {
+        (0..3).for_each(|n| bench.pipe(json(r#""status":200"#), TEN + at * 1_000 + n));
+        bench.0.advance_wall_clock(second).unwrap();
+    }
+    let last = bench.anomalies().into_iter().rfind(|it| it.kind == Kind::RateDrop).unwrap();
+    assert_eq!(last.state, State::Closed);
+}
+
 #[test]
 fn a_template_that_was_away_for_a_day_is_back() {
     let mut bench = Bench::told_at_once();

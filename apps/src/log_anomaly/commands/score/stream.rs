@@ -217,4 +217,22 @@ mod tests {
         assert_eq!(verdict.precision(), 0.6);
         assert_eq!(verdict.episodes[0].found, Some(9_000));
     }
+
+    /// Slower than the command's own, so that it takes a test's time: the ways to the anomalies are the same.
+    #[test]
+    fn what_is_planted_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lines.txt");
+        let produce =
+            ["--rate", "5", "--count", "11000", "--anomalies", "0.05", "--seed", "3", "--output"];
+        crate::log_anomaly::commands::tests::produce(&produce, &file);
+        let (verdict, lines, _) = judge(&file).unwrap();
+        assert!(lines == 11_000 && verdict.episodes.len() >= 4, "{:?}", verdict.episodes);
+        let found = (verdict.recall(), verdict.precision());
+        assert!(found.0 >= 0.9 && found.1 >= 0.8, "{found:?} {verdict:#?}");
+        let mut out = Vec::new();
+        let missing = dir.path().join("missing.txt");
+        let error = format!("{:#}", run(&missing, &mut out).unwrap_err());
+        assert!(error.contains("missing.txt.planted"), "{error}");
+    }
 }
