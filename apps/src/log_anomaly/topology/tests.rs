@@ -306,7 +306,7 @@ fn many_services_and_routes_are_other() {
     assert!(bench.0.metrics().matches("log_anomaly_lines_total{").count() <= 101);
     let mut bench = Bench::new();
     for n in 0..300 {
-        bench.pipe(json(&format!(r#""method":"GET","path":"/page{}x""#, n)), TEN);
+        bench.pipe(json(&format!(r#""method":"GET","path":"/page{n}x""#)), TEN);
     }
     let routes: std::collections::BTreeSet<_> =
         bench.metrics().iter().filter_map(|it| it["route"].as_str().map(str::to_owned)).collect();
