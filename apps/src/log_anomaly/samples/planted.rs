@@ -45,7 +45,7 @@ pub(super) type Write = Box<dyn Fn(i64) -> String>;
 pub(super) struct Episode {
     pub(super) label: Label,
     pub(super) lines: Vec<(i64, Write)>,
-    /// The lines of the shop are so many times slower for so long, instead of or beside its own lines.
+    /// The usual lines of the shop are so many times slower for so long.
     pub(super) slower: Option<(f64, i64)>,
 }
 

@@ -87,16 +87,10 @@ impl Samples {
         {
             self.slower = None;
         }
-        if let Some((times, _, label)) = self.slower.clone()
-            && self.random.random_range(0..10) < 6
-        {
-            let mut request = usual::request(&mut self.random);
-            request.latency_ms *= times;
-            let line = request.line(&mut self.random, at);
-            return SampleLine { at, line, label: Some(label) };
-        }
-        let line = usual::line(&mut self.random, at);
-        SampleLine { at, line, label: None }
+        let slower = self.slower.as_ref().map_or(1.0, |(times, ..)| *times);
+        let (line, is_shop) = usual::line(&mut self.random, at, slower);
+        let label = self.slower.as_ref().filter(|_| is_shop).map(|(.., label)| label.clone());
+        SampleLine { at, line, label }
     }
 
     /// Begins an episode when one is due: what was planted is behind its share.

@@ -100,13 +100,17 @@ impl Request {
     }
 }
 
-/// A usual line of any of the four.
-pub(super) fn line(random: &mut StdRng, at: i64) -> String {
+/// A usual line of any of the four, and whether it is one of the shop's, which takes so many times as long.
+pub(super) fn line(random: &mut StdRng, at: i64, slower: f64) -> (String, bool) {
     match random.random_range(0..1_000) {
-        0..600 => request(random).line(random, at),
-        600..840 => access(random, at),
-        840..990 => billing(random, at),
-        _ => sshd(random, at),
+        0..600 => {
+            let mut request = request(random);
+            request.latency_ms *= slower;
+            (request.line(random, at), true)
+        }
+        600..840 => (access(random, at), false),
+        840..990 => (billing(random, at), false),
+        _ => (sshd(random, at), false),
     }
 }
 

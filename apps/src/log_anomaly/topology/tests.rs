@@ -1,3 +1,5 @@
+//! The whole topology on the test driver: what comes in as bytes, and what comes out of it.
+
 use millstream::DropReason;
 use millstream::record::{Headers, Record};
 use millstream::testing::{DriverOptions, TopologyDriver};

@@ -1,4 +1,4 @@
-//! One visit.
+//! One visit: what lines add to it, how two become one, and how it is written.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
