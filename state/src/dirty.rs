@@ -6,22 +6,12 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
+use crate::inline::{ENTRY_OVERHEAD, InlineKey, InlineValue};
 use crate::range::{Direction, KeyRange, map_bounds};
 use crate::recent::Recent;
 use crate::spec::StoreId;
 use crate::stores::TaskStores;
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
-
-/// What one entry costs beside its key and value: its place in the map, a quarter of which is free.
-pub(crate) const ENTRY_OVERHEAD: usize = 128;
-
-/// A key in its place in the map: comparing keys is most of what a put costs, and need not leave
-/// the node for it. A window's has 20 bytes beside its key.
-pub(crate) type InlineKey = SmallVec<[u8; 32]>;
-
-/// The bytes of a value; a count, a sum or a timestamp needs nothing on the heap.
-pub(crate) type InlineValue = SmallVec<[u8; 24]>;
 
 /// One uncommitted write. Both forms are there (a put) or neither (a deletion).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +176,7 @@ impl<V> Dirty<V> {
 
 /// The typed value is counted as large as its bytes; its real size is not ours to know.
 fn cost<V>(key: &[u8], entry: &DirtyEntry<V>) -> usize {
-    let value = entry.bytes.as_ref().map_or(0, SmallVec::len);
+    let value = entry.bytes.as_ref().map_or(0, InlineValue::len);
     key.len() + 2 * value + ENTRY_OVERHEAD
 }
 

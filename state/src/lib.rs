@@ -39,6 +39,7 @@ mod segments;
 mod window;
 mod session;
 mod versioned;
+mod inline;
 mod recent;
 mod dirty;
 mod write;

@@ -2,7 +2,7 @@
 //!
 //! Which ones is for its owner to say: it asks here only for ranges that are here as a whole.
 
-use crate::dirty::{ENTRY_OVERHEAD, InlineKey, InlineValue};
+use crate::inline::{ENTRY_OVERHEAD, InlineKey, InlineValue};
 use crate::range::{Direction, KeyRange, map_bounds};
 use std::collections::BTreeMap;
 
