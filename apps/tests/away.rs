@@ -2,7 +2,7 @@
 //! environment.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -113,8 +113,18 @@ fn a_program_whose_cluster_is_away_answers_probes_and_ends_in_order() {
     assert!(answer(&address, "/healthz").starts_with("HTTP/1.1 200"));
     let ready = answer(&address, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("topics"), "{ready}");
-    // SIGTERM, as an orchestrator sends it.
+    // SIGTERM, as an orchestrator sends it, once the program listens to it.
     let process = running.process.id().to_string();
+    let listens = || {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (15 - 1) != 0
+    };
+    let begun = std::time::Instant::now();
+    while !listens() {
+        assert!(begun.elapsed() < LINE_WAIT, "it does not listen to SIGTERM");
+        thread::yield_now();
+    }
     assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
     // Both of its outputs close when it ends.
     loop {

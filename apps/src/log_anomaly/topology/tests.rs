@@ -355,7 +355,7 @@ fn a_template_that_was_away_for_a_day_is_back() {
 /// The sample of a real sshd: six addresses failed ten times and more, and the one success had no failure before.
 #[test]
 fn the_attackers_of_a_real_log_are_found_and_nobody_else() {
-    let named = std::env::var_os("MILLSTREAM_LOGS").map(std::path::PathBuf::from);
+    let named = std::env::var_os("LOG_ANOMALY_SAMPLES").map(std::path::PathBuf::from);
     let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/logs");
     let Some(folder) = named.or_else(|| beside.is_dir().then_some(beside)) else { return };
     let lines = std::fs::read_to_string(folder.join("OpenSSH_2k.log")).unwrap();
