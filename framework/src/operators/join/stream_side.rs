@@ -153,11 +153,11 @@ where
             return Ok(());
         }
         let store = store.borrow();
-        time.stream = ctx.progress.get(store.name()).copied().unwrap_or(-1);
+        time.stream = ctx.progress.get(&noted(store.name(), "time")).copied().unwrap_or(-1);
         if let Some(Position::Group { at, .. }) = store.first(&Position::Time(Timestamp(0)))? {
             (time.next, time.floor) = (at.0, at.0);
         }
-        if let Some(next) = ctx.progress.get(&noted_next(store.name())) {
+        if let Some(next) = ctx.progress.get(&noted(store.name(), "next")) {
             time.next = *next;
         }
         Ok(())
@@ -175,15 +175,21 @@ where
     fn flush(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let Some(store) = &self.unmatched else { return Ok(()) };
         let (store, time) = (store.borrow(), self.time.borrow());
-        ctx.progress.insert(store.name().to_owned(), time.stream);
-        ctx.progress.insert(noted_next(store.name()), time.next);
+        ctx.progress.insert(noted(store.name(), "time"), time.stream);
+        ctx.progress.insert(noted(store.name(), "next"), time.next);
         Ok(())
     }
 }
 
-/// Under which name the task's progress has from when on waiting records are looked at.
-fn noted_next(store: &str) -> String {
-    format!("{store} next")
+/// Under which name the task's progress has something of a join. It stands in the metadata of committed offsets, of which
+/// a broker takes 4096 bytes, so it is 11 letters (FNV-1a) however long the store's name is.
+fn noted(store: &str, what: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let named = store.bytes().chain([0]).chain(what.bytes());
+    let hash = named.fold(0xcbf2_9ce4_8422_2325, add);
+    let letter = |sixth: u32| LETTERS.get((hash >> (6 * sixth)) as usize % 64).copied();
+    (0..11).filter_map(letter).map(char::from).collect()
 }
 
 impl<K, L, R, VO, F, S> StreamSide<K, L, R, VO, F, S>

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chain::{Children, OwnMetrics, PunctuationType, Schedule, TaskContext};
-use crate::error::{Error, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::operators::process::fixed_key::FixedKeyRecord;
 use crate::record::{Data, Record, RecordMetadata, TaskId, Timestamp};
 use crate::time::millis;
@@ -85,6 +85,8 @@ pub struct Context<'a, K, V> {
     pub(crate) task: &'a mut TaskContext,
     ways: &'a Ways<K, V>,
     failed: Option<Error>,
+    /// Why a record was not forwarded.
+    refused: Option<BoxError>,
 }
 
 impl<K, V> fmt::Debug for Context<'_, K, V> {
@@ -95,15 +97,30 @@ impl<K, V> fmt::Debug for Context<'_, K, V> {
 
 impl<'a, K: Data, V: Data> Context<'a, K, V> {
     pub(crate) fn new(task: &'a mut TaskContext, ways: &'a Ways<K, V>) -> Self {
-        Self { task, ways, failed: None }
+        Self { task, ways, failed: None, refused: None }
     }
 
-    /// What failed downstream, if anything did.
-    pub(crate) fn finish(self) -> Result<()> {
-        self.failed.map_or(Ok(()), Err)
+    /// What failed downstream, if anything did; else what came of the call itself, or of what it forwarded.
+    pub(crate) fn finish(self, result: Result<(), BoxError>) -> Result<Result<(), BoxError>> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(result.and(self.refused.map_or(Ok(()), Err))),
+        }
     }
 
-    /// Hands a record to all children.
+    /// True if nothing is forwarded any more, or not this: before all times a record has no window, and meets nobody.
+    #[inline]
+    fn refuses(&mut self, at: Timestamp) -> bool {
+        if at.0 < 0 {
+            let why =
+                || format!("a processor gave a record the timestamp {}: it is negative", at.0);
+            self.refused.get_or_insert_with(|| why().into());
+        }
+        at.0 < 0 || self.failed.is_some()
+    }
+
+    /// Hands a record to all children. One with a negative timestamp is handed to none: it is an error of this call, for
+    /// which the node's policy is.
     ///
     /// ```
     /// # use millstream::{BoxError, Context, Processor, StreamsBuilder};
@@ -127,7 +144,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
     /// # Ok::<(), BoxError>(())
     /// ```
     pub fn forward(&mut self, record: Record<K, V>) {
-        if self.failed.is_none() {
+        if !self.refuses(record.timestamp) {
             self.failed = self.ways.children.forward(record, self.task).err();
         }
     }
@@ -135,7 +152,7 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
     /// Hands a record to the child of this name. A name that no child has fails the task: it is a
     /// fault of the program.
     pub fn forward_to(&mut self, child: &str, record: Record<K, V>) {
-        if self.failed.is_some() {
+        if self.refuses(record.timestamp) {
             return;
         }
         let index = self.ways.names.iter().position(|name| **name == *child);

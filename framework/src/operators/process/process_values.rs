@@ -144,8 +144,7 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Node for ProcessValues<K, V, 
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
         let result = self.processor.init(&mut context);
-        context.0.finish()?;
-        result.map_err(|error| self.faults.fatal("its init", &error))
+        context.0.finish(result)?.map_err(|error| self.faults.fatal("its init", &error))
     }
 
     fn punctuate(
@@ -157,10 +156,9 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Node for ProcessValues<K, V, 
         let before = ctx.record_time.replace(now);
         let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
         let result = self.processor.punctuate(schedule, now, &mut context);
-        let forwarded = context.0.finish();
+        let result = context.0.finish(result);
         ctx.record_time.replace(before);
-        forwarded?;
-        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 
     fn close(&mut self) {
@@ -174,9 +172,8 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Operator<K, V> for ProcessVal
         let before = ctx.record_time.replace(record.timestamp);
         let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
         let result = self.processor.process(FixedKeyRecord::of(record), &mut context);
-        let forwarded = context.0.finish();
+        let result = context.0.finish(result);
         ctx.record_time.replace(before);
-        forwarded?;
-        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::BoxError;
 use crate::operators::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
-use crate::policy::DropReason;
+use crate::policy::{DropReason, OnError};
 use crate::record::Timestamp;
 use crate::testing::{TopologyDriver, text};
 use crate::time::{JoinWindows, TimeWindows};
@@ -61,4 +61,24 @@ impl FixedKeyProcessor<String, String> for Times {
         ctx.forward(record);
         Ok(())
     }
+}
+
+/// By policy, as what a processor refuses itself.
+#[test]
+fn a_processor_that_makes_them_is_refused_by_its_policy() {
+    let topology = |policy: OnError| {
+        let builder = StreamsBuilder::new();
+        let left = builder.stream::<String, String>("in").process_values("t", (), |()| Times);
+        left.on_error(policy).to("out");
+        builder.build().unwrap()
+    };
+    let mut fails = TopologyDriver::new(&topology(OnError::Fail)).unwrap();
+    let refused = format!("{:?}", fails.pipe("in", &text("k", "-5", 1)));
+    assert!(refused.contains("the timestamp -5: it is negative"), "{refused}");
+    let mut letters = TopologyDriver::new(&topology(OnError::DeadLetter("bad".into()))).unwrap();
+    for value in ["-5", "7"] {
+        letters.pipe("in", &text("k", value, 1)).unwrap();
+    }
+    assert_eq!(letters.read::<String, String>("bad").unwrap().len(), 1);
+    assert_eq!(letters.read::<String, String>("out").unwrap(), [text("k", "7", 7)]);
 }
