@@ -227,6 +227,15 @@ impl Error {
         }
     }
 
+    /// About a store that a topology does not have, but these.
+    pub(crate) fn no_such_store(what: &str, names: &[&str]) -> Self {
+        let reason = match names {
+            [] => "this topology has no stores".to_owned(),
+            names => format!("there is no such store, only {}", names.join(", ")),
+        };
+        Self::Fatal { what: what.to_owned(), reason }
+    }
+
     /// What the caller does about it.
     pub fn reaction(&self) -> Reaction {
         match self {

@@ -32,6 +32,12 @@ pub(crate) trait Tasks: Send + Sync {
     /// # Errors
     /// When the instance does not run.
     fn ask(&self, question: Question) -> Result<()>;
+
+    /// Refuses the name of a store that the topology does not have.
+    ///
+    /// # Errors
+    /// When there is no such store, with the names of those that there are.
+    fn check(&self, store: &str) -> Result<()>;
 }
 
 /// A store of a running instance, to be read from outside. `K` and `V` are the types of the store;
@@ -109,7 +115,7 @@ impl<K: Data + Sync, V: Data> StoreQuery<K, V> {
     ///
     /// # Errors
     /// `Unavailable` when no task of this instance has the store or a task does not answer,
-    /// `Config` when the store is of other types.
+    /// `Config` when the store is of other types, `Fatal` when the topology has none of this name.
     pub fn get(&self, key: &K) -> Result<Option<StoredEntry<K, V>>> {
         let key = key.clone();
         let found = self.ask(move |store| Ok(store.get(&key)?.into_iter().collect()))?;
@@ -162,6 +168,7 @@ impl<K: Data + Sync, V: Data> StoreQuery<K, V> {
         &self,
         read: impl Fn(&Committed<K, V>) -> Result<Vec<StoredEntry<K, V>>> + Send + Sync + 'static,
     ) -> Result<Vec<StoredEntry<K, V>>> {
+        self.tasks.check(&self.store)?;
         let (answer, answers) = channel();
         self.tasks.ask(question(&self.store, read, answer))?;
         let mut all = Vec::new();

@@ -35,6 +35,15 @@ impl Tasks for TasksOf {
         }
         Ok(())
     }
+
+    fn check(&self, store: &str) -> Result<()> {
+        let instance = self.0.upgrade().ok_or_else(|| not_asked("the instance has ended"))?;
+        let names: Vec<&str> = instance.topology.store_names().collect();
+        if names.contains(&store) {
+            return Ok(());
+        }
+        Err(Error::no_such_store(&format!("asking store {store}"), &names))
+    }
 }
 
 fn not_asked(reason: &str) -> Error {

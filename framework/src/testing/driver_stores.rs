@@ -16,12 +16,10 @@ use crate::testing::driver::TopologyDriver;
 impl TopologyDriver {
     fn store(&self, name: &str) -> Result<&TaskStore> {
         let found = self.stores.iter().find(|store| store.state().borrow().name() == name);
-        found.ok_or_else(|| Error::Fatal {
-            what: format!("looking at store {name}"),
-            reason: match self.store_names() {
-                names if names.is_empty() => "this topology has no stores".to_owned(),
-                names => format!("there is no such store, only {}", names.join(", ")),
-            },
+        found.ok_or_else(|| {
+            let names = self.store_names();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            Error::no_such_store(&format!("looking at store {name}"), &names)
         })
     }
 

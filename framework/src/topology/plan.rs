@@ -72,6 +72,13 @@ impl Topology {
         self.0.graph.store(index)
     }
 
+    /// The names of all stores.
+    pub(crate) fn store_names(&self) -> impl Iterator<Item = &str> {
+        let subs = self.sub_topologies().iter().chain(self.global_tables());
+        let stores = subs.flat_map(|sub| &sub.stores);
+        stores.filter_map(|index| Some(self.store(*index)?.name()))
+    }
+
     /// Its stores as the state of a task is opened with them, in the order of their ids.
     pub(crate) fn store_specs(&self, sub: &SubTopology) -> Vec<StoreSpec> {
         sub.stores.iter().filter_map(|index| Some(self.store(*index)?.spec())).collect()

@@ -274,7 +274,8 @@ fn stores_can_be_read_while_the_instance_runs() {
     let found = words.get(&"a".to_owned()).unwrap().unwrap();
     assert_eq!((found.value, found.timestamp), (2, Some(crate::record::Timestamp(7))));
     let unknown = streams.store::<String, i64>("letters").all(1).unwrap_err();
-    assert_eq!(unknown.reaction(), crate::error::Reaction::Retry, "{unknown}");
+    assert_eq!(unknown.reaction(), crate::error::Reaction::Stop, "{unknown}");
+    assert!(unknown.to_string().contains("there is no such store, only words"), "{unknown}");
     streams.close().unwrap();
     assert!(words.all(1).is_err());
     start().close().unwrap();
