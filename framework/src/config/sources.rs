@@ -12,7 +12,7 @@ use strsim::osa_distance;
 
 use super::client::{HIDDEN, is_secret};
 use super::settings::{KafkaOverrides, SETTINGS, StreamsConfig};
-use super::spelling::hint;
+use super::spelling::{elsewhere, hint};
 use super::value::Given;
 use crate::error::{Error, Result};
 
@@ -269,7 +269,10 @@ impl Reading {
             return;
         }
         let Some(entry) = SETTINGS.iter().find(|entry| entry.key == key) else {
-            let hint = hint(key, SETTINGS.iter().map(|entry| entry.key));
+            let hint = elsewhere(key).map_or_else(
+                || hint(key, SETTINGS.iter().map(|entry| entry.key)),
+                |place| format!(": {place}"),
+            );
             self.faults.push(format!("{origin}: unknown key \"{key}\"{hint}"));
             return;
         };
@@ -520,6 +523,17 @@ mod tests {
         let text = fault(&embedded().environment(variables(&[("MILLSTREAM_STATEDIR", "/x")])));
         assert!(text.contains("environment: MILLSTREAM_STATEDIR: unknown key"), "{text}");
         assert!(text.contains("did you mean \"state_dir\"?"), "{text}");
+    }
+
+    #[test]
+    fn a_setting_of_kafka_streams_that_is_elsewhere_here_says_where() {
+        let text = fault(&embedded().arguments(["--auto.offset.reset", "earliest"]));
+        assert!(
+            text.contains("\"auto.offset.reset\": each source says it: `Consumed::reset`"),
+            "{text}"
+        );
+        let text = fault(&embedded().arguments(["--num-standby-replicas", "1"]));
+        assert!(text.contains("there are no standby replicas yet"), "{text}");
     }
 
     #[test]

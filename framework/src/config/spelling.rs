@@ -12,6 +12,28 @@ pub(super) fn hint(found: &str, words: impl IntoIterator<Item = &'static str>) -
     }
 }
 
+/// Where a setting of Kafka Streams is said that is no setting here.
+pub(super) fn elsewhere(found: &str) -> Option<&'static str> {
+    let spelled = found.replace(['.', '-'], "_").to_lowercase();
+    Some(match spelled.as_str() {
+        "auto_offset_reset" => "each source says it: `Consumed::reset`",
+        "num_standby_replicas" => "there are no standby replicas yet",
+        "default_key_serde" | "default_value_serde" => {
+            "the type says it (`HasSerde`), or the source: `Consumed::with_serdes`"
+        }
+        "default_deserialization_exception_handler" | "deserialization_exception_handler" => {
+            "each source says it: `Consumed::on_error`"
+        }
+        "default_production_exception_handler" | "production_exception_handler" => {
+            "each sink says it: `Produced::on_error`"
+        }
+        "processing_exception_handler" => "each operator says it: `.on_error(..)` behind it",
+        "default_timestamp_extractor" => "each source says it: `Consumed::timestamp`",
+        "topology_optimization" => "the program says it: `StreamsBuilder::build_with`",
+        _ => return None,
+    })
+}
+
 /// How far a misspelling of a word may be from it.
 fn reach(word: &str) -> usize {
     (word.len() / 3).max(2)
