@@ -116,6 +116,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_named_twice_is_told_with_both_places() {
+        let builder = StreamsBuilder::new();
+        for topic in ["a", "b"] {
+            let stream = builder.stream::<String, String>(topic);
+            let kept = stream.filter(|_, _| true).named("kept");
+            kept.group_by_key().count("n");
+        }
+        let text = builder.build().unwrap_err().to_string();
+        for part in [
+            "two nodes are named kept: one is behind KSTREAM-SOURCE-0000000000 and one is behind KSTREAM-SOURCE-",
+            "two stores are named n: one of KSTREAM-AGGREGATE-0000000002 and one of KSTREAM-AGGREGATE-",
+            "give one of them another name",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_store_without_a_name_says_who_may_be_without() {
+        let builder = StreamsBuilder::new().allow_generated_names();
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        grouped.count(crate::store::Materialized::generated());
+        let text = builder.build().unwrap_err().to_string();
+        assert!(text.contains("a store has no name: name it"), "{text}");
+    }
+
+    #[test]
     fn all_faults_are_reported_at_once() {
         let builder = StreamsBuilder::new();
         builder.store(KeyValue::<String, i64>::named("unused"));

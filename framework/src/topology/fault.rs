@@ -13,11 +13,43 @@ use std::fmt;
 #[non_exhaustive]
 pub enum TopologyFault {
     /// Two nodes have the same name.
-    #[error("two nodes are named {0}")]
-    DuplicateNode(String),
+    #[error(
+        "two nodes are named {name}: one {first} and one {second}; give one of them another name"
+    )]
+    DuplicateNode {
+        /// The name.
+        name: String,
+        /// Where the first is: what it is behind, or reads.
+        first: String,
+        /// Where the second is.
+        second: String,
+    },
     /// Two stores have the same name.
-    #[error("two stores are named {0}")]
-    DuplicateStore(String),
+    #[error(
+        "two stores are named {name}: one of {first} and one of {second}; give one of them another name"
+    )]
+    DuplicateStore {
+        /// The name.
+        name: String,
+        /// The node that uses the first.
+        first: String,
+        /// The node that uses the second.
+        second: String,
+    },
+    /// A store without a name.
+    #[error(
+        "a store has no name: name it, its changelog is named after it; only tables that read a topic take \
+         `Materialized::generated()`"
+    )]
+    UnnamedStore,
+    /// A policy for what fails, where nothing can.
+    #[error("nothing can fail in {node}, so it has no policy: use {fallible_form}")]
+    NothingFails {
+        /// The node.
+        node: String,
+        /// The operator that hands errors to a policy.
+        fallible_form: &'static str,
+    },
     /// Two repartition topics would have the same name.
     #[error("two repartition topics are named {0}: give one of the groupings another name")]
     DuplicateRepartition(String),
@@ -165,7 +197,7 @@ pub enum TopologyFault {
 /// clicks.count("a b");
 /// let errors = builder.build().unwrap_err();
 /// assert_eq!(errors.faults().len(), 2);
-/// assert!(errors.faults().contains(&TopologyFault::DuplicateStore("clicks".to_owned())));
+/// assert!(matches!(&errors.faults()[1], TopologyFault::DuplicateStore { name, .. } if name == "clicks"));
 /// assert!(errors.to_string().contains("a b"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]

@@ -95,6 +95,10 @@ pub(crate) struct GraphNode {
     pub(crate) joins_itself: bool,
     /// It hands on the records that it gets, all or some, as they are.
     pub(super) hands_on: bool,
+    /// Nothing can fail in it; the operator in which something can.
+    pub(super) fallible_form: Option<&'static str>,
+    /// It was given a policy for what fails all the same.
+    pub(super) has_needless_policy: bool,
     /// Another node does what it did.
     pub(super) removed: bool,
     /// What it is as a table, if it is one.
@@ -147,7 +151,7 @@ pub(crate) struct Graph {
     repartitions: Vec<Repartition>,
     /// Stores that no node needs any more.
     pub(super) given_up: Vec<StoreIndex>,
-    faults: Vec<TopologyFault>,
+    pub(super) faults: Vec<TopologyFault>,
     numbered: u32,
     pub(crate) generated_names_allowed: bool,
 }
@@ -190,6 +194,8 @@ impl Graph {
             passes_null_keys: false,
             joins_itself: false,
             hands_on: false,
+            fallible_form: None,
+            has_needless_policy: false,
             removed: false,
             table: None,
             make: draft.make,
@@ -200,7 +206,11 @@ impl Graph {
 
     /// Adds a store.
     pub(crate) fn add_store(&mut self, supplier: Arc<dyn StoreSupplier>) -> StoreIndex {
-        self.check_name("a store", supplier.name());
+        if supplier.name().is_empty() {
+            self.fault(TopologyFault::UnnamedStore);
+        } else {
+            self.check_name("a store", supplier.name());
+        }
         if let Some(reason) = supplier.refusal() {
             let store = supplier.name().to_owned();
             self.fault(TopologyFault::BadStore { store, reason });
@@ -253,6 +263,7 @@ impl Graph {
         }
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.policy = policy;
+            node.has_needless_policy = node.fallible_form.is_some();
         }
     }
 
@@ -292,6 +303,13 @@ impl Graph {
     pub(crate) fn set_hands_on(&mut self, node: NodeId) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.hands_on = true;
+        }
+    }
+
+    /// Says that nothing can fail in a node, and in which operator something can.
+    pub(crate) fn set_infallible(&mut self, node: NodeId, fallible_form: &'static str) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.fallible_form = Some(fallible_form);
         }
     }
 
@@ -384,91 +402,6 @@ impl Graph {
     pub(crate) fn store(&self, index: StoreIndex) -> Option<&dyn StoreSupplier> {
         self.stores.get(index.0).map(AsRef::as_ref)
     }
-
-    /// The faults noted so far, with those that only the whole shows.
-    pub(crate) fn all_faults(&self) -> Vec<TopologyFault> {
-        let mut faults = self.faults.clone();
-        if !self.nodes.iter().any(|node| node.kind.is_source()) {
-            faults.push(TopologyFault::Empty);
-        } else if self.nodes.iter().all(|node| !node.kind.is_source() || node.kind.is_global()) {
-            faults.push(TopologyFault::OnlyGlobal);
-        }
-        let names = self.nodes().map(|(_, node)| &*node.name);
-        faults.extend(repeated(names).map(TopologyFault::DuplicateNode));
-        let stores = self.stores.iter().map(|store| store.name());
-        faults.extend(repeated(stores).map(TopologyFault::DuplicateStore));
-        faults.extend(self.topics_read_twice());
-        faults.extend(self.patterns_that_overlap());
-        for (i, store) in self.stores.iter().enumerate() {
-            let store_is_used =
-                |(_, node): (NodeId, &GraphNode)| node.stores.contains(&StoreIndex(i));
-            if !self.given_up.contains(&StoreIndex(i)) && !self.nodes().any(store_is_used) {
-                faults.push(TopologyFault::UnusedStore(store.name().to_owned()));
-            }
-        }
-        faults
-    }
-
-    fn topics_read_twice(&self) -> Vec<TopologyFault> {
-        let mut read: Vec<(&Arc<str>, &GraphNode)> = Vec::new();
-        let mut faults = Vec::new();
-        for (_, node) in self.nodes() {
-            let NodeKind::Source { topics, internal, .. } = &node.kind else { continue };
-            for topic in topics {
-                match read.iter().find(|(known, _)| *known == topic) {
-                    None => read.push((topic, node)),
-                    Some(_) if *internal => {
-                        faults.push(TopologyFault::DuplicateRepartition(topic.to_string()));
-                    }
-                    Some((_, first)) => faults.push(TopologyFault::TopicReadTwice {
-                        topic: topic.to_string(),
-                        first: first.name.to_string(),
-                        second: node.name.to_string(),
-                    }),
-                }
-            }
-        }
-        faults
-    }
-
-    /// Patterns that match a topic that another source names, or that are those of two sources. Whether two patterns
-    /// match one topic shows only in the topics that there are.
-    fn patterns_that_overlap(&self) -> Vec<TopologyFault> {
-        let mut faults = Vec::new();
-        for (place, node) in self.nodes.iter().enumerate() {
-            let NodeKind::Source { pattern: Some(pattern), .. } = &node.kind else { continue };
-            let overlap = |topic: &str, other: &GraphNode| TopologyFault::PatternsOverlap {
-                pattern: pattern.as_str().to_owned(),
-                node: node.name.to_string(),
-                topic: topic.to_owned(),
-                other: other.name.to_string(),
-            };
-            for (at, other) in self.nodes.iter().enumerate() {
-                match &other.kind {
-                    NodeKind::Source { topics, internal: false, pattern: None, .. } => {
-                        let matching = topics.iter().filter(|topic| pattern.matches(topic));
-                        faults.extend(matching.map(|topic| overlap(topic, other)));
-                    }
-                    NodeKind::Source { pattern: Some(same), .. } if at < place => {
-                        faults.extend((same == pattern).then(|| overlap(same.as_str(), other)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        faults
-    }
-}
-
-/// The names that occur more than once, each once.
-fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    let pairs = names.windows(2).filter(|pair| pair.first() == pair.last());
-    let mut repeated: Vec<String> =
-        pairs.filter_map(|pair| pair.first()).map(|name| (*name).to_owned()).collect();
-    repeated.dedup();
-    repeated.into_iter()
 }
 
 impl GraphNode {

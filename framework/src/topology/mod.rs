@@ -17,6 +17,7 @@ mod table_plan;
 mod rewiring;
 mod sub_topology;
 mod shape;
+mod checks;
 mod describe;
 mod plan;
 mod options;

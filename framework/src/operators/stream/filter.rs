@@ -37,12 +37,14 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.try_filter(move |key, value| Ok::<_, Infallible>(keep(key, value)))
+            .infallible("try_filter")
     }
 
     /// Keeps the records for which `reject` is false.
     #[must_use]
     pub fn filter_not(&self, reject: impl Fn(&K, &V) -> bool + Shared) -> Self {
         self.try_filter(move |key, value| Ok::<_, Infallible>(!reject(key, value)))
+            .infallible("try_filter")
     }
 
     /// As [`Self::filter`]; an error follows the node's policy ([`Self::on_error`]).

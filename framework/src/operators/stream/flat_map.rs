@@ -42,6 +42,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(K, V) -> I + Shared,
     ) -> KStream<K2, V2, Rekeyed> {
         self.try_flat_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
+            .infallible("try_flat_map")
     }
 
     /// As [`Self::flat_map`]; an error follows the node's policy ([`Self::on_error`]).

@@ -39,6 +39,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(V) -> I + Shared,
     ) -> KStream<K, V2, P> {
         self.try_flat_map_values(move |value| Ok::<_, Infallible>(f(value)))
+            .infallible("try_flat_map_values")
     }
 
     /// As [`Self::flat_map_values`]; an error follows the node's policy ([`Self::on_error`]).

@@ -78,6 +78,12 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         KStream::new(Rc::clone(&self.graph), node)
     }
 
+    /// Says that nothing can fail in the node just added, and in which operator something can.
+    pub(crate) fn infallible(self, fallible_form: &'static str) -> Self {
+        self.graph.borrow_mut().set_infallible(self.node, fallible_form);
+        self
+    }
+
     /// Says that the node just added hands on the records that it gets, all or some, as they are.
     pub(crate) fn handing_on(self) -> Self {
         self.graph.borrow_mut().set_hands_on(self.node);

@@ -37,7 +37,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         &self,
         f: impl Fn(K, V) -> (K2, V2) + Shared,
     ) -> KStream<K2, V2, Rekeyed> {
-        self.try_map(move |key, value| Ok::<_, Infallible>(f(key, value)))
+        self.try_map(move |key, value| Ok::<_, Infallible>(f(key, value))).infallible("try_map")
     }
 
     /// As [`Self::map`]; an error follows the node's policy ([`Self::on_error`]).

@@ -36,6 +36,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     #[must_use]
     pub fn map_values<V2: Data>(&self, f: impl Fn(V) -> V2 + Shared) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |_, value| Ok::<_, Infallible>(f(value)))
+            .infallible("try_map_values")
     }
 
     /// Makes another value of each, seeing its key.
@@ -45,6 +46,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(&K, V) -> V2 + Shared,
     ) -> KStream<K, V2, P> {
         self.try_map_values_with_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
+            .infallible("try_map_values_with_key")
     }
 
     /// As [`Self::map_values`]; an error follows the node's policy ([`Self::on_error`]): fail, skip
@@ -151,6 +153,19 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_policy_where_nothing_can_fail_is_a_fault() {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in");
+        let mapped = stream.map_values(|it| it).on_error(OnError::Skip).named("mapped");
+        mapped.filter(|_, _| true).to("out");
+        let text = builder.build().unwrap_err().to_string();
+        assert!(
+            text.ends_with("nothing can fail in mapped, so it has no policy: use try_map_values"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
         f: impl Fn(&K, &V) -> K2 + Shared,
     ) -> KStream<K2, V, Rekeyed> {
         self.try_select_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
+            .infallible("try_select_key")
     }
 
     /// As [`Self::select_key`]; an error follows the node's policy ([`Self::on_error`]).
