@@ -1,4 +1,4 @@
-//! `flat_map_values`, `try_flat_map_values`: one value into none, one or many.
+//! `flat_map_values`, `flat_map_values_with_key` and their `try_` forms: one value into none, one or many.
 //!
 //! | | |
 //! |---|---|
@@ -42,6 +42,28 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
             .infallible("try_flat_map_values")
     }
 
+    /// As [`Self::flat_map_values`], seeing the key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, testing::{TopologyDriver, text}};
+    /// let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, String>("in");
+    /// stream.flat_map_values_with_key(|key, value| [value, key.clone()]).to("out");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("in", &text("k", "v", 5))?;
+    /// assert_eq!(driver.read::<String, String>("out")?, [text("k", "v", 5), text("k", "k", 5)]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
+    #[must_use]
+    pub fn flat_map_values_with_key<V2: Data, I: IntoIterator<Item = V2>>(
+        &self,
+        f: impl Fn(&K, V) -> I + Shared,
+    ) -> KStream<K, V2, P> {
+        self.try_flat_map_values_with_key(move |key, value| Ok::<_, Infallible>(f(key, value)))
+            .infallible("try_flat_map_values_with_key")
+    }
+
     /// As [`Self::flat_map_values`]; an error follows the node's policy ([`Self::on_error`]).
     ///
     /// ```
@@ -64,6 +86,15 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     pub fn try_flat_map_values<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
         &self,
         f: impl Fn(V) -> Result<I, E> + Shared,
+    ) -> KStream<K, V2, P> {
+        self.try_flat_map_values_with_key(move |_, value| f(value))
+    }
+
+    /// As [`Self::flat_map_values_with_key`]; an error follows the node's policy ([`Self::on_error`]).
+    #[must_use]
+    pub fn try_flat_map_values_with_key<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
+        &self,
+        f: impl Fn(&K, V) -> Result<I, E> + Shared,
     ) -> KStream<K, V2, P> {
         let f = Arc::new(f);
         self.child("KSTREAM-FLATMAPVALUES-", move |linker| {
@@ -88,12 +119,12 @@ where
     V2: Data,
     I: IntoIterator<Item = V2>,
     E: Into<BoxError>,
-    F: Fn(V) -> Result<I, E>,
+    F: Fn(&K, V) -> Result<I, E>,
 {
     #[inline]
     fn process(&mut self, record: Record<K, V>, ctx: &mut TaskContext) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
-        match (self.f)(value) {
+        match (self.f)(&key, value) {
             Ok(value) => self.children.forward_each(Record { key, value, timestamp, headers }, ctx),
             Err(error) => self.faults.apply(DropReason::Failed, error.into(), ctx),
         }
