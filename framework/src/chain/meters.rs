@@ -53,7 +53,9 @@ impl Gauge {
 }
 
 /// Counts values by size; made by [`OwnMetrics::histogram`]. A clone counts into the same.
-#[derive(Clone)]
+///
+/// That of a `default` counts for nobody, as a counter of that kind.
+#[derive(Clone, Default)]
 pub struct Histogram(Rc<Buckets>);
 
 impl fmt::Debug for Histogram {
@@ -62,6 +64,7 @@ impl fmt::Debug for Histogram {
     }
 }
 
+#[derive(Default)]
 struct Buckets {
     bounds: Rc<[f64]>,
     /// One more than there are bounds: what is beyond the last.
@@ -285,5 +288,17 @@ impl<'a> OwnMetrics<'a> {
         }));
         self.0.handles.push((series, Handle::Histogram(histogram.clone())));
         Ok(histogram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_of_nobody_takes_values() {
+        let histogram = Histogram::default();
+        histogram.observe(1.0);
+        assert_eq!(histogram.0.sum.get().to_bits(), 1_f64.to_bits());
     }
 }
