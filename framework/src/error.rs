@@ -39,8 +39,8 @@ pub enum Error {
         /// Why.
         #[source]
         cause: BoxError,
-        /// Whether a source refused it: `Debug` then ends with how to go on over such records.
-        by_source: bool,
+        /// Where the policy for such records is said, if there is one: `Debug` then ends with how to go on over them.
+        policy_at: Option<PolicyAt>,
     },
     /// A key or value that the serde of a store cannot write; the policy of the node that wrote it decides.
     #[error("store {store} cannot take a {part}")]
@@ -149,11 +149,33 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&Chain(self), f)?;
         match self {
-            Self::BadRecord { by_source: true, .. } => f.write_str(
-                "; to go on, skip such records or keep them as dead letters: `Consumed::on_error(..)`",
-            ),
+            Self::BadRecord { policy_at: Some(place), .. } => {
+                write!(f, "; to go on, skip such records or keep them as dead letters: {place}")
+            }
             _ => Ok(()),
         }
+    }
+}
+
+/// Where the policy for bad records is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyAt {
+    /// With the options of the source.
+    Source,
+    /// With the options of the sink.
+    Sink,
+    /// Behind the operator.
+    Operator,
+}
+
+impl fmt::Display for PolicyAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "`Consumed::on_error(..)`",
+            Self::Sink => "`Produced::on_error(..)`",
+            Self::Operator => "`.on_error(..)` behind it",
+        })
     }
 }
 
@@ -346,7 +368,7 @@ mod tests {
             at: RecordAt::Punctuation,
             node: "n".to_owned(),
             cause,
-            by_source: false,
+            policy_at: None,
         };
         assert_eq!(error.to_string(), "bad record at a punctuation in n");
         let chain = format!("{error:?}");

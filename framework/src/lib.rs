@@ -100,7 +100,7 @@
 //! | skip, dead letter or fail, by operator | [`OnError`] |
 //! | what went no further, by reason | [`DropReason`], [`DropCounts`] |
 //! | where a group without positions begins | [`Reset`] |
-//! | errors, and what follows from them | [`Error`], [`Reaction`], [`UncaughtError`] |
+//! | errors, and what follows from them | [`Error`], [`PolicyAt`], [`Reaction`], [`UncaughtError`] |
 //!
 //! # Test it
 //!
@@ -141,7 +141,7 @@ pub use config::{
     ClientSettings, Compression, GroupProtocol, HttpAddress, KafkaOverrides, LogFormat, LogKind,
     ProcessingGuarantee, Sources, StreamsConfig, UncaughtError,
 };
-pub use error::{BoxError, Error, Reaction, Result};
+pub use error::{BoxError, Error, PolicyAt, Reaction, Result};
 pub use logging::init_logging;
 pub use operators::{
     And, Async, Buffer, CogroupedStream, Context, Custom, FixedKeyContext, FixedKeyProcessor,
@@ -164,9 +164,9 @@ pub use store::{
 };
 pub use task::TaskState;
 pub use time::{
-    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, Suppress, SuppressPlan,
-    Suppresses, TimeWindows, UnlimitedWindows, UntilTimeLimit, UntilWindowCloses, WindowStarts,
-    Windowing, Windows,
+    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, Suppress,
+    SuppressPlan, Suppresses, TimeWindows, UnlimitedWindows, UntilTimeLimit, UntilWindowCloses,
+    WindowStarts, Windowing, Windows,
 };
 pub use topology::{
     NodeName, StreamsBuilder, Topology, TopologyErrors, TopologyFault, TopologyOptions,

@@ -292,7 +292,7 @@ impl TaskContext {
     #[cold]
     fn bad_record(&self, node: &str, cause: BoxError) -> Error {
         let at = self.record_metadata().map_or(RecordAt::Punctuation, RecordAt::from);
-        Error::BadRecord { at, node: node.to_owned(), cause, by_source: false }
+        Error::BadRecord { at, node: node.to_owned(), cause, policy_at: None }
     }
 
     /// Applies the policy of the sink `node` to an output that its topic refuses. A dead letter

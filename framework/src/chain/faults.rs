@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::chain::context::TaskContext;
 use crate::collector::Written;
-use crate::error::{BoxError, Error, Reaction, Result, excerpt};
+use crate::error::{BoxError, Error, PolicyAt, Reaction, Result, excerpt};
 use crate::log::RawRecord;
 use crate::policy::{DropReason, OnError};
 
@@ -16,11 +16,18 @@ pub(crate) struct Faults {
     policy: OnError,
     /// For records that have no place here.
     drops: OnError,
+    /// Where the user says the policy.
+    policy_at: PolicyAt,
 }
 
 impl Faults {
-    pub(crate) fn new(node: Arc<str>, policy: OnError, drops: OnError) -> Self {
-        Self { node, policy, drops }
+    pub(crate) fn new(
+        node: Arc<str>,
+        policy: OnError,
+        drops: OnError,
+        policy_at: PolicyAt,
+    ) -> Self {
+        Self { node, policy, drops, policy_at }
     }
 
     /// The name of the node.
@@ -70,7 +77,7 @@ impl Faults {
         error: BoxError,
         ctx: &mut TaskContext,
     ) -> Result<()> {
-        ctx.fault(&self.policy, &self.node, reason, error)
+        self.advised(ctx.fault(&self.policy, &self.node, reason, error))
     }
 
     /// Applies the policy to an output that its topic refuses.
@@ -84,7 +91,17 @@ impl Faults {
         output: &RawRecord<'_>,
         ctx: &mut TaskContext,
     ) -> Result<()> {
-        ctx.refused(&self.policy, &self.node, error, output)
+        self.advised(ctx.refused(&self.policy, &self.node, error, output))
+    }
+
+    /// An error that there is since nobody said a policy says where that is done.
+    fn advised(&self, mut result: Result<()>) -> Result<()> {
+        if let (OnError::Fail, Err(Error::BadRecord { policy_at, .. })) =
+            (&self.policy, &mut result)
+        {
+            *policy_at = Some(self.policy_at);
+        }
+        result
     }
 
     /// As [`Self::apply`], for an error out of user code that may have come from below: a failure

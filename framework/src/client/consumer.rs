@@ -203,7 +203,7 @@ impl<K: Data, V: Data> Consumer<K, V> {
             at: RecordAt::offset(at.clone(), raw.offset),
             node: "a consumer".to_owned(),
             cause,
-            by_source: false,
+            policy_at: None,
         })?;
         Ok(ConsumerRecord { partition: at.partition, offset: raw.offset, record })
     }

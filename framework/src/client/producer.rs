@@ -169,6 +169,6 @@ fn not_written(topic: Option<String>, cause: BoxError) -> Error {
         at: RecordAt::Outgoing { topic },
         node: "a producer".to_owned(),
         cause,
-        by_source: false,
+        policy_at: None,
     }
 }

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::chain::{Children, Faults, SourceNode, TaskContext};
-use crate::error::{BoxError, Error, Result, caught};
+use crate::error::{Result, caught};
 use crate::log::RawRecord;
 use crate::policy::DropReason;
 use crate::record::{Data, Record, Timestamp};
@@ -38,17 +38,6 @@ impl<K: Data, V: Data> Decoding<K, V> {
     ) -> Self {
         Self { topic, reading, children, faults, loaded: None }
     }
-
-    /// Applies the policy; an error says that it came from a source.
-    #[cold]
-    fn refused(&self, reason: DropReason, error: BoxError, ctx: &mut TaskContext) -> Result<()> {
-        self.faults.apply(reason, error, ctx).map_err(|error| match error {
-            Error::BadRecord { at, node, cause, .. } => {
-                Error::BadRecord { at, node, cause, by_source: true }
-            }
-            other => other,
-        })
-    }
 }
 
 impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
@@ -61,7 +50,7 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
         let mut record = match caught(|| self.reading.decode(&self.topic, raw)) {
             Ok(record) => record,
             Err(error) => {
-                self.refused(DropReason::BadBytes, error, ctx)?;
+                self.faults.apply(DropReason::BadBytes, error, ctx)?;
                 return Ok(None);
             }
         };
@@ -74,13 +63,13 @@ impl<K: Data, V: Data> SourceNode for Decoding<K, V> {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.refused(DropReason::BadTimestamp, error, ctx)?;
+                    self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
                     return Ok(None);
                 }
             }
         } else if record.timestamp.0 < 0 {
             let error = "it has no timestamp; a timestamp extractor could give it one".into();
-            self.refused(DropReason::BadTimestamp, error, ctx)?;
+            self.faults.apply(DropReason::BadTimestamp, error, ctx)?;
             return Ok(None);
         }
         let at = record.timestamp;

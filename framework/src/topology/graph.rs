@@ -9,7 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{PolicyAt, Result};
 use crate::policy::{OnError, Reset};
 use crate::store::StoreSupplier;
 use crate::topology::fault::TopologyFault;
@@ -420,6 +420,15 @@ impl NodeKind {
     /// True for a node that reads topics.
     pub(crate) fn is_source(&self) -> bool {
         matches!(self, Self::Source { .. })
+    }
+
+    /// Where the user says the policy of such a node.
+    pub(crate) fn policy_at(&self) -> PolicyAt {
+        match self {
+            Self::Source { internal: false, .. } => PolicyAt::Source,
+            Self::Sink { internal: false, .. } => PolicyAt::Sink,
+            _ => PolicyAt::Operator,
+        }
     }
 
     /// True for a source that each instance reads whole.

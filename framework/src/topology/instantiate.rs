@@ -92,6 +92,7 @@ fn make(graph: &Graph, id: NodeId, place: usize, linker: &mut Linker<'_>) -> Res
         policy: node.policy.clone(),
         drops: node.drops.clone(),
         is_source: node.kind.is_source(),
+        policy_at: node.kind.policy_at(),
         sends_old: node.sends_old(),
         passes_null_keys: node.passes_null_keys,
         joins_itself: node.joins_itself,

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use millstream_state::TaskStores;
 
 use crate::chain::{Children, Faults, Link, NamedNode, Node, Operator, SourceNode, TaskContext};
-use crate::error::{Error, Result};
+use crate::error::{Error, PolicyAt, Result};
 use crate::policy::{DropCounter, DropReason, OnError};
 use crate::record::{Data, RecordTime, TaskId};
 use crate::store::{CacheBudget, GlobalStores, StateStore, TaskStore, UncommittedBytes};
@@ -80,6 +80,8 @@ pub(crate) struct Seat {
     pub(crate) drops: OnError,
     /// It reads topics.
     pub(crate) is_source: bool,
+    /// Where the user says its policy.
+    pub(crate) policy_at: PolicyAt,
     /// A node downstream needs the old values of this table.
     pub(crate) sends_old: bool,
     /// A node downstream gives records without a key out.
@@ -123,6 +125,7 @@ impl Seat {
             policy: OnError::default(),
             drops: OnError::Skip,
             is_source: false,
+            policy_at: PolicyAt::Operator,
             sends_old: false,
             passes_null_keys: false,
             joins_itself: false,
@@ -201,7 +204,7 @@ impl<'a> Linker<'a> {
             (_, false) => &[DropReason::Failed],
         };
         self.may_drop(reasons)?;
-        Ok(Faults::new(name, policy, self.seat.drops.clone()))
+        Ok(Faults::new(name, policy, self.seat.drops.clone(), self.seat.policy_at))
     }
 
     /// Makes known for which reasons the node being made may drop records.

@@ -169,6 +169,21 @@ mod tests {
     }
 
     #[test]
+    fn what_stopped_it_says_how_to_go_on() {
+        let builder = StreamsBuilder::new();
+        let numbers = builder.stream::<String, String>("in").try_map_values(|it| it.parse::<i64>());
+        numbers.named("numbers").to("out");
+        let mut driver = TopologyDriver::new(&builder.build().unwrap()).unwrap();
+        let error = format!("{:?}", driver.pipe("in", &text("k", "x", 1)).unwrap_err());
+        assert!(
+            error
+                .contains("in numbers: invalid digit found in string; to go on, skip such records")
+                && error.ends_with("`.on_error(..)` behind it"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_dead_letter_carries_the_bytes_as_they_came() {
         let builder = StreamsBuilder::new();
         builder

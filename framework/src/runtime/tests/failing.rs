@@ -121,12 +121,7 @@ fn topic_gone() -> Error {
 
 fn refused() -> Error {
     let at = RecordAt::Outgoing { topic: Some("out".to_owned()) };
-    Error::BadRecord {
-        at,
-        node: "producer".to_owned(),
-        cause: "too large".into(),
-        by_source: false,
-    }
+    Error::BadRecord { at, node: "producer".to_owned(), cause: "too large".into(), policy_at: None }
 }
 
 fn unavailable() -> Error {
