@@ -55,7 +55,7 @@
 //! |---|---|
 //! | the beginning, and the check of the whole | [`StreamsBuilder`], [`Topology`], [`TopologyErrors`], [`NodeName`] |
 //! | streams | [`KStream`], [`Split`], [`Repartitioned`]; what moved since it was read: [`InPlace`], [`Rekeyed`] |
-//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`], [`KStream::join_global`]; [`JoinWindows`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
+//! | joins | [`KStream::join`], [`KStream::join_table`], [`KTable::join`], [`KTable::join_foreign`], [`KStream::join_global`]; [`JoinWindows`], [`StatedGrace`], [`StreamJoined`], [`Joined`], [`TableJoined`] |
 //! | groups, aggregations, tables | [`KGroupedStream`], [`CogroupedStream`], [`WindowedStream`], [`KTable`], [`KGroupedTable`]; whole in each instance: [`GlobalKTable`] |
 //! | windows, and when they speak | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`UnlimitedWindows`], [`Emit`] |
 //! | futures: what waits for something outside | [`KStream::map_async`], [`KStream::flat_map_async`], [`KStream::for_each_async`], [`Async`] |
@@ -164,7 +164,7 @@ pub use store::{
 };
 pub use task::TaskState;
 pub use time::{
-    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, Suppress,
+    Emit, Grace, JoinWindows, NoGraceYet, SessionWindows, SlidingWindows, StatedGrace, Suppress,
     SuppressPlan, Suppresses, TimeWindows, UnlimitedWindows, UntilTimeLimit, UntilWindowCloses,
     WindowStarts, Windowing, Windows,
 };

@@ -114,6 +114,41 @@ impl JoinWindows {
     }
 }
 
+/// [`JoinWindows`] that say how late a record may come: what joins of streams take.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{JoinWindows, KStream, StatedGrace};
+///
+/// fn paid(orders: &KStream<String, i64>, payments: &KStream<String, i64>, within: impl StatedGrace) {
+///     orders.join("paid", payments, within, |order, payment| order - payment).to("open");
+/// }
+/// # let builder = millstream::StreamsBuilder::new();
+/// let minute = JoinWindows::within(Duration::from_secs(60));
+/// paid(&builder.stream("orders"), &builder.stream("payments"), minute.no_grace());
+/// # builder.build()?;
+/// # Ok::<(), millstream::BoxError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be used as windows of a join",
+    note = "windows need a stated grace: `.grace(..)` or `.no_grace()`"
+)]
+pub trait StatedGrace: sealed::Sealed {
+    /// The windows themselves.
+    fn windows(self) -> JoinWindows;
+}
+
+impl StatedGrace for JoinWindows {
+    fn windows(self) -> JoinWindows {
+        self
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::JoinWindows {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

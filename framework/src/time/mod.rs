@@ -11,7 +11,7 @@ mod suppress;
 
 pub(crate) use any_windows::AnyWindows;
 pub use emit::Emit;
-pub use join_windows::JoinWindows;
+pub use join_windows::{JoinWindows, StatedGrace};
 pub use session_windows::SessionWindows;
 pub use sliding_windows::SlidingWindows;
 pub(crate) use suppress::{Bounds, Full};

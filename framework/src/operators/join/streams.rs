@@ -24,7 +24,7 @@ use crate::policy::DropReason;
 use crate::record::{Data, Shared};
 use crate::serde::Serde;
 use crate::store::{Serdes, StoreOptions, Unmatched, UnmatchedSpec, WindowSpec, WindowState};
-use crate::time::JoinWindows;
+use crate::time::{JoinWindows, StatedGrace};
 use crate::topology::{
     Graph, Linker, NodeDraft, NodeId, NodeKind, SharedGraph, StoreIndex, StreamJoin, TopologyFault,
 };
@@ -53,14 +53,14 @@ impl<K: Data, L: Data, P: Placing> KStream<K, L, P> {
         &self,
         how: impl Into<StreamJoined<K, L, R>>,
         other: &KStream<K, R, P2>,
-        within: JoinWindows,
+        within: impl StatedGrace,
         f: impl Fn(&L, &R) -> VO + Shared,
     ) -> KStream<K, VO>
     where
         P: Placed,
     {
         let alone = Alone { left: false, right: false };
-        meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l?, r?)))
+        meet((self, other), how.into(), (within.windows(), alone), move |l, r| Some(f(l?, r?)))
     }
 
     /// The same, and each record of this stream that met none.
@@ -88,14 +88,14 @@ impl<K: Data, L: Data, P: Placing> KStream<K, L, P> {
         &self,
         how: impl Into<StreamJoined<K, L, R>>,
         other: &KStream<K, R, P2>,
-        within: JoinWindows,
+        within: impl StatedGrace,
         f: impl Fn(&L, Option<&R>) -> VO + Shared,
     ) -> KStream<K, VO>
     where
         P: Placed,
     {
         let alone = Alone { left: true, right: false };
-        meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l?, r)))
+        meet((self, other), how.into(), (within.windows(), alone), move |l, r| Some(f(l?, r)))
     }
 
     /// The same, and each record of either stream that met none.
@@ -123,14 +123,14 @@ impl<K: Data, L: Data, P: Placing> KStream<K, L, P> {
         &self,
         how: impl Into<StreamJoined<K, L, R>>,
         other: &KStream<K, R, P2>,
-        within: JoinWindows,
+        within: impl StatedGrace,
         f: impl Fn(Option<&L>, Option<&R>) -> VO + Shared,
     ) -> KStream<K, VO>
     where
         P: Placed,
     {
         let alone = Alone { left: true, right: true };
-        meet((self, other), how.into(), (within, alone), move |l, r| Some(f(l, r)))
+        meet((self, other), how.into(), (within.windows(), alone), move |l, r| Some(f(l, r)))
     }
 }
 
