@@ -89,6 +89,26 @@ pub struct Context<'a, K, V> {
     refused: Option<BoxError>,
 }
 
+/// What came of a call of a processor.
+pub(crate) enum Ended {
+    Done,
+    /// It refused its record, or what it forwarded was refused.
+    Refused(BoxError),
+    /// Something failed downstream.
+    Failed(Error),
+}
+
+impl Ended {
+    /// What was refused may be taken care of.
+    pub(crate) fn or_else(self, own: impl FnOnce(BoxError) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Refused(cause) => own(cause),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
 impl<K, V> fmt::Debug for Context<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("task", &self.task).finish_non_exhaustive()
@@ -100,11 +120,12 @@ impl<'a, K: Data, V: Data> Context<'a, K, V> {
         Self { task, ways, failed: None, refused: None }
     }
 
-    /// What failed downstream, if anything did; else what came of the call itself, or of what it forwarded.
-    pub(crate) fn finish(self, result: Result<(), BoxError>) -> Result<Result<(), BoxError>> {
-        match self.failed {
-            Some(error) => Err(error),
-            None => Ok(result.and(self.refused.map_or(Ok(()), Err))),
+    /// What came of a call that returned this.
+    pub(crate) fn finish(self, result: Result<(), BoxError>) -> Ended {
+        match (self.failed, result.err().or(self.refused)) {
+            (Some(error), _) => Ended::Failed(error),
+            (None, Some(cause)) => Ended::Refused(cause),
+            (None, None) => Ended::Done,
         }
     }
 

@@ -181,7 +181,7 @@ impl<K: Data, V: Data, P: Processor<K, V>> Node for Process<K, V, P> {
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let mut context = Context::new(ctx, &self.ways);
         let result = self.processor.init(&mut context);
-        context.finish(result)?.map_err(|error| self.faults.fatal("its init", &error))
+        context.finish(result).or_else(|error| Err(self.faults.fatal("its init", &error)))
     }
 
     fn punctuate(
@@ -195,7 +195,7 @@ impl<K: Data, V: Data, P: Processor<K, V>> Node for Process<K, V, P> {
         let result = self.processor.punctuate(schedule, now, &mut context);
         let result = context.finish(result);
         ctx.record_time.replace(before);
-        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 
     fn close(&mut self) {
@@ -211,7 +211,7 @@ impl<K: Data, V: Data, P: Processor<K, V>> Operator<K, V> for Process<K, V, P> {
         let result = self.processor.process(record, &mut context);
         let result = context.finish(result);
         ctx.record_time.replace(before);
-        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 }
 

@@ -144,7 +144,7 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Node for ProcessValues<K, V, 
     fn init(&mut self, ctx: &mut TaskContext) -> Result<()> {
         let mut context = FixedKeyContext(Context::new(ctx, &self.ways));
         let result = self.processor.init(&mut context);
-        context.0.finish(result)?.map_err(|error| self.faults.fatal("its init", &error))
+        context.0.finish(result).or_else(|error| Err(self.faults.fatal("its init", &error)))
     }
 
     fn punctuate(
@@ -158,7 +158,7 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Node for ProcessValues<K, V, 
         let result = self.processor.punctuate(schedule, now, &mut context);
         let result = context.0.finish(result);
         ctx.record_time.replace(before);
-        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 
     fn close(&mut self) {
@@ -174,6 +174,6 @@ impl<K: Data, V: Data, P: FixedKeyProcessor<K, V>> Operator<K, V> for ProcessVal
         let result = self.processor.process(FixedKeyRecord::of(record), &mut context);
         let result = context.0.finish(result);
         ctx.record_time.replace(before);
-        result?.or_else(|error| self.faults.apply_or_pass(error, ctx))
+        result.or_else(|error| self.faults.apply_or_pass(error, ctx))
     }
 }

@@ -91,6 +91,24 @@ impl<K: Data, V: Data, P: Placing> KStream<K, V, P> {
     }
 
     /// As [`Self::flat_map_values_with_key`]; an error follows the node's policy ([`Self::on_error`]).
+    ///
+    /// ```
+    /// # use millstream::{OnError, StreamsBuilder, testing::{TopologyDriver, text}};
+    /// # let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<String, String>("lines");
+    /// let sums = lines.try_flat_map_values_with_key(|key, line| {
+    ///     let offset: i64 = key.parse()?;
+    ///     line.split(' ').map(|word| Ok(offset + word.parse::<i64>()?)).collect::<Result<Vec<_>, std::num::ParseIntError>>()
+    /// });
+    /// sums.on_error(OnError::Skip).to("sums");
+    ///
+    /// let mut driver = TopologyDriver::new(&builder.build()?)?;
+    /// driver.pipe("lines", &text("10", "1 2", 5))?;
+    /// driver.pipe("lines", &text("ten", "1 2", 6))?;
+    /// let sums = driver.read::<String, i64>("sums")?;
+    /// assert_eq!(sums.iter().map(|record| record.value).collect::<Vec<_>>(), [11, 12]);
+    /// # Ok::<(), millstream::BoxError>(())
+    /// ```
     #[must_use]
     pub fn try_flat_map_values_with_key<V2: Data, I: IntoIterator<Item = V2>, E: Into<BoxError>>(
         &self,

@@ -43,7 +43,6 @@ mod drops;
 mod idle;
 mod stopping;
 mod waiting;
-
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn upper() -> Topology {
