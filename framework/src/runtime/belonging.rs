@@ -25,13 +25,7 @@ pub(crate) fn of_another_log(disk: &TaskStores, store: &str, log: Option<&str>) 
 
 /// Notes that what is put into a store from here on is of this log. What is there of another one must be gone.
 pub(crate) fn note_log(disk: &TaskStores, store: &str, log: Option<&str>) -> Result<()> {
-    let Some(log) = log else { return Ok(()) };
-    if disk.meta(&key(store)).as_deref() != Some(log.as_bytes()) {
-        let mut batch = disk.batch();
-        batch.set_meta(&key(store), log.as_bytes());
-        disk.write(batch)?;
-    }
-    Ok(())
+    note(disk, &key(store), log)
 }
 
 /// Why a store may not be restored from its changelog.
@@ -48,10 +42,15 @@ pub(crate) fn is_of_source(disk: &TaskStores, store: &str, source: Option<&str>)
 
 /// Notes that what is put into a store from here on is of this topic.
 pub(crate) fn note_source(disk: &TaskStores, store: &str, source: Option<&str>) -> Result<()> {
-    let Some(source) = source.filter(|source| !is_of_source(disk, store, Some(source))) else {
+    note(disk, &source_key(store), source)
+}
+
+/// Writes a note down, unless it stands there already.
+fn note(disk: &TaskStores, key: &[u8], what: Option<&str>) -> Result<()> {
+    let Some(what) = what.filter(|what| disk.meta(key).as_deref() != Some(what.as_bytes())) else {
         return Ok(());
     };
     let mut batch = disk.batch();
-    batch.set_meta(&source_key(store), source.as_bytes());
+    batch.set_meta(key, what.as_bytes());
     Ok(disk.write(batch)?)
 }

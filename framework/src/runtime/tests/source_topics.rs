@@ -1,5 +1,6 @@
 //! Tables that are restored from their own topic: `TopologyOptions::reuse_table_source_topics`.
 
+use super::state::metric;
 use super::{BOTH, PATIENCE, config, log_with, values, wait_for, wait_until};
 use crate::config::ProcessingGuarantee;
 use crate::log::Log;
@@ -51,12 +52,6 @@ fn ends(log: &MemoryLog) -> i64 {
 /// Until all that is there is processed and committed.
 fn until_committed(log: &MemoryLog) {
     wait_until(|| (super::committed(log), ends(log)), |(committed, ends)| committed == ends);
-}
-
-fn metric(streams: &Streams, name: &str) -> f64 {
-    let metrics = streams.metrics();
-    let lines = metrics.lines().filter(|line| line.starts_with(name));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 fn has_changelog(log: &MemoryLog) -> bool {

@@ -25,7 +25,7 @@ fn exactly_once(dir: &tempfile::TempDir) -> StreamsConfig {
     config(dir, ProcessingGuarantee::ExactlyOnceV2).cache_bytes_max(0).num_stream_threads(1)
 }
 
-fn metric(streams: &Streams, name: &str) -> f64 {
+pub(super) fn metric(streams: &Streams, name: &str) -> f64 {
     let metrics = streams.metrics();
     let lines = metrics.lines().filter(|line| line.starts_with(name));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
