@@ -26,7 +26,7 @@ use std::time::Duration;
 use millstream_state::{Batch, StoreId, TaskStores};
 
 use crate::error::{Error, Result};
-use crate::log::{Isolation, Log, OffsetRange, RawRecord, ReadEvent, Reader, RecordBatch};
+use crate::log::{Isolation, Log, OffsetRange, ReadEvent, Reader, RecordBatch};
 use crate::record::{TaskId, Timestamp, TopicPartition};
 use crate::runtime::belonging::{
     NOT_IN_ITS_CHANGELOG, OF_ANOTHER_LOG, is_of_source, note_log, note_source, of_another_log,
@@ -332,15 +332,7 @@ impl Restorer {
                 break;
             }
             // Serdes and stores of the user's run in here.
-            guarded(restoration.task, || match store.source().map(|source| source.row(&raw)) {
-                None => store.restore(&mut batch, &raw),
-                Some(Some((key, value))) => {
-                    let headers = raw.headers.clone();
-                    let (key, value) = (Some(&*key), value.as_deref());
-                    store.restore(&mut batch, &RawRecord { key, value, headers, ..raw })
-                }
-                Some(None) => Ok(()),
-            })?;
+            guarded(restoration.task, || store.restore(&mut batch, &raw))?;
             restoration.next = raw.offset + 1;
             restoration.records += 1;
             self.restored += 1;

@@ -420,7 +420,13 @@ impl<K: Data, V: Data> StateStore for TableStore<K, V> {
     }
 
     fn restore(&mut self, batch: &mut Batch, record: &RawRecord<'_>) -> Result<()> {
-        self.rows.restore(batch, record)
+        let Some(source) = self.rows.logged().source() else {
+            return self.rows.restore(batch, record);
+        };
+        let Some((key, value)) = source.row(record) else { return Ok(()) };
+        let (key, value, headers) = (Some(&*key), value.as_deref(), record.headers.clone());
+        let RawRecord { offset, timestamp, .. } = *record;
+        self.rows.restore(batch, &RawRecord { offset, timestamp, key, value, headers })
     }
 
     fn restored(&mut self, batch: &mut Batch) {
