@@ -16,10 +16,11 @@ impl Graph {
         } else if self.nodes.iter().all(|node| !node.kind.is_source() || node.kind.is_global()) {
             faults.push(TopologyFault::OnlyGlobal);
         }
-        faults.extend(self.nodes_named_twice());
+        let read_twice = self.topics_read_twice();
+        faults.extend(self.nodes_named_twice(&read_twice));
         faults.extend(self.stores_named_twice());
         faults.extend(self.needless_policies());
-        faults.extend(self.topics_read_twice());
+        faults.extend(read_twice);
         faults.extend(self.patterns_that_overlap());
         for (i, store) in self.stores.iter().enumerate() {
             let store_is_used =
@@ -80,23 +81,19 @@ impl Graph {
         }
         faults
     }
+
     /// Nodes of one name. Those of a repartition topic are named after it: that the topic is there twice is said alone.
-    fn nodes_named_twice(&self) -> Vec<TopologyFault> {
+    fn nodes_named_twice(&self, read_twice: &[TopologyFault]) -> Vec<TopologyFault> {
         let place = |node: &GraphNode| match (&node.kind, node.parents.first()) {
             (NodeKind::Source { topics, .. }, _) => format!("reads {}", topics.join(", ")),
             (_, Some(parent)) => format!("is behind {}", self.name_of(*parent)),
             (_, None) => "stands alone".to_owned(),
         };
-        let repartitions: Vec<String> = self
-            .topics_read_twice()
-            .into_iter()
-            .filter_map(|fault| match fault {
-                TopologyFault::DuplicateRepartition(topic) => Some(topic),
-                _ => None,
-            })
-            .collect();
         let follows = |name: &str| {
-            let rest = repartitions.iter().find_map(|topic| name.strip_prefix(topic.as_str()));
+            let rest = read_twice.iter().find_map(|fault| match fault {
+                TopologyFault::DuplicateRepartition(topic) => name.strip_prefix(topic.as_str()),
+                _ => None,
+            });
             matches!(rest, Some("-filter" | "-sink" | "-source"))
         };
         let places = self.nodes().map(|(_, node)| (node.name.to_string(), place(node)));
