@@ -155,7 +155,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already in the good case.
+        // It has ended already in the good case. Else the test failed: what the process said tells why.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            println!("the process said:\n{}", self.output());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
