@@ -6,12 +6,21 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::inline::{ENTRY_OVERHEAD, InlineKey, InlineValue};
 use crate::range::{Direction, KeyRange, map_bounds};
-use crate::recent::Recent;
 use crate::spec::StoreId;
 use crate::stores::TaskStores;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
+
+/// What one entry costs beside its key and value: its place in the map, a quarter of which is free.
+const ENTRY_OVERHEAD: usize = 128;
+
+/// A key in its place in the map: comparing keys is most of what a put costs, and need not leave
+/// the node for it. A window's has 20 bytes beside its key.
+type InlineKey = SmallVec<[u8; 32]>;
+
+/// The bytes of a value; a count, a sum or a timestamp needs nothing on the heap.
+type InlineValue = SmallVec<[u8; 24]>;
 
 /// One uncommitted write. Both forms are there (a put) or neither (a deletion).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,26 +141,11 @@ impl<V> Dirty<V> {
 
     /// Moves the writes into a batch and leaves the layer empty: the commit.
     pub fn drain_into(&mut self, batch: &mut Batch, store: StoreId) {
-        self.drain_with(batch, store, |_, _| {});
-    }
-
-    /// As [`Self::drain_into`], with a copy for what is kept in memory.
-    pub fn drain_and_keep(&mut self, batch: &mut Batch, store: StoreId, recent: &mut Recent) {
-        self.drain_with(batch, store, |key, bytes| recent.take(key, bytes));
-    }
-
-    fn drain_with(
-        &mut self,
-        batch: &mut Batch,
-        store: StoreId,
-        mut written: impl FnMut(InlineKey, Option<InlineValue>),
-    ) {
         for (key, entry) in std::mem::take(&mut self.entries) {
-            match &entry.bytes {
-                Some(bytes) => batch.put(store, &key, bytes),
+            match entry.bytes {
+                Some(bytes) => batch.put(store, &key, &bytes),
                 None => batch.delete(store, &key),
             }
-            written(key, entry.bytes);
         }
         self.bytes = 0;
     }
@@ -176,7 +170,7 @@ impl<V> Dirty<V> {
 
 /// The typed value is counted as large as its bytes; its real size is not ours to know.
 fn cost<V>(key: &[u8], entry: &DirtyEntry<V>) -> usize {
-    let value = entry.bytes.as_ref().map_or(0, InlineValue::len);
+    let value = entry.bytes.as_ref().map_or(0, SmallVec::len);
     key.len() + 2 * value + ENTRY_OVERHEAD
 }
 

@@ -39,9 +39,8 @@ mod segments;
 mod window;
 mod session;
 mod versioned;
-mod inline;
-mod recent;
 mod dirty;
+mod appended;
 mod write;
 mod note;
 mod chunk;
@@ -56,12 +55,12 @@ mod batch;
 #[cfg(test)]
 mod suite;
 
+pub use appended::Appended;
 pub use batch::Batch;
 pub use dirty::{Dirty, DirtyEntry};
 pub use error::{Error, Result};
-pub use merged::{Found, Layers, Merged, Stored};
+pub use merged::{Found, Layers, Merged};
 pub use range::{Direction, KeyRange};
-pub use recent::Recent;
 pub use rocks::SharedResources;
 pub use scan::Scan;
 pub use segments::{Segments, WindowOrder};

@@ -6,7 +6,6 @@
 use crate::dirty::Dirty;
 use crate::error::Result;
 use crate::range::{Direction, KeyRange};
-use crate::recent::Recent;
 use crate::scan::Scan;
 use crate::spec::StoreId;
 use crate::stores::TaskStores;
@@ -46,32 +45,8 @@ pub struct Layers<'a, V> {
     pub above: Vec<(Vec<u8>, Option<V>)>,
     /// What is not committed.
     pub dirty: &'a Dirty<V>,
-    /// Where the committed entries are.
-    pub stored: Stored<'a>,
-}
-
-/// Where the committed entries of some ranges are read.
-#[derive(Clone, Copy, Debug)]
-pub enum Stored<'a> {
-    /// Nowhere: there are surely none.
-    Nowhere,
-    /// All of them are in memory.
-    Recent(&'a Recent),
-    /// In the store.
-    In(&'a TaskStores, StoreId),
-}
-
-impl Stored<'_> {
-    fn scan(self, range: KeyRange, direction: Direction) -> Option<Scan> {
-        match self {
-            Self::Nowhere => None,
-            Self::Recent(recent) => {
-                let entries = recent.read(&range, direction);
-                (!entries.is_empty()).then(|| Scan::of_entries(entries, direction))
-            }
-            Self::In(stores, store) => Some(stores.scan(store, range, direction)),
-        }
-    }
+    /// Where the committed entries are; none: there are surely none in the ranges, and none are looked for.
+    pub stored: Option<(&'a TaskStores, StoreId)>,
 }
 
 impl<V: Clone> Layers<'_, V> {
@@ -92,7 +67,7 @@ impl<V: Clone> Layers<'_, V> {
                     above = rest;
                     dirty = on_top(mine, dirty, direction);
                 }
-                let stored = self.stored.scan(range, direction);
+                let stored = self.stored.map(|(stores, id)| stores.scan(id, range, direction));
                 Part { dirty: dirty.into_iter().peekable(), stored: stored.map(Iterator::peekable) }
             })
             .collect();
@@ -145,7 +120,7 @@ impl<V: Clone> Merged<V> {
         ranges: Vec<KeyRange>,
         direction: Direction,
     ) -> Self {
-        let stored = Stored::In(stores, store);
+        let stored = Some((stores, store));
         Layers { above: Vec::new(), dirty, stored }.scan(ranges, direction)
     }
 }
@@ -260,10 +235,10 @@ mod tests {
             let layers = Layers { above: above(), dirty: &dirty, stored };
             read(layers.scan(vec![KeyRange::all()], direction))
         };
-        let stored = Stored::In(&stores, STORE);
+        let stored = Some((&stores, STORE));
         assert_eq!(read_in(stored, Direction::Forward), "a=8 b=1 c=old d=old f=7 g=3");
         assert_eq!(read_in(stored, Direction::Backward), "g=3 f=7 d=old c=old b=1 a=8");
-        assert_eq!(read_in(Stored::Nowhere, Direction::Forward), "a=8 b=1 f=7 g=3");
+        assert_eq!(read_in(None, Direction::Forward), "a=8 b=1 f=7 g=3");
         let two = vec![KeyRange::prefix(b"g"), KeyRange::prefix(b"f"), KeyRange::prefix(b"a")];
         let layers = Layers { above: above(), dirty: &dirty, stored };
         assert_eq!(read(layers.scan(two, Direction::Forward)), "g=3 f=7 a=8");

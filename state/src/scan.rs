@@ -34,8 +34,6 @@ pub struct Scan {
 enum Origin {
     Task(TaskStores, StoreId),
     Shared(SharedStore),
-    /// Nobody's any more: all were read.
-    Read,
 }
 
 impl SharedStore {
@@ -63,19 +61,6 @@ impl Scan {
         Self { origin, start, end, direction, chunk, chunk_len: CHUNK_FIRST, done }
     }
 
-    /// Entries that were read already, in order.
-    pub(crate) fn of_entries(entries: Vec<(Vec<u8>, Vec<u8>)>, direction: Direction) -> Self {
-        Self {
-            origin: Origin::Read,
-            start: Vec::new(),
-            end: None,
-            direction,
-            chunk: entries.into_iter(),
-            chunk_len: CHUNK_FIRST,
-            done: true,
-        }
-    }
-
     fn refill(&mut self) -> Result<()> {
         let chunk = Chunk {
             start: &self.start,
@@ -86,7 +71,6 @@ impl Scan {
         let entries = match &self.origin {
             Origin::Task(stores, store) => stores.read_chunk(*store, chunk)?,
             Origin::Shared(store) => store.read_chunk(chunk)?,
-            Origin::Read => Vec::new(),
         };
         self.done = entries.len() < self.chunk_len;
         self.chunk_len = (self.chunk_len * 4).min(CHUNK_MAX);

@@ -18,7 +18,7 @@ pub(crate) struct Expiry {
     noted: i64,
     /// No row below the record cache starts later.
     written: i64,
-    /// No committed row starts later but those that are kept in memory.
+    /// No committed row starts later.
     committed: i64,
     dropped: u64,
 }
@@ -67,8 +67,7 @@ impl Expiry {
         start <= self.written
     }
 
-    /// False if no row that starts then or later is committed, or all are kept in memory: a range of such need not be
-    /// looked for in the stores.
+    /// False if no row that starts then or later is committed: a range of such need not be looked for in the stores.
     #[inline]
     pub(crate) fn may_be_committed(&self, start: i64) -> bool {
         start <= self.committed
@@ -83,16 +82,13 @@ impl Expiry {
     pub(crate) fn restores(&mut self, start: i64, batch: &mut Batch, id: StoreId) -> bool {
         let kept = self.sees(start);
         self.wrote(start);
-        self.note(batch, id, Some(i64::MAX));
+        self.note(batch, id);
         kept
     }
 
-    /// Writes the observed time down, if it has moved: all that was written is in this batch or before it. What starts
-    /// after `missing` is kept in memory, too; none: as before.
-    pub(crate) fn note(&mut self, batch: &mut Batch, id: StoreId, missing: Option<i64>) {
-        if let Some(missing) = missing {
-            self.committed = self.committed.max(missing.min(self.written));
-        }
+    /// Writes the observed time down, if it has moved: all that was written is in this batch or before it.
+    pub(crate) fn note(&mut self, batch: &mut Batch, id: StoreId) {
+        self.committed = self.written;
         if self.observed > self.noted {
             batch.set_observed(id, self.observed);
             self.noted = self.observed;

@@ -34,15 +34,6 @@ impl Layout {
         }
     }
 
-    /// The time by which a local key expires; of what is none, the smallest.
-    pub(super) fn start(&self, local: &[u8]) -> i64 {
-        let time = match self {
-            Self::Window(layout) => layout.decode(local).map(|window| window.start),
-            Self::Session(layout) => layout.decode(local).map(|session| session.end),
-        };
-        time.unwrap_or(i64::MIN)
-    }
-
     /// Whether an entry by time stands beside each local key.
     pub(super) fn has_entries(&self) -> bool {
         match self {

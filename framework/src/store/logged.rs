@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use millstream_state::{
-    Batch, Direction, Dirty, KeyRange, Layers, Merged, StoreId, Stored, TaskStores,
+    Appended, Batch, Direction, Dirty, KeyRange, Layers, Merged, StoreId, TaskStores,
 };
 
 use crate::error::Result;
 use crate::record::{Headers, Timestamp};
 use crate::store::changelog::Changelog;
 use crate::store::expiry::Expiry;
-use crate::store::kept_rows::KeptRows;
 use crate::store::layout::Layout;
 use crate::store::options::StoreOptions;
 use crate::store::place::StorePlace;
@@ -28,6 +27,8 @@ pub(super) struct Logged<V> {
     id: StoreId,
     stores: TaskStores,
     dirty: Dirty<V>,
+    /// Uncommitted rows that whoever put them reads elsewhere.
+    appended: Appended,
     /// The uncommitted entries by time, of stores whose layout has them.
     entries: Dirty<()>,
     changelog: Option<Changelog>,
@@ -35,8 +36,6 @@ pub(super) struct Logged<V> {
     source: Option<SourceTopic>,
     /// Of stores with windows or sessions.
     expiry: Option<Expiry>,
-    /// What is in memory of what is committed.
-    kept: Option<KeptRows>,
     /// What stands before each key in the store, and not in the changelog.
     prefix: Option<u8>,
     /// The changelog's key in hand.
@@ -48,9 +47,7 @@ pub(super) struct Logged<V> {
 
 impl<V> Drop for Logged<V> {
     fn drop(&mut self) {
-        self.dirty.clear();
-        self.entries.clear();
-        self.count();
+        self.forget();
     }
 }
 
@@ -66,11 +63,11 @@ impl<V> Logged<V> {
             id: place.id,
             stores: place.stores.clone(),
             dirty: Dirty::new(),
+            appended: Appended::new(),
             entries: Dirty::new(),
             changelog: options.open_changelog(place)?,
             source: options.source.clone(),
             expiry: layout.map(|layout| Expiry::new(layout, &place.stores, place.id)),
-            kept: None,
             prefix: None,
             changelog_key: Vec::new(),
             uncommitted: place.uncommitted.clone(),
@@ -81,12 +78,6 @@ impl<V> Logged<V> {
     /// With local keys that have this before the key; the changelog has not.
     pub(super) fn with_prefix(mut self, prefix: u8) -> Self {
         self.prefix = Some(prefix);
-        self
-    }
-
-    /// Keeps rows in memory for so long after they were committed, if there is room.
-    pub(super) fn keeping(mut self, kept_ms: Option<i64>, place: &StorePlace) -> Self {
-        self.kept = kept_ms.and_then(|ms| KeptRows::new(ms, &place.cache_budget.of_kept_rows()));
         self
     }
 
@@ -120,7 +111,7 @@ impl<V> Logged<V> {
 
     /// About how many entries there are.
     pub(super) fn entries_estimate(&self) -> u64 {
-        self.stores.entries_estimate(self.id) + self.dirty.len() as u64
+        self.stores.entries_estimate(self.id) + (self.dirty.len() + self.appended.len()) as u64
     }
 
     /// The value of a local key, uncommitted or as `decode` reads it from what is stored.
@@ -209,6 +200,13 @@ impl<V> Logged<V> {
         self.count();
     }
 
+    /// Puts a new key's value that is not read here before it is committed, in a layout without entries by time.
+    #[inline]
+    pub(super) fn append(&mut self, local: &[u8], stored: &[u8]) {
+        self.appended.push(local, stored);
+        self.count();
+    }
+
     /// Deletes a local key.
     #[inline]
     pub(super) fn delete(&mut self, local: &[u8]) {
@@ -268,12 +266,8 @@ impl<V> Logged<V> {
     where
         V: Clone,
     {
-        let in_the_store = self.expiry.as_ref().is_none_or(|expiry| expiry.may_be_committed(from));
-        let stored = match &self.kept {
-            _ if in_the_store => Stored::In(&self.stores, self.id),
-            Some(kept) => Stored::Recent(kept.rows()),
-            None => Stored::Nowhere,
-        };
+        let committed = self.expiry.as_ref().is_none_or(|expiry| expiry.may_be_committed(from));
+        let stored = committed.then_some((&self.stores, self.id));
         Layers { above, dirty: &self.dirty, stored }.scan(ranges, direction)
     }
 
@@ -314,20 +308,13 @@ impl<V> Logged<V> {
 
     /// Moves everything uncommitted into the batch.
     pub(super) fn drain(&mut self, batch: &mut Batch) {
-        let observed = self.expiry.as_ref().map_or(-1, Expiry::observed);
-        match self.kept.as_mut().and_then(|kept| kept.rows_mut(observed)) {
-            Some(rows) => self.dirty.drain_and_keep(batch, self.id, rows),
-            None => self.dirty.drain_into(batch, self.id),
-        }
+        self.dirty.drain_into(batch, self.id);
+        self.appended.drain_into(batch, self.id);
         self.entries.drain_into(batch, self.id);
         self.count();
-        let Some(expiry) = &mut self.expiry else { return };
-        let layout = *expiry.layout();
-        let missing = match &mut self.kept {
-            Some(kept) => kept.let_go(observed, |local| layout.start(local)),
-            None => Some(i64::MAX),
-        };
-        expiry.note(batch, self.id, missing);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.note(batch, self.id);
+        }
     }
 
     pub(super) fn drop_expired(&self) -> Result<()> {
@@ -341,12 +328,17 @@ impl<V> Logged<V> {
 
     /// Forgets everything uncommitted.
     pub(super) fn rollback(&mut self) {
-        self.dirty.clear();
-        self.entries.clear();
-        self.count();
+        self.forget();
         if let Some(expiry) = &mut self.expiry {
             expiry.rollback();
         }
+    }
+
+    fn forget(&mut self) {
+        self.dirty.clear();
+        self.appended.clear();
+        self.entries.clear();
+        self.count();
     }
 
     /// Throws everything away.
@@ -355,15 +347,13 @@ impl<V> Logged<V> {
         if let Some(expiry) = &mut self.expiry {
             expiry.clear();
         }
-        if let Some(kept) = &mut self.kept {
-            kept.clear();
-        }
         Ok(self.stores.clear(self.id)?)
     }
 
     #[inline]
     fn count(&mut self) {
-        let bytes = self.dirty.bytes() + self.entries.bytes();
+        // Who appends has the values in memory, too, typed.
+        let bytes = self.dirty.bytes() + self.entries.bytes() + 2 * self.appended.bytes();
         self.uncommitted.change(self.counted, bytes);
         self.counted = bytes;
     }

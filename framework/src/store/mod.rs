@@ -41,7 +41,6 @@ mod source_topic;
 mod state_store;
 mod committed;
 mod options;
-mod kept_rows;
 mod supplier;
 mod logged;
 mod materialized;

@@ -49,17 +49,36 @@ fn what_was_committed_is_read_from_memory_for_as_long_as_it_is_asked_for() {
     let rig = Rig::keeping(&spec(Some(KEPT_MS)), ROOM);
     put(&rig, "k", "one", 10);
     rig.commit();
-    put(&rig, "k", "two", 30);
+    put(&rig, "k", "two", 20);
+    put(&rig, "k", "three", 30);
     rig.commit();
     take_away(&rig);
-    assert_eq!(fetched(&rig, "k", 0, 99), [row(10, "one"), row(30, "two")]);
-    // Now the first is older than anybody asks for: who asks is told by the store below.
-    put(&rig, "k", "three", 62);
+    let all = [row(10, "one"), row(20, "two"), row(30, "three")];
+    assert_eq!(fetched(&rig, "k", 0, 99), all);
+    // Now the first piece is older than anybody asks for: who asks is told by the store below.
+    put(&rig, "k", "four", 62);
+    assert_eq!(fetched(&rig, "k", 0, 99).len(), 4, "it is asked for until the commit");
     rig.commit();
-    assert_eq!(fetched(&rig, "k", 0, 99), [row(62, "three")]);
+    assert_eq!(fetched(&rig, "k", 20, 99), [row(62, "four")]);
     take_away(&rig);
-    assert_eq!(fetched(&rig, "k", 22, 99), [row(30, "two"), row(62, "three")]);
-    assert_eq!(fetched(&rig, "k", 21, 99), []);
+    assert_eq!(fetched(&rig, "k", 21, 99), [row(30, "three"), row(62, "four")]);
+    assert_eq!(fetched(&rig, "k", 20, 99), []);
+}
+
+#[test]
+fn a_rollback_takes_back_what_was_put_since_the_commit() {
+    let rig = Rig::keeping(&spec(Some(KEPT_MS)), ROOM);
+    put(&rig, "k", "one", 10);
+    rig.commit();
+    put(&rig, "k", "two", 11);
+    put(&rig, "other", "two", 12);
+    put(&rig, "k", "three", 13);
+    rig.rollback();
+    take_away(&rig);
+    assert_eq!(fetched(&rig, "k", 0, 99), [row(10, "one")]);
+    assert_eq!(fetched(&rig, "other", 0, 99), []);
+    put(&rig, "other", "again", 12);
+    assert_eq!(fetched(&rig, "other", 0, 99), [row(12, "again")]);
 }
 
 #[test]
@@ -115,7 +134,8 @@ proptest! {
         steps in proptest::collection::vec((0..12_u8, 0..3_u8, 0..50_i64), 1..60),
         room in 0..6_usize,
     ) {
-        let kept = Rig::keeping(&spec(Some(KEPT_MS)), room * 300);
+        let room = if room == 5 { ROOM } else { room * 400 };
+        let kept = Rig::keeping(&spec(Some(KEPT_MS)), room);
         let plain = Rig::new(&spec(None), 0);
         for (number, (what, key, jitter)) in steps.into_iter().enumerate() {
             let step = (what, key, 4 * number as i64 + jitter);

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::record::{Data, Timestamp, Windowed};
 use crate::store::codec::Codec;
 use crate::store::ranges::Wanted;
+use crate::store::window::kept_rows;
 
 /// Windows of one key with their values, in order; after an error it ends.
 ///
@@ -24,11 +25,22 @@ use crate::store::ranges::Wanted;
 ///     Ok(all.into_iter().max())
 /// }
 /// ```
-pub struct WindowIterator<K, V>(pub(super) WindowedIterator<K, V>);
+pub struct WindowIterator<K, V>(pub(super) Rows<K, V>);
+
+/// Where they are.
+pub(super) enum Rows<K, V> {
+    /// All of them in memory.
+    Kept(<kept_rows::Found<V> as IntoIterator>::IntoIter),
+    /// In the store, or in memory and there.
+    Read(Box<WindowedIterator<K, V>>),
+}
 
 impl<K, V> fmt::Debug for WindowIterator<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowIterator").field("wanted", &self.0.wanted).finish_non_exhaustive()
+        match &self.0 {
+            Rows::Kept(rows) => f.debug_tuple("WindowIterator").field(&rows.len()).finish(),
+            Rows::Read(read) => f.debug_tuple("WindowIterator").field(read).finish(),
+        }
     }
 }
 
@@ -36,16 +48,10 @@ impl<K: Data, V: Data> Iterator for WindowIterator<K, V> {
     type Item = Result<(Timestamp, V)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (local, found) = match self.0.next_found()? {
-            Ok(entry) => entry,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(
-            self.0
-                .window(&local)
-                .map(|window| Timestamp(window.start))
-                .and_then(|start| Ok((start, self.0.value(found)?))),
-        )
+        match &mut self.0 {
+            Rows::Kept(rows) => rows.next().map(Ok),
+            Rows::Read(read) => read.next_of_its_key(),
+        }
     }
 }
 
@@ -105,6 +111,15 @@ impl<K: Data, V: Data> WindowedIterator<K, V> {
                 Err(error) => return Some(Err(error.into())),
             }
         }
+    }
+
+    fn next_of_its_key(&mut self) -> Option<Result<(Timestamp, V)>> {
+        let (local, found) = match self.next_found()? {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(error)),
+        };
+        let start = self.window(&local).map(|window| Timestamp(window.start));
+        Some(start.and_then(|start| Ok((start, self.value(found)?))))
     }
 
     fn entry(&self, local: &[u8], found: Found<V>) -> Result<(Windowed<K>, V)> {

@@ -1,5 +1,6 @@
 //! The window store of processors.
 
+mod kept_rows;
 mod iterators;
 mod state;
 mod handle;

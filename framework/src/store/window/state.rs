@@ -25,7 +25,8 @@ use crate::store::row::window_key;
 use crate::store::serdes::Serdes;
 use crate::store::state_store::StateStore;
 use crate::store::supplier::{StoreSupplier, TaskStore};
-use crate::store::window::iterators::{WindowIterator, WindowKeysOf, WindowedIterator};
+use crate::store::window::iterators::{Rows, WindowIterator, WindowKeysOf, WindowedIterator};
+use crate::store::window::kept_rows::KeptRows;
 
 /// A window store for processors.
 pub(crate) struct WindowSpec<K, V> {
@@ -63,12 +64,16 @@ impl<K: Data, V: Data> StoreSupplier for WindowSpec<K, V> {
     fn make(&self, place: &StorePlace) -> Result<TaskStore> {
         let (keys, values) = self.serdes.codecs(&self.options.name, place);
         let logged = Logged::open(&self.options, Some(Layout::Window(self.layout())), place)?;
-        let logged = logged.keeping(self.kept_ms, place);
+        let observed = logged.expiry().map_or(-1, Expiry::observed);
+        let kept = self.kept_ms.filter(|_| self.duplicates);
+        let kept =
+            kept.and_then(|ms| KeptRows::new(ms, observed, &place.cache_budget.of_kept_rows()));
         let seq = self.duplicates.then(|| Sequence::noted_in(place, logged.name()));
         Ok(TaskStore::new(WindowState {
             keys,
             values,
             logged,
+            kept,
             layout: self.layout(),
             size_ms: self.window_size_ms,
             seq,
@@ -84,6 +89,8 @@ pub(crate) struct WindowState<K, V> {
     keys: Codec<K>,
     values: Codec<V>,
     pub(super) logged: Logged<V>,
+    /// The latest rows, of a store with duplicates.
+    kept: Option<KeptRows<V>>,
     layout: WindowLayout,
     size_ms: i64,
     /// The number of the last put, of a store with duplicates.
@@ -152,10 +159,24 @@ impl<K: Data, V: Data> WindowState<K, V> {
             return Ok(false);
         }
         match value {
-            Some(value) => self.logged.put(&self.local, value, &self.bytes),
+            Some(value) => self.put_row((start, seq), value),
             None => self.logged.delete(&self.local),
         }
         Ok(true)
+    }
+
+    /// Puts the row in hand.
+    #[inline]
+    fn put_row(&mut self, (start, seq): (i64, i32), value: V) {
+        let observed = self.logged.expiry().map_or(start, Expiry::observed);
+        let kept = self.kept.as_mut();
+        match kept.and_then(|kept| kept.takes(start, observed).then_some(kept)) {
+            Some(kept) => {
+                self.logged.append(&self.local, &self.bytes);
+                kept.push(&self.key, (start, seq), value, self.bytes.len());
+            }
+            None => self.logged.put(&self.local, value, &self.bytes),
+        }
     }
 
     pub(super) fn get(&mut self, key: &K, start: Timestamp) -> Result<Option<V>> {
@@ -184,12 +205,30 @@ impl<K: Data, V: Data> WindowState<K, V> {
     ) -> Result<WindowIterator<K, V>> {
         self.keys.encode_key(key, &mut self.key)?;
         let layout = self.layout;
-        let (ranges, from, to) = match self.clamp(from, to) {
-            Some((from, to)) => (layout.fetch(&self.key, from, to, direction), from, to),
-            None => (Vec::new(), 0, 0),
+        let (ranges, from, to) = match (self.clamp(from, to), &self.kept) {
+            (Some((from, to)), Some(kept)) if from >= kept.from() => {
+                let mut rows = kept.of_key(&self.key, (from, to));
+                if direction == Direction::Backward {
+                    rows.reverse();
+                }
+                return Ok(WindowIterator(Rows::Kept(rows.into_iter())));
+            }
+            (Some((from, to)), _) => (layout.fetch(&self.key, from, to, direction), from, to),
+            (None, _) => (Vec::new(), 0, 0),
         };
         let wanted = Wanted::Windows { layout, key: Some(self.key.clone()), from, to };
-        Ok(WindowIterator(self.scan(ranges, wanted, direction)))
+        Ok(WindowIterator(Rows::Read(Box::new(self.scan(ranges, wanted, direction)))))
+    }
+
+    /// What is not committed and kept in memory alone, by local key.
+    fn kept_alone(&self) -> Vec<(Vec<u8>, Option<V>)> {
+        let rows = self.kept.iter().flat_map(KeptRows::uncommitted);
+        rows.map(|(key, start, seq, value)| {
+            let mut local = Vec::new();
+            self.layout.encode(key, start, seq, &mut local);
+            (local, Some(value.clone()))
+        })
+        .collect()
     }
 
     pub(super) fn of_all(
@@ -230,7 +269,7 @@ impl<K: Data, V: Data> WindowState<K, V> {
         let (codec, layout, size_ms) = (self.keys.clone(), self.layout, self.size_ms);
         let keys = WindowKeysOf { codec, layout, size_ms };
         WindowedIterator {
-            merged: self.logged.scan_below(ranges, direction, Vec::new(), wanted.earliest()),
+            merged: self.logged.scan_below(ranges, direction, self.kept_alone(), wanted.earliest()),
             wanted,
             keys,
             values: self.values.clone(),
@@ -277,12 +316,18 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
             numbers.last = window_key(self.logged.name(), key)?.seq;
             self.note_sequence(batch);
         }
+        if let Some(kept) = &mut self.kept {
+            kept.misses(window_key(self.logged.name(), key)?.start);
+        }
         self.logged.restore(batch, key, record.value)
     }
 
     fn drain(&mut self, batch: &mut Batch) {
         self.logged.drain(batch);
         self.note_sequence(batch);
+        if let Some(kept) = &mut self.kept {
+            kept.committed(self.logged.expiry().map_or(-1, Expiry::observed));
+        }
     }
 
     fn drop_expired(&mut self) -> Result<()> {
@@ -291,6 +336,9 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
 
     fn rollback(&mut self) {
         self.logged.rollback();
+        if let Some(kept) = &mut self.kept {
+            kept.rollback();
+        }
         if let Some(seq) = &mut self.seq {
             seq.last = seq.noted;
         }
@@ -298,6 +346,9 @@ impl<K: Data, V: Data> StateStore for WindowState<K, V> {
 
     fn clear(&mut self) -> Result<()> {
         self.rollback();
+        if let Some(kept) = &mut self.kept {
+            kept.clear();
+        }
         self.logged.clear()
     }
 
