@@ -100,6 +100,8 @@ impl SharedResources {
         options.set_max_bytes_for_level_base(4 * FILE_SIZE);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_compression_type(DBCompressionType::Lz4);
+        // What is flushed is read and written again soon, by the first compaction.
+        options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
         options.set_block_based_table_factory(&self.table());
         options.set_skip_stats_update_on_db_open(true);
         options.set_stats_dump_period_sec(0);
