@@ -154,6 +154,7 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[allow(clippy::print_stdout, reason = "of a test that fails the runner shows it")]
     fn drop(&mut self) {
         // It has ended already in the good case. Else the test failed: what the process said tells why.
         if matches!(self.child.try_wait(), Ok(None)) {
