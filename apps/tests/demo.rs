@@ -2,84 +2,25 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
-use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+mod process;
+
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Output};
 
-/// Generous: two windows pass in the meantime, on a machine that may be busy.
-const LINE_WAIT: Duration = Duration::from_secs(60);
-
-struct Demo {
-    process: Child,
-    lines: Receiver<String>,
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use process::{Running, get, program};
 
 fn demo(state: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_invoice-totals"));
+    let mut command = program(env!("CARGO_BIN_EXE_invoice-totals"));
     command.arg("demo").arg("--state-dir").arg(state).args(["--rate", "50"]);
-    let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"MILLSTREAM_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
-        command.env_remove(name);
-    }
     command
-}
-
-impl Demo {
-    fn start(state: &Path) -> Self {
-        let mut process = demo(state).stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(process.stdout.take().unwrap());
-        let (tell, lines) = channel();
-        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|it| tell.send(it)));
-        Self { process, lines }
-    }
-
-    /// The first line from here on in which `part` stands.
-    fn line_with(&self, part: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(LINE_WAIT);
-            let line = line.unwrap_or_else(|error| panic!("no line with {part:?}: {error}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    /// Presses Ctrl-C; the exit code.
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        self.line_with("stopped");
-        self.process.wait().unwrap().code()
-    }
-}
-
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]
 fn it_counts_ends_cleanly_and_goes_on_where_it_ended() {
     let state = tempfile::tempdir().unwrap();
-    let first = Demo::start(state.path());
-    let said = first.line_with("http://127.0.0.1:");
-    let address = said.split("http://").nth(1).unwrap().to_owned();
+    let first = Running::start(&mut demo(state.path()));
+    let address = first.metrics_address();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
     first.line_with("nothing was counted before");
     first.line_with("complete");
     assert!(get(&address, "/readyz").starts_with("HTTP/1.1 200"), "not ready");
@@ -98,7 +39,7 @@ fn it_counts_ends_cleanly_and_goes_on_where_it_ended() {
 
     assert_eq!(first.interrupt(), Some(0));
 
-    let second = Demo::start(state.path());
+    let second = Running::start(&mut demo(state.path()));
     let going_on = second.line_with("going on: ");
     let counted: u64 = going_on.split(' ').nth(2).unwrap().parse().unwrap();
     assert!(counted >= 50, "{going_on}");
