@@ -23,6 +23,7 @@ pub mod templates;
 pub mod detector;
 mod clock_text;
 mod parse;
+mod by_service;
 mod mine;
 mod traffic;
 mod visits;

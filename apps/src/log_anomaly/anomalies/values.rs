@@ -8,7 +8,7 @@
 //! | time | that of the line |
 //! | state | `values`, by service: put when a value is new, and once a minute |
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use millstream::record::{Record, Timestamp};
@@ -19,6 +19,7 @@ use sketches_ddsketch::{Config, DDSketch};
 
 use super::kind::Kind;
 use super::signal::Signal;
+use crate::log_anomaly::by_service::ByService;
 use crate::log_anomaly::line::LogLine;
 use crate::log_anomaly::mine::WarmUp;
 use crate::log_anomaly::parse::Line;
@@ -151,9 +152,8 @@ impl ValuesKept {
 
 /// Looks at values.
 pub(in crate::log_anomaly) struct Values {
-    store: KeyValueStore<String, ValuesKept>,
+    services: ByService<ValuesKept>,
     warm_up: WarmUp,
-    services: HashMap<String, (ValuesKept, bool)>,
 }
 
 impl Values {
@@ -161,7 +161,7 @@ impl Values {
         store: KeyValueStore<String, ValuesKept>,
         warm_up: WarmUp,
     ) -> Self {
-        Self { store, warm_up, services: HashMap::new() }
+        Self { services: ByService::new(store), warm_up }
     }
 }
 
@@ -180,16 +180,7 @@ impl Processor<String, Line> for Values {
         ctx: &mut Context<'_, String, Signal>,
     ) -> Result<(), BoxError> {
         let Record { key: service, value: line, timestamp, .. } = record;
-        if !self.services.contains_key(&service) {
-            let kept = self.store.get(&service)?.unwrap_or_default();
-            self.services.insert(service.clone(), (kept, false));
-        }
-        let Some((kept, is_dirty)) = self.services.get_mut(&service) else { return Ok(()) };
-        let (told, is_new) = kept.judge(&line, self.warm_up);
-        *is_dirty = !is_new;
-        if is_new {
-            self.store.put(service, kept.clone())?;
-        }
+        let told = self.services.change(&service, |kept| kept.judge(&line, self.warm_up))?;
         for signal in told {
             ctx.forward(Record::new(signal.key(), signal, timestamp));
         }
@@ -202,12 +193,7 @@ impl Processor<String, Line> for Values {
         _: Timestamp,
         _: &mut Context<'_, String, Signal>,
     ) -> Result<(), BoxError> {
-        for (service, (kept, is_dirty)) in &mut self.services {
-            if std::mem::take(is_dirty) {
-                self.store.put(service.clone(), kept.clone())?;
-            }
-        }
-        Ok(())
+        self.services.put_changed()
     }
 }
 

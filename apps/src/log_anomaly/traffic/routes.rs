@@ -17,6 +17,7 @@ use millstream::{BoxError, Context, Counter, KeyValueStore, Processor, Punctuati
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Sample, series_of};
+use crate::log_anomaly::by_service::ByService;
 use crate::log_anomaly::parse::{Line, OTHER};
 
 /// Routes with a series of their own, a service.
@@ -93,14 +94,13 @@ fn halve(counts: &mut HashMap<String, u64>) {
 
 /// Names series.
 pub(in crate::log_anomaly) struct Routes {
-    store: KeyValueStore<String, RoutesKept>,
-    services: HashMap<String, (RoutesKept, bool)>,
+    services: ByService<RoutesKept>,
     others: Counter,
 }
 
 impl Routes {
     pub(in crate::log_anomaly) fn new(store: KeyValueStore<String, RoutesKept>) -> Self {
-        Self { store, services: HashMap::new(), others: Counter::default() }
+        Self { services: ByService::new(store), others: Counter::default() }
     }
 
     /// Method and route under which a line counts.
@@ -109,18 +109,8 @@ impl Routes {
         let route = route.get(..route.floor_char_boundary(ROUTE_BYTES_MAX)).unwrap_or(route);
         let method = line.method.as_deref().unwrap_or("-");
         let method = method.get(..method.floor_char_boundary(METHOD_BYTES_MAX)).unwrap_or(method);
-        if !self.services.contains_key(service) {
-            let kept = self.store.get(&service.to_owned())?.unwrap_or_default();
-            self.services.insert(service.to_owned(), (kept, false));
-        }
-        let Some((kept, is_dirty)) = self.services.get_mut(service) else { return Ok(None) };
-        let (is_named, is_changed) = kept.count(&format!("{method} {route}"), line.timestamp);
-        *is_dirty = true;
-        if is_changed {
-            *is_dirty = false;
-            self.store.put(service.to_owned(), kept.clone())?;
-        }
-        if is_named {
+        let name = format!("{method} {route}");
+        if self.services.change(service, |kept| kept.count(&name, line.timestamp))? {
             return Ok(Some((method.to_owned(), route.to_owned())));
         }
         self.others.inc();
@@ -162,12 +152,7 @@ impl Processor<String, Line> for Routes {
         _: Timestamp,
         _: &mut Context<'_, String, Sample>,
     ) -> Result<(), BoxError> {
-        for (service, (kept, is_dirty)) in &mut self.services {
-            if std::mem::take(is_dirty) {
-                self.store.put(service.clone(), kept.clone())?;
-            }
-        }
-        Ok(())
+        self.services.put_changed()
     }
 }
 
