@@ -2,26 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use millstream::log::Log;
 use millstream::{
-    ConfigArgs, DropCounts, DropReason, Error, LogKind, Reaction, ResetOffsets, ResetPlan, Streams,
-    StreamsConfig, init_logging,
+    DropCounts, DropReason, LogKind, ResetOffsets, ResetPlan, Streams, StreamsConfig, init_logging,
 };
 
 use super::money::Currency;
-use super::producing::{Pace, pause, produce};
+use super::producing::{Invoices, produce};
 use super::replay::Files;
-use super::screen::{Screen, say};
+use super::screen::Screen;
 use super::topics;
 use super::topology::{BadInvoices, Duplicates, Settings, topology};
+use crate::program::{self, Application, Beside, Place, repeat, say, stopping};
 
-/// How long the demo's threads wait before they try again what failed.
-const RETRY: Duration = Duration::from_secs(2);
+const APPLICATION: Application =
+    Application { id: "invoice-totals", idle_timeout_ms: "2000", topics: topics::TOPICS };
 
 /// Totals of invoices: of the last five seconds and of each client.
 #[derive(Debug, Parser)]
@@ -52,7 +50,7 @@ struct Demo {
     #[command(flatten)]
     counting: Counting,
     /// Sample invoices per second; 0: none
-    #[arg(long, default_value_t = 5.0, value_parser = super::producing::rate)]
+    #[arg(long, default_value_t = 5.0, value_parser = crate::program::rate)]
     rate: f64,
     /// Stop producing after so many invoices [default: never]
     #[arg(long)]
@@ -78,7 +76,7 @@ struct Produce {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    pace: Pace,
+    invoices: Invoices,
     /// The currency of all invoices
     #[arg(long, default_value_t)]
     currency: Currency,
@@ -102,16 +100,6 @@ struct Reset {
     /// Begin at the first invoice that is still there instead of where the topology says
     #[arg(long)]
     to_earliest: bool,
-}
-
-/// Where to work.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    settings: ConfigArgs,
-    /// Partitions of topics that have to be created [default: 1 on the embedded log, else 4]
-    #[arg(long)]
-    partitions: Option<i32>,
 }
 
 /// What to count.
@@ -152,48 +140,6 @@ impl Counting {
     }
 }
 
-impl Place {
-    /// The configuration: what this program presets, file, environment, command line. A cluster
-    /// that is named anywhere is used.
-    fn configuration(&self, presets: &[(&str, &str)]) -> anyhow::Result<StreamsConfig> {
-        let mut sources = self
-            .settings
-            .sources()
-            .preset("application_id", "invoice-totals")
-            .preset("processing_guarantee", "exactly_once_v2")
-            .preset("idle_timeout_ms", "2000")
-            .preset("http", "127.0.0.1:0");
-        for (key, value) in presets {
-            sources = sources.preset(*key, *value);
-        }
-        let config = StreamsConfig::from_sources(&sources)?;
-        let named = !config.bootstrap_servers.is_empty();
-        Ok(if named { config.log(LogKind::Kafka) } else { config })
-    }
-
-    /// Connects to the log and makes sure that the topics are there, waiting for a broker that does
-    /// not answer.
-    fn connect(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
-        let log = self.log(config)?;
-        let (_running, never) = stopping();
-        topics::create_missing(&*log, self.topic_partitions(config), |most| pause(&never, most))?;
-        Ok(log)
-    }
-
-    fn log(&self, config: &StreamsConfig) -> anyhow::Result<Arc<dyn Log>> {
-        if config.log == LogKind::Kafka {
-            say(&format!("connecting to the Kafka at {}", config.bootstrap_servers));
-        }
-        Ok(config.connect()?)
-    }
-
-    /// In one process more partitions share no work out, they only mix up the order of times.
-    fn topic_partitions(&self, config: &StreamsConfig) -> i32 {
-        let usual = if config.log == LogKind::Embedded { 1 } else { 4 };
-        self.partitions.unwrap_or(usual)
-    }
-}
-
 /// Runs the program with the command line of this process.
 ///
 /// # Errors
@@ -211,45 +157,20 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// A way to stop threads: they hear it when the sender is dropped.
-fn stopping() -> (Sender<()>, Receiver<()>) {
-    channel()
-}
-
 impl Run {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.place.configuration(&[])?;
-        init_logging(&config)?;
-        let log = self.place.log(&config)?;
-        let partitions = self.place.topic_partitions(&config);
-        let topology = topology(&self.counting.settings(config.log))?;
-        // Started before its topics are there: it waits for them, and meanwhile says so over HTTP and ends
-        // in order when it is told to.
-        let streams = Streams::with(topology, config).log(Arc::clone(&log)).start()?;
-        if let Some(address) = streams.http_address() {
-            say(&format!("metrics and health: http://{address}"));
-        }
-        let (running, stopped) = stopping();
-        let creating = thread::spawn(move || {
-            let created = topics::create_missing(&*log, partitions, |most| pause(&stopped, most));
-            created.inspect_err(|error| tracing::error!(?error, "topics cannot be created"))
-        });
-        let outcome = streams.run_until_signal();
-        drop(running);
-        if creating.join().is_err() {
-            tracing::error!("the thread that creates topics died");
-        }
-        Ok(outcome?)
+        let Self { place, counting } = self;
+        program::run(&APPLICATION, &place, |config| Ok(topology(&counting.settings(config.log))?))
     }
 }
 
 impl Produce {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.place.configuration(&[])?;
+        let config = self.place.configuration(&APPLICATION, &[])?;
         init_logging(&config)?;
-        let log = self.place.connect(&config)?;
+        let log = self.place.connect(&APPLICATION, &config)?;
         let (_running, never) = stopping();
-        let sent = produce(&*log, self.pace, self.currency, &never)?;
+        let sent = produce(&*log, self.invoices, self.currency, &never)?;
         say(&format!("sent {sent} invoices"));
         Ok(())
     }
@@ -257,7 +178,7 @@ impl Produce {
 
 impl Reset {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.place.configuration(&[])?;
+        let config = self.place.configuration(&APPLICATION, &[])?;
         init_logging(&config)?;
         say(&self.on(&config)?);
         Ok(())
@@ -281,20 +202,21 @@ impl Reset {
 
 impl Demo {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.place.configuration(&[("log", "embedded"), ("log_level", "warn")])?;
+        let config = self
+            .place
+            .configuration(&APPLICATION, &[("log", "embedded"), ("log_level", "warn")])?;
         init_logging(&config)?;
         let place = match config.log {
             LogKind::Kafka => "on Kafka",
             LogKind::Embedded => "on the embedded log",
         };
         let kept = config.application_dir();
-        let log = self.place.connect(&config)?;
-        let pace =
-            Pace { rate: self.rate, count: self.count, seed: self.seed, clients: self.clients };
+        let log = self.place.connect(&APPLICATION, &config)?;
+        let invoices =
+            Invoices { rate: self.rate, count: self.count, seed: self.seed, clients: self.clients };
         let settings = self.counting.settings(config.log);
         let currency = settings.currency.clone();
-        let (stop_screen, screen_stopped) = stopping();
-        let mut screen = first_screen(&*log, &screen_stopped);
+        let mut screen = first_screen(&*log);
         let streams = Streams::with(topology(&settings)?, config).log(Arc::clone(&log)).start()?;
         say(&format!("invoice totals {place}, state in {}", from_home(&kept)));
         if let Some(address) = streams.http_address() {
@@ -303,27 +225,22 @@ impl Demo {
         say("Ctrl-C ends it, the next start goes on from there");
         say(&format!("{}\n", screen.as_ref().map(Screen::so_far).unwrap_or_default()));
         let (shown, drops) = (Arc::clone(&log), streams.drops());
-        let printing = thread::spawn(move || {
-            repeat("printing totals", &screen_stopped, || {
+        let mut beside = Beside::default();
+        beside.start("prints totals", move |stop| {
+            repeat("printing totals", stop, || {
                 let open = screen.take().map_or_else(|| Screen::open(&*shown), Ok);
-                open?.show(&screen_stopped, || late_invoices(&drops))
+                open?.show(stop, || late_invoices(&drops))
             });
         });
-        let (stop_producer, producer_stopped) = stopping();
-        let producing = thread::spawn(move || {
-            if pace.rate > 0.0 {
-                repeat("producing", &producer_stopped, || {
-                    produce(&*log, pace, currency.clone(), &producer_stopped).map(|_| ())
+        beside.start("produces", move |stop| {
+            if invoices.rate > 0.0 {
+                repeat("producing", stop, || {
+                    produce(&*log, invoices, currency.clone(), stop).map(|_| ())
                 });
             }
         });
         let outcome = streams.run_until_signal();
-        drop((stop_producer, stop_screen));
-        for helper in [producing, printing] {
-            if helper.join().is_err() {
-                tracing::error!("a thread of the demo died");
-            }
-        }
+        beside.end();
         outcome?;
         say("stopped; everything counted so far is kept");
         Ok(())
@@ -343,29 +260,14 @@ fn from_home(path: &Path) -> String {
 }
 
 /// The screen as of before the start, so that what earlier runs left is told apart.
-fn first_screen(log: &dyn Log, stop: &Receiver<()>) -> Option<Screen> {
+fn first_screen(log: &dyn Log) -> Option<Screen> {
+    let (_running, never) = stopping();
     let mut screen = None;
-    repeat("reading totals", stop, || {
+    repeat("reading totals", &never, || {
         screen = Some(Screen::open(log)?);
         Ok(())
     });
     screen
-}
-
-/// Does something until it succeeds or the demo ends: a broker may be away for a while.
-fn repeat(what: &str, stop: &Receiver<()>, mut once: impl FnMut() -> anyhow::Result<()>) {
-    while let Err(error) = once() {
-        let passing = error.downcast_ref::<Error>().map(Error::reaction) == Some(Reaction::Retry);
-        let error = format!("{error:#}");
-        if passing {
-            tracing::info!(error, "{what}: the broker cannot do it now, trying again");
-        } else {
-            tracing::warn!(error, "{what} failed, trying again");
-        }
-        if !pause(stop, RETRY) {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -398,7 +300,7 @@ mod tests {
     fn options_reach_the_configuration() {
         let options = ["--state-dir", "/kept", "--num-stream-threads", "3"];
         let demo = demo(&[&options[..], &["--set", "linger_ms=7"]].concat());
-        let config = demo.place.configuration(&[("log", "embedded")]).unwrap();
+        let config = demo.place.configuration(&APPLICATION, &[("log", "embedded")]).unwrap();
         assert_eq!(config.log, LogKind::Embedded);
         assert_eq!(config.application_dir(), PathBuf::from("/kept/invoice-totals"));
         assert_eq!((config.num_stream_threads, config.linger_ms), (3, 7));
@@ -423,7 +325,7 @@ mod tests {
     #[test]
     fn a_named_cluster_is_used() {
         let place = demo(&["--bootstrap-servers", "kafka:9092"]).place;
-        let config = place.configuration(&[("log", "embedded")]).unwrap();
+        let config = place.configuration(&APPLICATION, &[("log", "embedded")]).unwrap();
         assert_eq!(config.log, LogKind::Kafka);
         assert_eq!(config.bootstrap_servers, "kafka:9092");
     }
@@ -437,7 +339,7 @@ mod tests {
                 ["invoice-totals", "reset", "--state-dir", &state_dir, "--set", "log=embedded"];
             match Cli::try_parse_from(all.iter().chain(more)).unwrap().command {
                 Command::Reset(reset) => {
-                    let config = reset.place.configuration(&[]).unwrap();
+                    let config = reset.place.configuration(&APPLICATION, &[]).unwrap();
                     (reset.on(&config).unwrap(), config)
                 }
                 other => panic!("{other:?}"),
@@ -446,7 +348,7 @@ mod tests {
         let (text, config) = reset(&[]);
         assert!(text.contains("there is nothing of it"), "{text}");
         let log = config.connect().unwrap();
-        topics::create_missing(&*log, 1, |_| false).unwrap();
+        topics::TOPICS.create_missing(&*log, 1, |_| false).unwrap();
         let streams = Streams::with(topology(&Settings::default()).unwrap(), config).log(log);
         let streams = streams.start().unwrap();
         let running = [millstream::StreamsState::Running];
@@ -468,7 +370,11 @@ mod tests {
     #[test]
     fn windows_close_on_a_quiet_topic_unless_it_is_set_otherwise() {
         let idle = |arguments: &[&str]| {
-            demo(arguments).place.configuration(&[("log", "embedded")]).unwrap().idle_timeout_ms
+            demo(arguments)
+                .place
+                .configuration(&APPLICATION, &[("log", "embedded")])
+                .unwrap()
+                .idle_timeout_ms
         };
         assert_eq!(idle(&[]), Some(2_000));
         assert_eq!(idle(&["--idle-timeout-ms", "7"]), Some(7));
@@ -477,7 +383,7 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_refused() {
         let place = demo(&["--set", "comit_interval_ms=1"]).place;
-        let text = place.configuration(&[]).unwrap_err().to_string();
+        let text = place.configuration(&APPLICATION, &[]).unwrap_err().to_string();
         assert!(text.contains("did you mean \"commit_interval_ms\"?"), "{text}");
     }
 }

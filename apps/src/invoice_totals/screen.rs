@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use anyhow::Context as _;
 use millstream::log::{Isolation, Log, RawRecord, ReadEvent, Reader, TopicPartition};
 
 use super::object::read_object;
-use super::producing::pause;
 use super::topics;
 use super::totals::{ClientTotal, WindowTotal};
+use crate::program::{pause, say};
 
 /// How often a line is printed at most.
 const LINE_INTERVAL_S: f64 = 1.0;
@@ -117,11 +116,6 @@ fn invoices(count: u64) -> String {
 /// `10:00:05` of `2026-11-22T10:00:05.000Z`.
 fn time_of_day(text: &str) -> &str {
     text.get(11..19).unwrap_or(text)
-}
-
-/// A line on the standard output. A closed one ends nobody's work.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Reads the output topics and prints what is new.

@@ -1,8 +1,7 @@
 //! `log-anomaly demo`: sample lines, and what is unusual about them, in one process.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,14 +9,14 @@ use millstream::client::{Assignment, Consumer};
 use millstream::log::Log;
 use millstream::{LogKind, Streams, init_logging};
 
-use super::place::{Place, Reading};
-use super::say;
+use super::APPLICATION;
+use super::reading::Reading;
 use crate::log_anomaly::anomalies::{Anomaly, State};
-use crate::log_anomaly::producing::{Pace, pause, produce};
+use crate::log_anomaly::producing::{Lines, produce};
 use crate::log_anomaly::topics;
 use crate::log_anomaly::topology::topology;
+use crate::program::{Beside, Place, pause, repeat, say};
 
-const RETRY: Duration = Duration::from_secs(2);
 const READ_MAX: Duration = Duration::from_millis(500);
 
 /// Sample lines and what is unusual about them.
@@ -28,17 +27,17 @@ pub(super) struct Demo {
     #[command(flatten)]
     reading: Reading,
     #[command(flatten)]
-    pace: Pace,
+    lines: Lines,
 }
 
 impl Demo {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let presets = [("log", "embedded"), ("log_level", "warn")];
-        let config = self.place.configuration(&presets)?;
+        let config = self.place.configuration(&APPLICATION, &presets)?;
         init_logging(&config)?;
         let place = if config.log == LogKind::Kafka { "on Kafka" } else { "on the embedded log" };
         let kept = config.application_dir();
-        let log = self.place.connect(&config)?;
+        let log = self.place.connect(&APPLICATION, &config)?;
         let topology = topology(&self.reading.settings()?)?;
         let streams = Streams::with(topology, config).log(Arc::clone(&log)).start()?;
         say(&format!("log anomaly {place}, state in {}", kept.display()));
@@ -47,25 +46,17 @@ impl Demo {
         }
         say("what was learned before is not told: a service is known after 1,000 lines and 10 min");
         say("Ctrl-C ends it, the next start goes on from there\n");
-        let ((stop_screen, screen_stopped), (stop_producer, producer_stopped)) =
-            (channel(), channel());
+        let mut beside = Beside::default();
         let shown = Arc::clone(&log);
-        let printing = thread::spawn(move || {
-            repeat("printing anomalies", &screen_stopped, || show(&shown, &screen_stopped));
+        beside.start("prints anomalies", move |stop| {
+            repeat("printing anomalies", stop, || show(&shown, stop));
         });
-        let pace = self.pace;
-        let producing = thread::spawn(move || {
-            repeat("producing", &producer_stopped, || {
-                produce(&log, pace, &producer_stopped).map(|_| ())
-            });
+        let lines = self.lines;
+        beside.start("produces", move |stop| {
+            repeat("producing", stop, || produce(&log, lines, stop).map(|_| ()));
         });
         let outcome = streams.run_until_signal();
-        drop::<(Sender<()>, Sender<()>)>((stop_producer, stop_screen));
-        for helper in [producing, printing] {
-            if helper.join().is_err() {
-                tracing::error!("a thread of the demo died");
-            }
-        }
+        beside.end();
         outcome?;
         say("stopped; everything learned so far is kept");
         Ok(())
@@ -96,15 +87,5 @@ fn line_of(anomaly: &Anomaly) -> Option<String> {
         }
         State::Closed => Some(format!("{time}  over     {kind:<14} {service}: {subject}")),
         State::Updated => None,
-    }
-}
-
-/// Does something until it succeeds or the demo ends: a broker may be away for a while.
-fn repeat(what: &str, stop: &Receiver<()>, mut once: impl FnMut() -> anyhow::Result<()>) {
-    while let Err(error) = once() {
-        tracing::warn!(error = format!("{error:#}"), "{what} failed, trying again");
-        if !pause(stop, RETRY) {
-            return;
-        }
     }
 }

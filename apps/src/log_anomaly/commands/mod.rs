@@ -1,6 +1,6 @@
 //! The command line of `log-anomaly`: one file per command.
 
-mod place;
+mod reading;
 mod demo;
 mod run;
 mod produce;
@@ -9,9 +9,13 @@ mod templates;
 mod detect;
 mod score;
 
-use std::io::Write as _;
-
 use clap::{Parser, Subcommand};
+
+use super::topics;
+use crate::program::Application;
+
+const APPLICATION: Application =
+    Application { id: "log-anomaly", idle_timeout_ms: "5000", topics: topics::TOPICS };
 
 /// What an application's logs say, as it happens.
 #[derive(Debug, Parser)]
@@ -58,11 +62,6 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// A line on the standard output. A closed one ends nobody's work.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -70,11 +69,11 @@ mod tests {
     use super::*;
 
     /// The options of reading lines, as they are unless said otherwise.
-    pub(in crate::log_anomaly::commands) fn reading() -> place::Reading {
+    pub(in crate::log_anomaly::commands) fn reading() -> reading::Reading {
         #[derive(Parser)]
         struct Alone {
             #[command(flatten)]
-            reading: place::Reading,
+            reading: reading::Reading,
         }
         Alone::parse_from(["alone"]).reading
     }

@@ -3,17 +3,16 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use millstream::init_logging;
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
-use super::say;
-use crate::log_anomaly::producing::{Pace, USUAL_RATE, produce};
-use crate::log_anomaly::samples::{Label, Samples};
+use super::APPLICATION;
+use crate::log_anomaly::producing::{Lines, produce};
+use crate::log_anomaly::samples::Label;
+use crate::program::{Place, say, stopping};
 
 /// When the lines of a file begin, unless it is said: 2026-11-22T00:00:00Z.
 const START: &str = "2026-11-22T00:00:00Z";
@@ -24,7 +23,7 @@ pub(super) struct Produce {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    pace: Pace,
+    lines: Lines,
     /// Write the lines to a file instead of sending them, as fast as the machine can, and the labels of planted ones
     /// beside it, to FILE.planted
     #[arg(long, value_name = "FILE", requires = "count")]
@@ -59,25 +58,23 @@ impl Produce {
             say(&format!("wrote {lines} lines, {planted} of them planted"));
             return Ok(());
         }
-        let config = self.place.configuration(&[])?;
+        let config = self.place.configuration(&APPLICATION, &[])?;
         init_logging(&config)?;
-        let log = self.place.connect(&config)?;
-        let (_running, never) = channel();
-        let sent = produce(&log, self.pace, &never)?;
+        let log = self.place.connect(&APPLICATION, &config)?;
+        let (_running, never) = stopping();
+        let sent = produce(&log, self.lines, &never)?;
         say(&format!("sent {sent} lines"));
         Ok(())
     }
 
     fn write(&self, file: &Path) -> anyhow::Result<(u64, u64)> {
-        let Some(count) = self.pace.count else { bail!("--output needs --count") };
+        let Some(count) = self.lines.count else { bail!("--output needs --count") };
         let writing = |path: &Path| format!("writing {}", path.display());
         let create = |path: &Path| File::create(path).with_context(|| writing(path));
         let beside = labels_of(file);
         let (mut lines, mut labels) =
             (BufWriter::new(create(file)?), BufWriter::new(create(&beside)?));
-        let rate = if self.pace.rate > 0.0 { self.pace.rate } else { USUAL_RATE };
-        let start = self.start.as_millisecond();
-        let mut samples = Samples::new(self.pace.seed, start, rate, self.pace.anomalies);
+        let mut samples = self.lines.samples(self.start);
         let mut planted = 0;
         for line in 1..=count {
             let sample = samples.next();

@@ -10,7 +10,7 @@ use millstream::log::memory::MemoryRecord;
 use millstream::record::Headers;
 use serde_json::{Map, Value, json};
 
-use super::place::Reading;
+use super::reading::Reading;
 use crate::log_anomaly::driving::{Drive, each_line};
 use crate::log_anomaly::topics;
 
