@@ -4,5 +4,6 @@ mod program;
 pub mod access;
 pub mod invoice_totals;
 pub mod log_anomaly;
+pub mod login_lake;
 
 pub use program::exit_code;

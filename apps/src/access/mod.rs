@@ -21,6 +21,8 @@ mod throw_away;
 pub(crate) mod forge;
 
 pub use claims::Claims;
+#[cfg(test)]
+pub(crate) use claims::claims_of;
 pub use key_set::{BadKeySet, KeySet};
 pub use keys::{Fetched, KeySource, Keys};
 pub use nonces::Nonces;

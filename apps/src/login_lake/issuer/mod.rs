@@ -1,0 +1,7 @@
+//! An issuer of one's own, for tests and the demo.
+
+mod local;
+mod person;
+
+pub use local::{LocalIssuer, NotLoopback};
+pub use person::Person;
