@@ -170,8 +170,8 @@ mod tests {
             serde_json::json!(7),
             with(rsa.clone(), "use", "enc"),
             with(rsa.clone(), "alg", "RS512"),
-            // 1,024 bits.
-            with(rsa.clone(), "n", &rsa["n"].as_str().unwrap()[..171]),
+            // 1,032 bits.
+            with(rsa.clone(), "n", &rsa["n"].as_str().unwrap()[..172]),
             with(ec.clone(), "crv", "P-384"),
             with(ec.clone(), "x", "AAAA"),
             with(ec.clone(), "alg", "RS256"),

@@ -11,10 +11,11 @@
 //! Sign-ins from before an erasure that come after it, or again, are dropped by `silver`: the lake is computed anew from
 //! bronze, and topics are read again. An erasure whose value cannot be read erases too: none may be lost.
 
+use millstream::serde::{HasSerde, Json};
 use millstream::{
     BoxError, Counter, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, Histogram, KeyValueStore,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::pseudonym::pseudonym;
@@ -22,15 +23,20 @@ use super::seen::Seen;
 use super::users::User;
 
 pub(super) const STORE: &str = "erased";
+
 /// Whether a sign-in of then is erased, if the person's are erased until that time.
 pub(super) fn is_erased(erased_until: Option<i64>, signed_in_at: Moment) -> bool {
     erased_until.is_some_and(|until| signed_in_at.ms() <= until)
 }
 
 /// What stands in `erasures` under a person's id.
-#[derive(Deserialize)]
-struct Erasure {
-    requested_at: Option<Moment>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Erasure {
+    pub(super) requested_at: Option<Moment>,
+}
+
+impl HasSerde for Erasure {
+    type Serde = Json;
 }
 
 /// Takes persons out.

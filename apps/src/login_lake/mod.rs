@@ -26,8 +26,12 @@ mod forget;
 mod days;
 mod topics;
 mod topology;
+mod samples;
+mod producing;
+mod commands;
 
 pub use admission::{Admission, Login, Refusal};
+pub use commands::run;
 pub use issuer::{LocalIssuer, NotLoopback, Person};
 pub use moment::{Day, Moment};
 pub use sign_in::SignIn;

@@ -1,5 +1,7 @@
 //! The topics and tables by name.
 
+use crate::program::Topics;
+
 /// Where sign-ins come in, by person.
 pub(super) const LOGINS: &str = "logins";
 /// Sign-ins that count, once each.
@@ -15,3 +17,10 @@ pub(super) const DEAD_LETTERS: &str = "login-lake-dlq";
 pub(super) const SIGN_INS_PER_DAY: &str = "sign-ins-per-day";
 /// The table of people by day.
 pub(super) const ACTIVE_USERS_PER_DAY: &str = "active-users-per-day";
+
+/// What the application writes.
+pub(super) const WRITTEN: [&str; 3] = [SILVER, GOLD, DEAD_LETTERS];
+
+/// All topics, internal ones aside.
+pub(super) const TOPICS: Topics =
+    Topics { all: &[LOGINS, SILVER, GOLD, ERASURES, DEAD_LETTERS], compacted: &[GOLD, ERASURES] };

@@ -3,5 +3,6 @@
 mod local;
 mod person;
 
+pub(super) use local::LOCAL;
 pub use local::{LocalIssuer, NotLoopback};
 pub use person::Person;
