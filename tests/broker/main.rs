@@ -33,3 +33,4 @@ mod refusals;
 mod stopping;
 mod one_log;
 mod invoice_totals;
+mod login_lake;
