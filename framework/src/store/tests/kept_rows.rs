@@ -56,12 +56,12 @@ fn what_was_committed_is_read_from_memory_for_as_long_as_it_is_asked_for() {
     let all = [row(10, "one"), row(20, "two"), row(30, "three")];
     assert_eq!(fetched(&rig, "k", 0, 99), all);
     // Now the first piece is older than anybody asks for: who asks is told by the store below.
-    put(&rig, "k", "four", 62);
+    put(&rig, "k", "four", 71);
     assert_eq!(fetched(&rig, "k", 0, 99).len(), 4, "it is asked for until the commit");
     rig.commit();
-    assert_eq!(fetched(&rig, "k", 20, 99), [row(62, "four")]);
+    assert_eq!(fetched(&rig, "k", 20, 99), [row(71, "four")]);
     take_away(&rig);
-    assert_eq!(fetched(&rig, "k", 21, 99), [row(30, "three"), row(62, "four")]);
+    assert_eq!(fetched(&rig, "k", 21, 99), [row(30, "three"), row(71, "four")]);
     assert_eq!(fetched(&rig, "k", 20, 99), []);
 }
 
@@ -91,10 +91,10 @@ fn without_room_nothing_is_kept_until_the_time_is_over() {
     assert_eq!(fetched(&rig, "k", 0, 99).len(), 2);
     take_away(&rig);
     assert_eq!(fetched(&rig, "k", 15, 99), [], "there was no room, so it is in the store alone");
-    put(&rig, "k", "again", 50);
+    put(&rig, "k", "again", 60);
     rig.commit();
     take_away(&rig);
-    assert_eq!(fetched(&rig, "k", 45, 99), [row(50, "again")]);
+    assert_eq!(fetched(&rig, "k", 45, 99), [row(60, "again")]);
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub(super) struct KeptRows<V> {
     uncommitted: u64,
     /// All rows that start from here on are here.
     from: i64,
-    /// How far back from the latest one rows are asked for.
+    /// How far back from the latest one rows are kept: as far as they are asked for, and a quarter more, since who is late
+    /// asks for earlier ones.
     kept_ms: i64,
     /// There was no room for them: none are kept until this time.
     paused_until: i64,
@@ -76,7 +77,7 @@ struct Row<V> {
 }
 
 impl<V> KeptRows<V> {
-    /// None if there shall be none. In the store are rows that start at `observed` at the latest; negative: none.
+    /// None if there shall be none. They are asked for `kept_ms` back from the latest one. In the store are rows that start at `observed` at the latest; negative: none.
     pub(super) fn new(kept_ms: i64, observed: i64, budget: &CacheBudget) -> Option<Self> {
         (!budget.is_off()).then(|| Self {
             heads: HashTable::new(),
@@ -85,7 +86,7 @@ impl<V> KeptRows<V> {
             next: 0,
             uncommitted: 0,
             from: if observed < 0 { i64::MIN } else { observed.saturating_add(1) },
-            kept_ms,
+            kept_ms: kept_ms.saturating_add(kept_ms / 4),
             paused_until: i64::MIN,
             bytes: 0,
             hasher: DefaultHashBuilder::default(),
