@@ -59,6 +59,8 @@ struct Piece<V> {
     keys: Vec<u8>,
     /// The latest start of them.
     latest: i64,
+    /// None of them, and none before them, starts later.
+    reach: i64,
     /// Of their keys and values.
     bytes: usize,
 }
@@ -143,7 +145,8 @@ impl<V> KeptRows<V> {
             }
         };
         if pieces.back().is_none_or(|piece| piece.rows.len() >= ROWS as usize) {
-            pieces.push_back(Piece::new());
+            let reach = pieces.back().map_or(i64::MIN, |piece| piece.reach);
+            pieces.push_back(Piece::new(reach));
         }
         let added = key.len() + value_len;
         if let Some(piece) = pieces.back_mut() {
@@ -152,6 +155,7 @@ impl<V> KeptRows<V> {
             piece.keys.extend_from_slice(key);
             piece.rows.push(Row { start, seq, back, key_at, value_len, value });
             piece.latest = piece.latest.max(start);
+            piece.reach = piece.reach.max(start);
             piece.bytes += added;
         }
         self.bytes += added;
@@ -184,7 +188,11 @@ impl<V> KeptRows<V> {
             |head: &Head| head.hash == hash && place(head.row).is_some_and(|(_, of)| of == key);
         let mut rows: SmallVec<[(&Row<V>, i64, i32); 4]> = SmallVec::new();
         let mut number = self.heads.find(hash, is_head).map(|head| head.row);
-        while let Some(row) = number.filter(|number| *number >= since).and_then(place) {
+        // Where no earlier row reaches the span, the rest of the chain does not either: a hot key's is long.
+        let reaches =
+            |number| piece_of(&self.pieces, self.first, number).is_some_and(|it| it.reach >= from);
+        let wanted = |number: &u64| *number >= since && reaches(*number);
+        while let Some(row) = number.filter(wanted).and_then(place) {
             let (row, here) = (row.0, number.unwrap_or_default());
             if (from..=to).contains(&row.start) {
                 rows.push((row, row.start, row.seq));
@@ -280,11 +288,12 @@ impl<V> KeptRows<V> {
 }
 
 impl<V> Piece<V> {
-    fn new() -> Self {
+    fn new(reach: i64) -> Self {
         Self {
             rows: Vec::with_capacity(ROWS as usize),
             keys: Vec::new(),
             latest: i64::MIN,
+            reach,
             bytes: 0,
         }
     }
@@ -302,8 +311,11 @@ impl<V> Piece<V> {
 
 /// The row of a number with its key; none if it is gone.
 fn row_of<V>(pieces: &VecDeque<Piece<V>>, first: u64, number: u64) -> Option<(&Row<V>, &[u8])> {
-    let place = number.checked_sub(first)?;
-    let piece = pieces.get((place / u64::from(ROWS)) as usize)?;
-    let place = (place % u64::from(ROWS)) as usize;
+    let piece = piece_of(pieces, first, number)?;
+    let place = (number.checked_sub(first)? % u64::from(ROWS)) as usize;
     Some((piece.rows.get(place)?, piece.key(place)?))
+}
+
+fn piece_of<V>(pieces: &VecDeque<Piece<V>>, first: u64, number: u64) -> Option<&Piece<V>> {
+    pieces.get((number.checked_sub(first)? / u64::from(ROWS)) as usize)
 }
