@@ -13,12 +13,6 @@ use millstream_benches::settings::Settings;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Freed memory goes back to the system after a second, not after ten.
-#[cfg(not(target_env = "msvc"))]
-#[allow(unsafe_code, reason = "jemalloc looks for its settings under this name")]
-#[unsafe(export_name = "malloc_conf")]
-static ALLOCATOR_SETTINGS: &[u8; 37] = b"dirty_decay_ms:1000,muzzy_decay_ms:0\0";
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let (_, version) = rdkafka::util::get_rdkafka_version();

@@ -29,12 +29,6 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Freed memory goes back to the system after a second, not after ten.
-#[cfg(not(target_env = "msvc"))]
-#[allow(unsafe_code, reason = "jemalloc looks for its settings under this name")]
-#[unsafe(export_name = "malloc_conf")]
-static ALLOCATOR_SETTINGS: &[u8; 37] = b"dirty_decay_ms:1000,muzzy_decay_ms:0\0";
-
 /// A string of at most 24 bytes inline, longer ones on the heap; in a topic it is UTF-8 as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
